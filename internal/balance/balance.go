@@ -64,7 +64,7 @@ func (b *Balancer) Close() { b.transport.CloseIdleConnections() }
 // concurrent calls; the default keeps two, and a benchmark would measure dials.
 func newTransport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.Proxy = nil
+	t.Proxy, t.DisableCompression = nil, true
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, 512
 	return t
 }
