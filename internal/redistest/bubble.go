@@ -1,0 +1,205 @@
+package redistest
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/rueidis"
+)
+
+// A Bubble is a miniredis for a testing/synctest bubble: no sockets, and keys
+// expire by the bubble's clock. Its miniredis's Addr is not usable.
+type Bubble struct {
+	*miniredis.Miniredis
+}
+
+// NewBubble returns the Redis of the bubble that t belongs to.
+func NewBubble(t testing.TB) *Bubble {
+	t.Helper()
+	m := miniredis.NewMiniRedis()
+	m.ClockTTL(true)
+	t.Cleanup(m.Close)
+	return &Bubble{m}
+}
+
+// Client returns a new client behind a link that nobody touches.
+func (b *Bubble) Client(t testing.TB) rueidis.Client {
+	t.Helper()
+	return b.Link().Client(t)
+}
+
+// Link returns a new network path to the Redis, one for each instance that a
+// test simulates.
+func (b *Bubble) Link() *Link {
+	return &Link{redis: b.Miniredis, conns: make(map[net.Conn]bool)}
+}
+
+// ErrCut is what dialling over a cut link says.
+var ErrCut = errors.New("link is cut")
+
+// A Link is a network path to a Redis. A test may cut it or freeze it while
+// clients use it. It is safe for concurrent use.
+type Link struct {
+	redis *miniredis.Miniredis
+
+	mu    sync.Mutex
+	cut   bool
+	thaw  chan struct{} // closed by Heal; nil while nothing is frozen
+	conns map[net.Conn]bool
+}
+
+// Client returns a new client over the link, changed by the given functions.
+// The link is healed and the client closed when the test ends.
+func (l *Link) Client(t testing.TB, change ...func(*rueidis.ClientOption)) rueidis.Client {
+	t.Helper()
+	client := newClient(t, rueidis.ClientOption{
+		InitAddress:         []string{"bubble"},
+		DialCtxFn:           l.Dial,
+		DisableCache:        true,
+		ForceSingleClient:   true,
+		ReadBufferEachConn:  32 << 10,
+		WriteBufferEachConn: 32 << 10,
+		RingScaleEachConn:   8,
+	}, change)
+	t.Cleanup(l.Heal) // runs before the client closes, which waits for its calls
+	return client
+}
+
+// Cut breaks every connection, and refuses new ones until [Link.Heal].
+func (l *Link) Cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = true
+	for c := range l.conns {
+		c.Close()
+	}
+	clear(l.conns)
+}
+
+// Freeze holds back everything that travels in either direction until
+// [Link.Heal]: connections stay open, what was sent arrives late.
+func (l *Link) Freeze() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.thaw == nil {
+		l.thaw = make(chan struct{})
+	}
+}
+
+// Heal undoes [Link.Cut] and [Link.Freeze].
+func (l *Link) Heal() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = false
+	if l.thaw != nil {
+		close(l.thaw)
+		l.thaw = nil
+	}
+}
+
+// Dial connects over the link. It is for [rueidis.ClientOption.DialCtxFn].
+func (l *Link) Dial(ctx context.Context, _ string, dialer *net.Dialer, _ *tls.Config) (net.Conn, error) {
+	if timeout := dialer.Timeout; timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	if err := l.wait(ctx); err != nil {
+		return nil, err
+	}
+	far, err := l.redis.Dial()
+	if err != nil {
+		return nil, err
+	}
+	near, middle := net.Pipe()
+	if !l.keep(middle) {
+		middle.Close()
+		far.Close()
+		return nil, ErrCut
+	}
+	go l.carry(middle, far)
+	go l.carry(far, middle)
+	return near, nil
+}
+
+func (l *Link) keep(c net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.cut {
+		l.conns[c] = true
+	}
+	return !l.cut
+}
+
+func (l *Link) forget(c net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, c)
+}
+
+// wait returns when nothing is frozen.
+func (l *Link) wait(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		thaw := l.thaw
+		l.mu.Unlock()
+		if thaw == nil {
+			return nil
+		}
+		select {
+		case <-thaw:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// carry moves bytes one way until either side closes. The buffer between
+// reading and writing stands for the kernel's: a frozen link takes bytes.
+func (l *Link) carry(from, to net.Conn) {
+	packets := make(chan []byte, 1024)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer from.Close()
+		defer to.Close()
+		broken := false
+		for p := range packets {
+			if !broken {
+				_ = l.wait(context.Background()) // ends with Heal, which the test's end calls
+				_, err := to.Write(p)
+				broken = err != nil
+			}
+		}
+	})
+	for {
+		buf := make([]byte, 16<<10)
+		n, err := from.Read(buf)
+		if n > 0 {
+			packets <- buf[:n]
+		}
+		if err != nil {
+			close(packets)
+			break
+		}
+	}
+	wg.Wait()
+	l.forget(from)
+}
+
+// Until waits in real time until done reports true, and fails the test after a
+// generous while. It is for what only a real Redis does, such as the
+// invalidation of caches; elsewhere use a bubble.
+func Until(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("still not so: %s", what)
+		}
+	}
+}
