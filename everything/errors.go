@@ -1,0 +1,62 @@
+package everything
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+)
+
+// codeResourceNotFound is the code of an unknown resource in the revisions
+// before 2026-07-28. The SDK answers -32602 in all of them.
+const codeResourceNotFound = -32002
+
+// invalidParams returns the JSON-RPC error for a request that is well formed
+// but asks for something that is not there or not allowed.
+func invalidParams(format string, args ...any) error {
+	return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: fmt.Sprintf(format, args...)}
+}
+
+// resourceNotFound returns the error for an unknown uri, with the code of the
+// revision the session speaks.
+//
+// [mcp.ResourceNotFoundError] is not used: it quotes the uri with %q, which is
+// not JSON for every string, and an error that cannot be encoded is never sent.
+func resourceNotFound(ss *mcp.ServerSession, uri string) error {
+	code := int64(codeResourceNotFound)
+	if usesInputRequests(ss) {
+		code = jsonrpc.CodeInvalidParams
+	}
+	return &jsonrpc.Error{
+		Code:    code,
+		Message: "Resource not found",
+		Data:    marshal(map[string]string{"uri": uri}),
+	}
+}
+
+// missingCapability returns the error for a tool that needs a capability the
+// client has not declared. required is that part of the client's capabilities.
+//
+// The 2026-07-28 revision has a code for it. Before, it is an ordinary error,
+// which becomes the text of the tool's result, where a model can read it.
+func missingCapability(ss *mcp.ServerSession, name string, required map[string]any) error {
+	message := "client does not support " + name
+	if !usesInputRequests(ss) {
+		return errors.New(message)
+	}
+	return &jsonrpc.Error{
+		Code:    mcp.CodeMissingRequiredClientCapabilities,
+		Message: message,
+		// The SDK's ClientCapabilities always encode a "roots" member, which
+		// would demand more than is needed.
+		Data: marshal(map[string]any{"requiredCapabilities": required}),
+	}
+}
+
+// marshal encodes strings, and maps of them, which cannot fail.
+func marshal(v any) json.RawMessage {
+	data, _ := json.Marshal(v)
+	return data
+}

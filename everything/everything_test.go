@@ -1,0 +1,259 @@
+package everything_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/everything"
+)
+
+func TestServerIntroducesItself(t *testing.T) {
+	t.Parallel()
+	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+		res := connect(nil).InitializeResult()
+		wantJSON(t, res.ServerInfo, `{"name": "example-servers/feature-reference", "version": "1.0.0"}`)
+		wantJSON(t, res.Capabilities, `{
+			"completions": {}, "logging": {}, "prompts": {}, "resources": {"subscribe": true}, "tools": {}
+		}`)
+	})
+}
+
+func TestOptionsSetVersionAndLogger(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	opts := &everything.Options{Version: "2.3.4", Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	t.Run("session", func(t *testing.T) {
+		cs := connect(t, everything.New(opts), v2025, nil)
+		if got := cs.InitializeResult().ServerInfo.Version; got != "2.3.4" {
+			t.Errorf("version is %q, want 2.3.4", got)
+		}
+	})
+	if !strings.Contains(log.String(), "session") {
+		t.Errorf("log is %q, want it to tell of the session", log.String())
+	}
+}
+
+func TestToolsAreListedWithTheirSchemas(t *testing.T) {
+	t.Parallel()
+	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+		res, err := connect(nil).ListTools(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.NextCursor != "" {
+			t.Error("the tools do not fit on one page")
+		}
+		wantJSON(t, res.Tools, `[
+			{
+				"name": "add",
+				"description": "Adds two numbers",
+				"inputSchema": {
+					"type": "object",
+					"properties": {
+						"a": {"type": "number", "description": "First number"},
+						"b": {"type": "number", "description": "Second number"}
+					},
+					"required": ["a", "b"],
+					"additionalProperties": false
+				}
+			},
+			{
+				"name": "annotatedMessage",
+				"description": "Demonstrates how annotations can be used to provide metadata about content",
+				"inputSchema": {
+					"type": "object",
+					"properties": {
+						"messageType": {
+							"type": "string",
+							"description": "Type of message to demonstrate different annotation patterns",
+							"enum": ["error", "success", "debug"]
+						},
+						"includeImage": {
+							"type": "boolean",
+							"description": "Whether to include an example image",
+							"default": false
+						}
+					},
+					"required": ["messageType"],
+					"additionalProperties": false
+				}
+			},
+			{
+				"name": "echo",
+				"description": "Echoes back the input",
+				"inputSchema": {
+					"type": "object",
+					"properties": {"message": {"type": "string", "description": "Message to echo"}},
+					"required": ["message"],
+					"additionalProperties": false
+				}
+			},
+			{
+				"name": "elicitInputs",
+				"description": "Elicitation test tool that demonstrates how to request user input with various field types",
+				"inputSchema": {"type": "object", "additionalProperties": false}
+			},
+			{
+				"name": "getResourceReference",
+				"description": "Returns a resource reference that can be used by MCP clients",
+				"inputSchema": {
+					"type": "object",
+					"properties": {
+						"resourceId": {
+							"type": "integer",
+							"description": "ID of the resource to reference (1-100)",
+							"minimum": 1,
+							"maximum": 100
+						}
+					},
+					"required": ["resourceId"],
+					"additionalProperties": false
+				}
+			},
+			{
+				"name": "getTinyImage",
+				"description": "Returns the MCP_TINY_IMAGE",
+				"inputSchema": {"type": "object", "additionalProperties": false}
+			},
+			{
+				"name": "longRunningOperation",
+				"description": "Demonstrates a long running operation with progress updates",
+				"inputSchema": {
+					"type": "object",
+					"properties": {
+						"duration": {
+							"type": "number",
+							"description": "Duration of the operation in seconds",
+							"default": 10,
+							"minimum": 0,
+							"maximum": 3600
+						},
+						"steps": {
+							"type": "integer",
+							"description": "Number of steps in the operation",
+							"default": 5,
+							"minimum": 1,
+							"maximum": 1000
+						}
+					},
+					"additionalProperties": false
+				}
+			},
+			{
+				"name": "mcp_apps_hello_world",
+				"description": "Demonstrates MCP Apps - returns an interactive UI that runs in the client",
+				"inputSchema": {"type": "object", "additionalProperties": false},
+				"_meta": {"ui": {"resourceUri": "ui://hello-world/app.html"}}
+			},
+			{
+				"name": "sampleLLM",
+				"description": "Samples from an LLM using MCP's sampling feature",
+				"inputSchema": {
+					"type": "object",
+					"properties": {
+						"prompt": {"type": "string", "description": "The prompt to send to the LLM"},
+						"maxTokens": {
+							"type": "integer",
+							"description": "Maximum number of tokens to generate",
+							"default": 100,
+							"minimum": 1,
+							"maximum": 1000000
+						}
+					},
+					"required": ["prompt"],
+					"additionalProperties": false
+				}
+			}
+		]`)
+	})
+}
+
+func TestUnknownToolIsAProtocolError(t *testing.T) {
+	t.Parallel()
+	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+		_, err := connect(nil).CallTool(t.Context(), &mcp.CallToolParams{Name: "Echo"})
+		wantRPCError(t, err, -32602, `unknown tool "Echo"`)
+	})
+}
+
+// Two servers must not share anything a call on one could change on the other.
+func TestServersAreIndependent(t *testing.T) {
+	t.Parallel()
+	first, second := everything.New(nil), everything.New(nil)
+	first.RemoveTools("echo")
+	first.RemoveResources("test://static/resource/1")
+	wantText(t, call(t, connect(t, second, v2025, nil), "echo", map[string]any{"message": "hi"}), "Echo: hi")
+	if uris := listPages(t, connect(t, second, v2025, nil))[0]; uris[0] != "test://static/resource/1" {
+		t.Errorf("first resource of the second server is %s", uris[0])
+	}
+}
+
+// Many sessions on one server, in both eras, each with several calls at once.
+// The race detector does the checking; the answers must not be mixed up.
+func TestManySessionsAtOnce(t *testing.T) {
+	t.Parallel()
+	server := everything.New(nil)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		version := []string{v2025, v2026}[i%2]
+		cs := connect(t, server, version, answeringClient())
+		for j := range 4 {
+			wg.Go(func() {
+				message := fmt.Sprintf("session %d call %d", i, j)
+				got, err := useEverything(t, cs, message)
+				if err != nil {
+					t.Errorf("%s: %v", message, err)
+				}
+				want := []string{
+					"Echo: " + message,
+					"LLM sampling result: sampled: Resource sampleLLM context: " + message,
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", message, diff)
+				}
+			})
+		}
+	}
+	wg.Wait()
+}
+
+// useEverything uses each feature once and returns the texts that depend on message.
+func useEverything(t *testing.T, cs *mcp.ClientSession, message string) ([]string, error) {
+	var texts []string
+	calls := []mcp.CallToolParams{
+		{Name: "echo", Arguments: map[string]any{"message": message}},
+		{Name: "sampleLLM", Arguments: map[string]any{"prompt": message}},
+		{Name: "elicitInputs"},
+		{Name: "add", Arguments: map[string]any{"a": 1, "b": 2}},
+		{Name: "getTinyImage"},
+		{Name: "annotatedMessage", Arguments: map[string]any{"messageType": "error", "includeImage": true}},
+		{Name: "getResourceReference", Arguments: map[string]any{"resourceId": 2}},
+		{Name: "longRunningOperation", Arguments: map[string]any{"duration": 0}},
+		{Name: "mcp_apps_hello_world"},
+	}
+	for _, params := range calls {
+		res, err := cs.CallTool(t.Context(), &params)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", params.Name, err)
+		}
+		if slices.Contains([]string{"echo", "sampleLLM"}, params.Name) {
+			texts = append(texts, res.Content[0].(*mcp.TextContent).Text)
+		}
+	}
+	if _, err := cs.ListResources(t.Context(), nil); err != nil {
+		return nil, err
+	}
+	if _, err := cs.ReadResource(t.Context(), &mcp.ReadResourceParams{URI: "test://static/resource/7"}); err != nil {
+		return nil, err
+	}
+	_, err := cs.GetPrompt(t.Context(), &mcp.GetPromptParams{Name: "simple_prompt"})
+	return texts, err
+}

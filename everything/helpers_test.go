@@ -1,0 +1,238 @@
+package everything_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/everything"
+)
+
+// The two ways in which a client and a server speak: with requests in both
+// directions, and with requests from the client only.
+const (
+	v2025 = "2025-11-25"
+	v2026 = "2026-07-28"
+)
+
+// connect connects a new client to a server over an in-memory transport.
+func connect(t *testing.T, server *mcp.Server, version string, opts *mcp.ClientOptions) *mcp.ClientSession {
+	t.Helper()
+	clientEnd, serverEnd := mcp.NewInMemoryTransports()
+	ss, err := server.Connect(t.Context(), serverEnd, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cs := connectClient(t, clientEnd, version, opts)
+	t.Cleanup(func() { _ = ss.Wait() })
+	t.Cleanup(func() { _ = cs.Close() })
+	return cs
+}
+
+// connectHTTP connects a new client to a server over the SDK's HTTP handler: a
+// stateful one for 2025 and a stateless one for 2026, as the SDK demands.
+func connectHTTP(t *testing.T, server *mcp.Server, version string, opts *mcp.ClientOptions) *mcp.ClientSession {
+	t.Helper()
+	endpoint := serveHTTP(t, server, version)
+	cs := connectClient(t, &mcp.StreamableClientTransport{Endpoint: endpoint}, version, opts)
+	t.Cleanup(func() { _ = cs.Close() })
+	return cs
+}
+
+func serveHTTP(t *testing.T, server *mcp.Server, version string) (endpoint string) {
+	t.Helper()
+	handler := mcp.NewStreamableHTTPHandler(
+		func(*http.Request) *mcp.Server { return server },
+		&mcp.StreamableHTTPOptions{Stateless: version == v2026},
+	)
+	httpServer := httptest.NewServer(handler)
+	t.Cleanup(httpServer.Close)
+	return httpServer.URL
+}
+
+func connectClient(t *testing.T, transport mcp.Transport, version string, opts *mcp.ClientOptions) *mcp.ClientSession {
+	t.Helper()
+	client := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "0"}, opts)
+	cs, err := client.Connect(t.Context(), transport, &mcp.ClientSessionOptions{ProtocolVersion: version})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cs.InitializeResult().ProtocolVersion; got != version {
+		t.Fatalf("negotiated %s, want %s", got, version)
+	}
+	return cs
+}
+
+// everyWay runs a test once for every revision and transport.
+func everyWay(t *testing.T, test func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession)) {
+	t.Helper()
+	for _, version := range []string{v2025, v2026} {
+		t.Run(version+"/memory", func(t *testing.T) {
+			t.Parallel()
+			test(t, func(opts *mcp.ClientOptions) *mcp.ClientSession {
+				return connect(t, everything.New(nil), version, opts)
+			})
+		})
+		t.Run(version+"/http", func(t *testing.T) {
+			t.Parallel()
+			test(t, func(opts *mcp.ClientOptions) *mcp.ClientSession {
+				return connectHTTP(t, everything.New(nil), version, opts)
+			})
+		})
+	}
+}
+
+// call calls a tool and fails the test on a protocol error.
+func call(t *testing.T, cs *mcp.ClientSession, name string, args any) *mcp.CallToolResult {
+	t.Helper()
+	res, err := cs.CallTool(t.Context(), &mcp.CallToolParams{Name: name, Arguments: args})
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return res
+}
+
+// soleText returns the text of a result that must be one text block.
+func soleText(t *testing.T, res *mcp.CallToolResult) string {
+	t.Helper()
+	if len(res.Content) != 1 {
+		t.Fatalf("result has %d content blocks, want 1: %s", len(res.Content), encode(t, res))
+	}
+	text, ok := res.Content[0].(*mcp.TextContent)
+	if !ok {
+		t.Fatalf("result is a %T, want a text", res.Content[0])
+	}
+	return text.Text
+}
+
+// wantText checks that a call succeeds with this text.
+func wantText(t *testing.T, res *mcp.CallToolResult, want string) {
+	t.Helper()
+	if diff := cmp.Diff(want, soleText(t, res)); diff != "" {
+		t.Errorf("text (-want +got):\n%s", diff)
+	}
+	if res.IsError {
+		t.Error("isError is set")
+	}
+}
+
+// wantToolError checks that a call failed as a tool, with a text that contains want.
+func wantToolError(t *testing.T, res *mcp.CallToolResult, want string) {
+	t.Helper()
+	text := soleText(t, res)
+	if !res.IsError {
+		t.Errorf("isError is not set, text %q", text)
+	}
+	if !strings.Contains(text, want) {
+		t.Errorf("text is %q, want it to contain %q", text, want)
+	}
+}
+
+// wantRPCError checks that err is a JSON-RPC error and returns it.
+func wantRPCError(t *testing.T, err error, code int64, message string) *jsonrpc.Error {
+	t.Helper()
+	var rpcErr *jsonrpc.Error
+	if !errors.As(err, &rpcErr) {
+		t.Fatalf("error is %v, want JSON-RPC error %d", err, code)
+	}
+	if rpcErr.Code != code {
+		t.Errorf("code is %d, want %d (%v)", rpcErr.Code, code, err)
+	}
+	if !strings.Contains(rpcErr.Message, message) {
+		t.Errorf("message is %q, want it to contain %q", rpcErr.Message, message)
+	}
+	return rpcErr
+}
+
+// wantJSON checks that got encodes to the same JSON value as want.
+func wantJSON(t *testing.T, got any, want string) {
+	t.Helper()
+	if diff := cmp.Diff(decode(t, []byte(want)), decode(t, encode(t, got))); diff != "" {
+		t.Errorf("JSON (-want +got):\n%s", diff)
+	}
+}
+
+func encode(t *testing.T, v any) []byte {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func decode(t *testing.T, data []byte) any {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal(data, &v); err != nil {
+		t.Fatalf("%v in %s", err, data)
+	}
+	return v
+}
+
+// wire speaks 2025-era HTTP without a client, to see what is on which stream.
+type wire struct {
+	endpoint, session string
+}
+
+func newWire(t *testing.T) *wire {
+	t.Helper()
+	w := &wire{endpoint: serveHTTP(t, everything.New(nil), v2025)}
+	w.post(t, `{"jsonrpc":"2.0","id":"init","method":"initialize","params":{"protocolVersion":"`+v2025+`",
+		"capabilities":{},"clientInfo":{"name":"wire","version":"0"}}}`)
+	w.post(t, `{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+	return w
+}
+
+// post sends one message and returns the messages on the stream that answers it.
+func (w *wire) post(t *testing.T, body string) []map[string]any {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.endpoint, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json, text/event-stream")
+	if w.session != "" {
+		req.Header.Set("Mcp-Session-Id", w.session)
+		req.Header.Set("Mcp-Protocol-Version", v2025)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if id := resp.Header.Get("Mcp-Session-Id"); id != "" {
+		w.session = id
+	}
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode/100 != 2 {
+		t.Fatalf("status %s: %s", resp.Status, data)
+	}
+	return events(t, data)
+}
+
+func events(t *testing.T, stream []byte) []map[string]any {
+	t.Helper()
+	var messages []map[string]any
+	for line := range bytes.Lines(stream) {
+		data, ok := bytes.CutPrefix(line, []byte("data: "))
+		if !ok || len(bytes.TrimSpace(data)) == 0 {
+			continue
+		}
+		messages = append(messages, decode(t, data).(map[string]any))
+	}
+	return messages
+}

@@ -1,0 +1,164 @@
+package everything
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/jsonschema-go/jsonschema"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+)
+
+// maxSampleTokens bounds what sampleLLM asks for: far more than a demonstration
+// needs, and small enough for every client's integer type.
+const maxSampleTokens = 1_000_000
+
+// addClientTools adds the tools that ask the client something.
+func addClientTools(server *mcp.Server) {
+	mcp.AddTool(server, &mcp.Tool{
+		Name:        "sampleLLM",
+		Description: "Samples from an LLM using MCP's sampling feature",
+		InputSchema: inputSchema[sampleArgs](func(p map[string]*jsonschema.Schema) {
+			p["maxTokens"].Default = marshal(100)
+			bound(p["maxTokens"], 1, maxSampleTokens)
+		}),
+	}, sampleLLM)
+
+	form := newInputForm()
+	mcp.AddTool(server, &mcp.Tool{
+		Name:        "elicitInputs",
+		Description: "Elicitation test tool that demonstrates how to request user input with various field types",
+		InputSchema: inputSchema[noArgs](nil),
+	}, form.elicitInputs)
+}
+
+type sampleArgs struct {
+	Prompt    string `json:"prompt" jsonschema:"The prompt to send to the LLM"`
+	MaxTokens int64  `json:"maxTokens,omitempty" jsonschema:"Maximum number of tokens to generate"`
+}
+
+func sampleLLM(ctx context.Context, req *mcp.CallToolRequest, in sampleArgs) (*mcp.CallToolResult, any, error) {
+	if caps := req.ClientCapabilities(); caps == nil || caps.Sampling == nil {
+		return nil, nil, missingCapability(req.Session, "sampling",
+			map[string]any{"sampling": map[string]any{}})
+	}
+	params := samplingParams(in)
+	answer, pending, err := ask(ctx, req, "sample", params,
+		func(ctx context.Context) (*mcp.CreateMessageWithToolsResult, error) {
+			return req.Session.CreateMessageWithTools(ctx, params)
+		})
+	if err != nil || pending != nil {
+		return pending, nil, err
+	}
+	sample, err := sampledText(answer.Content)
+	if err != nil {
+		return nil, nil, err
+	}
+	return textResult("LLM sampling result: " + sample), nil, nil
+}
+
+func samplingParams(in sampleArgs) *mcp.CreateMessageWithToolsParams {
+	return &mcp.CreateMessageWithToolsParams{
+		Messages: []*mcp.SamplingMessageV2{{
+			Role:    "user",
+			Content: []mcp.Content{text("Resource sampleLLM context: " + in.Prompt)},
+		}},
+		SystemPrompt:   "You are a helpful test server.",
+		MaxTokens:      in.MaxTokens,
+		Temperature:    0.7,
+		IncludeContext: "thisServer",
+	}
+}
+
+// sampledText joins the text blocks of a sample, most often one.
+func sampledText(content []mcp.Content) (string, error) {
+	var texts []string
+	for _, c := range content {
+		if t, ok := c.(*mcp.TextContent); ok {
+			texts = append(texts, t.Text)
+		}
+	}
+	if texts == nil {
+		return "", errors.New("the client's sample has no text")
+	}
+	return strings.Join(texts, "\n"), nil
+}
+
+// inputForm is the form of elicitInputs. It is not changed after its creation.
+type inputForm struct {
+	schema   *jsonschema.Schema
+	resolved *jsonschema.Resolved
+}
+
+func newInputForm() *inputForm {
+	schema := inputFormSchema()
+	resolved, err := schema.Resolve(&jsonschema.ResolveOptions{ValidateDefaults: true})
+	if err != nil {
+		panic(fmt.Sprintf("schema of elicitInputs: %v", err))
+	}
+	return &inputForm{schema: schema, resolved: resolved}
+}
+
+func (f *inputForm) elicitInputs(ctx context.Context, req *mcp.CallToolRequest, _ noArgs) (*mcp.CallToolResult, any, error) {
+	if !fillsInForms(req.ClientCapabilities()) {
+		return nil, nil, missingCapability(req.Session, "form elicitation",
+			map[string]any{"elicitation": map[string]any{"form": map[string]any{}}})
+	}
+	params := &mcp.ElicitParams{
+		Mode:            "form",
+		Message:         "Please provide inputs for the following fields:",
+		RequestedSchema: f.schema,
+	}
+	answer, pending, err := ask(ctx, req, "inputs", params,
+		func(ctx context.Context) (*mcp.ElicitResult, error) {
+			return req.Session.Elicit(ctx, params)
+		})
+	if err != nil || pending != nil {
+		return pending, nil, err
+	}
+	if err := f.complete(answer); err != nil {
+		return nil, nil, err
+	}
+	return elicitationText(answer)
+}
+
+// fillsInForms reports whether the client supports form elicitation: expressly,
+// or, as before there was another kind, by supporting elicitation at all.
+func fillsInForms(caps *mcp.ClientCapabilities) bool {
+	if caps == nil || caps.Elicitation == nil {
+		return false
+	}
+	return caps.Elicitation.Form != nil || caps.Elicitation.URL == nil
+}
+
+// complete checks what the user accepted against the form and fills in its
+// defaults. The SDK does so only for clients older than 2026-07-28, and not for
+// an answer without content, which lacks what the form requires.
+func (f *inputForm) complete(answer *mcp.ElicitResult) error {
+	if answer.Action != "accept" {
+		return nil
+	}
+	if answer.Content == nil {
+		answer.Content = map[string]any{}
+	}
+	if err := f.resolved.Validate(answer.Content); err != nil {
+		return fmt.Errorf("elicitation result does not match the requested schema: %w", err)
+	}
+	return f.resolved.ApplyDefaults(&answer.Content)
+}
+
+// elicitationText shows an answer as indented JSON, with characters such as <
+// as they are: it is read by people and models, not by a browser.
+func elicitationText(answer *mcp.ElicitResult) (*mcp.CallToolResult, any, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(answer); err != nil {
+		return nil, nil, fmt.Errorf("encode elicitation result: %w", err)
+	}
+	return textResult("Elicitation result: " + strings.TrimSuffix(buf.String(), "\n")), nil, nil
+}
