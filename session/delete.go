@@ -1,0 +1,62 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/redis/rueidis"
+)
+
+// unlinkStreams is how many streams are deleted by one command.
+const unlinkStreams = 500
+
+// Delete ends a session. When it returns nil nothing can bring the session
+// back, and what it stored is gone: its record, values, streams and their
+// logs. Should Redis fail between the two steps this takes, some logs remain
+// until they expire, which nobody can read without the record.
+//
+// This store's next Loads say so at once. Other instances' may return the
+// session for [Options.CacheTTL] at most, unless they are told to
+// [Store.Forget] it.
+func (s *Store) Delete(ctx context.Context, id string) error {
+	if !ValidID(id) {
+		return ErrNotFound
+	}
+	defer s.Forget(id) // also when the outcome is unknown
+	reply, err := sessionDelete.Exec(ctx, s.rdb, s.sessionKeys(id))
+	if err != nil {
+		return err
+	}
+	parts, err := reply.ToArray()
+	if err != nil || len(parts) < 2 {
+		return fmt.Errorf("delete session: unexpected reply: %w", err)
+	}
+	existed, err := parts[0].AsInt64()
+	if err != nil {
+		return fmt.Errorf("delete session: unexpected reply: %w", err)
+	}
+	owner, err := parts[1].ToString()
+	if err != nil {
+		return fmt.Errorf("delete session: owner: %w", err)
+	}
+	s.unlink(ctx, id, parts[2:])
+	s.release(ctx, owner, id)
+	if existed == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// unlink deletes the state and log of streams.
+func (s *Store) unlink(ctx context.Context, id string, streams []rueidis.RedisMessage) {
+	for some := range slices.Chunk(streams, unlinkStreams) {
+		var names []string
+		for _, stream := range some {
+			if name, err := stream.ToString(); err == nil {
+				names = append(names, s.keys.Stream(id, name), s.keys.Log(id, name))
+			}
+		}
+		s.rdb.Do(ctx, s.rdb.B().Unlink().Key(names...).Build())
+	}
+}

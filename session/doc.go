@@ -1,0 +1,35 @@
+// Package session keeps the sessions of MCP clients in Redis: who a session
+// belongs to, what state it has and how long it lives.
+//
+// No instance owns a session. The one that happens to receive a request reads
+// the session's [Record], usually from its client-side cache, and any instance
+// may change it at any time; each change is one atomic script. A deleted
+// session never comes back, whatever change races with its deletion.
+//
+// [Values] are an application's own data of a session. They take the place of
+// a map in the process, which the next request of the session may never see.
+package session
+
+import (
+	"errors"
+
+	"github.com/mcpfleet/mcpfleet/internal/rds"
+)
+
+var (
+	// ErrNotFound says that there is no such session: it never was, was
+	// deleted, or expired.
+	ErrNotFound = errors.New("session not found")
+	// ErrExists says that there already is a session with that id.
+	ErrExists = errors.New("session exists")
+	// ErrTooMany says that the owner has too many sessions, or the session too
+	// many values.
+	ErrTooMany = errors.New("too many")
+	// ErrTooLarge says that what should be stored is larger than allowed.
+	ErrTooLarge = errors.New("too large")
+	// ErrConflict says that a value is not at the version the caller expected.
+	ErrConflict = errors.New("value has changed")
+	// ErrUnavailable says that Redis did not answer in time, or refused. A
+	// change that failed with it may nevertheless have happened.
+	ErrUnavailable = rds.ErrUnavailable
+)

@@ -1,0 +1,51 @@
+package session
+
+import (
+	_ "embed"
+
+	"github.com/mcpfleet/mcpfleet/internal/rds"
+)
+
+// Each script is one transition. Those that may run twice are sent again when
+// a connection breaks under them.
+var (
+	//go:embed session_create.lua
+	sessionCreateLua string
+	sessionCreate    = rds.NewScript("create session", sessionCreateLua)
+
+	//go:embed session_initialize.lua
+	sessionInitializeLua string
+	sessionInitialize    = rds.NewScript("initialize session", sessionInitializeLua)
+
+	//go:embed session_touch.lua
+	sessionTouchLua string
+	sessionTouch    = rds.NewRepeatableScript("touch session", sessionTouchLua)
+
+	//go:embed session_delete.lua
+	sessionDeleteLua string
+	sessionDelete    = rds.NewScript("delete session", sessionDeleteLua)
+
+	//go:embed level_set.lua
+	levelSetLua string
+	levelSet    = rds.NewRepeatableScript("set log level", levelSetLua)
+
+	//go:embed owner_reserve.lua
+	ownerReserveLua string
+	ownerReserve    = rds.NewScript("reserve a session of the owner", ownerReserveLua)
+
+	//go:embed owner_refresh.lua
+	ownerRefreshLua string
+	ownerRefresh    = rds.NewRepeatableScript("refresh a session of the owner", ownerRefreshLua)
+
+	//go:embed value_get.lua
+	valueGetLua string
+	valueGet    = rds.NewRepeatableScript("get session value", valueGetLua)
+
+	//go:embed value_set.lua
+	valueSetLua string
+	valueSet    = rds.NewScript("set session value", valueSetLua)
+
+	//go:embed value_delete.lua
+	valueDeleteLua string
+	valueDelete    = rds.NewRepeatableScript("delete session value", valueDeleteLua)
+)

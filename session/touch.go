@@ -1,0 +1,67 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/mcpfleet/mcpfleet/internal/keys"
+)
+
+// A Pulse is what a touch tells about a session.
+type Pulse struct {
+	// StandaloneNext is the offset of the next event of the session's
+	// standalone stream, or zero if there was none yet.
+	StandaloneNext int64
+}
+
+// Touch keeps a session and all its keys, with the state and log of the given
+// streams, alive for another TTL. Call it for a session in use, once per
+// [Store.TouchEvery]. It does not prolong an absolute lifetime.
+func (s *Store) Touch(ctx context.Context, id string, streams ...string) (Pulse, error) {
+	if !ValidID(id) {
+		return Pulse{}, ErrNotFound
+	}
+	touched := s.sessionKeys(id)
+	for _, stream := range streams {
+		touched = append(touched, s.keys.Stream(id, stream), s.keys.Log(id, stream))
+	}
+	reply, err := sessionTouch.Exec(ctx, s.rdb, touched, millis(s.kept()))
+	if err != nil {
+		return Pulse{}, err
+	}
+	if reply.IsNil() {
+		return Pulse{}, ErrNotFound
+	}
+	parts, err := reply.ToArray()
+	if err != nil || len(parts) != 3 {
+		return Pulse{}, fmt.Errorf("touch session: unexpected reply: %w", err)
+	}
+	left, err := parts[0].AsInt64()
+	if err != nil {
+		return Pulse{}, fmt.Errorf("touch session: time left: %w", err)
+	}
+	next, err := parts[1].AsInt64()
+	if err != nil {
+		return Pulse{}, fmt.Errorf("touch session: next event of the standalone stream: %w", err)
+	}
+	owner, err := parts[2].ToString()
+	if err != nil {
+		return Pulse{}, fmt.Errorf("touch session: owner: %w", err)
+	}
+	s.refresh(ctx, owner, id, time.Duration(left)*time.Millisecond)
+	return Pulse{StandaloneNext: next}, nil
+}
+
+// sessionKeys returns the keys that every session may have, in the order that
+// the scripts expect.
+func (s *Store) sessionKeys(id string) []string {
+	return []string{
+		s.keys.Session(id),
+		s.keys.Values(id),
+		s.keys.OpenStreams(id),
+		s.keys.EndedStreams(id),
+		s.keys.Stream(id, keys.Standalone),
+		s.keys.Log(id, keys.Standalone),
+	}
+}

@@ -1,0 +1,7 @@
+-- value_delete.lua: delete one of a session's values.
+-- KEYS[1] record   KEYS[2] values
+-- ARGV[1] name
+-- Returns 1, or nil if the session is gone.
+if redis.call('EXISTS', KEYS[1]) == 0 then return false end
+redis.call('HDEL', KEYS[2], ARGV[1])
+return 1
