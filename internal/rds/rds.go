@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -57,9 +58,9 @@ func (c Client) DoMulti(ctx context.Context, cmds ...rueidis.Completed) []rueidi
 
 // DoCache runs one read through rueidis client-side caching.
 func (c Client) DoCache(ctx context.Context, cmd rueidis.Cacheable, ttl time.Duration) rueidis.RedisResult {
-	ctx, cancel := c.Bound(ctx)
-	defer cancel()
-	return c.Client.DoCache(ctx, cmd, ttl)
+	bound := &lazyBound{parent: ctx, timeout: c.Timeout}
+	defer bound.release()
+	return c.Client.DoCache(bound, cmd, ttl)
 }
 
 // A Script is one Lua script: one transition of state.
@@ -88,4 +89,32 @@ func (s *Script) Exec(ctx context.Context, c Client, keys []string, args ...stri
 // doing says what was tried.
 func Unavailable(doing string, err error) error {
 	return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, err)
+}
+
+// Commands returns an empty list with room for n commands.
+func (c Client) Commands(n int) rueidis.Commands { return make(rueidis.Commands, 0, n) }
+
+// minVersion is the oldest Redis that has what mcpfleet uses: XTRIM MINID.
+const minMajor, minMinor = 6, 2
+
+// CheckVersion fails if Redis cannot be reached or is older than 6.2. A server
+// that does not say how old it is passes.
+func (c Client) CheckVersion(ctx context.Context) error {
+	info, err := c.Do(ctx, c.B().Info().Section("server").Build()).ToString()
+	if _, refused := rueidis.IsRedisErr(err); refused {
+		return nil // INFO is denied, or unknown: what is missing will show when it is used
+	}
+	if err != nil {
+		return Unavailable("ask for the version", err)
+	}
+	_, version, _ := strings.Cut(info, "redis_version:")
+	version, _, _ = strings.Cut(version, "\r\n")
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		return nil
+	}
+	if major < minMajor || major == minMajor && minor < minMinor {
+		return fmt.Errorf("redis %s is too old: %d.%d is needed", version, minMajor, minMinor)
+	}
+	return nil
 }

@@ -1,0 +1,183 @@
+package mcp
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/auth"
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+
+	"github.com/mcpfleet/mcpfleet/session"
+	"github.com/mcpfleet/mcpfleet/transport"
+)
+
+// serveGet opens a session's standalone stream, or resumes any of its streams.
+func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
+	after, err := h.checkGet(w, r)
+	if err != nil {
+		h.fail(w, r, nil, err)
+		return
+	}
+	rec, stream, err := h.resume(r, after)
+	if errors.Is(err, session.ErrUnavailable) {
+		h.hold(w, r, after, err)
+		return
+	}
+	switch {
+	case errors.Is(err, transport.ErrLost):
+		h.serveLost(w, r, rec, after)
+	case err != nil:
+		h.fail(w, r, nil, err)
+	case stream.Empty:
+		// There is nothing left and nothing will come. An empty stream would
+		// have clients come back at once, again and again.
+		stream.Release(r.Context())
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		_ = h.serveStream(w, r, stream.Reader, rec.ProtocolVersion >= versionPriming) // the log has what was not sent
+	}
+}
+
+func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *transport.EventID, err error) {
+	switch {
+	case !accepts(r, "text/event-stream"):
+		return nil, refuse(http.StatusNotAcceptable, "Accept must contain text/event-stream")
+	case h.draining.Load():
+		return nil, transport.ErrClosed
+	case !transport.CanFlush(w):
+		return nil, transport.ErrNoFlush
+	}
+	if err := checkVersion(r, ""); err != nil {
+		return nil, err
+	}
+	last := r.Header.Get(resumeHeader)
+	if last == "" {
+		return nil, nil
+	}
+	id, err := transport.ParseEventID(last)
+	if err != nil {
+		return nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s: %v", resumeHeader, err)
+	}
+	return &id, nil
+}
+
+// resume makes the request the reader of the stream it asks for.
+func (h *Handler) resume(r *http.Request, after *transport.EventID) (session.Record, *transport.Resumption, error) {
+	rec, err := h.session(r)
+	if err != nil {
+		return rec, nil, err
+	}
+	h.node.Use(rec.ID)
+	if after != nil && after.IsEnd() {
+		return rec, nil, transport.ErrLost
+	}
+	stream, err := h.node.Resume(r.Context(), rec.ID, after)
+	if errors.Is(err, session.ErrNotFound) {
+		h.store.Forget(rec.ID) // the cache has a session that has ended
+	}
+	return rec, stream, err
+}
+
+// serveStream sends a stream until it ends, the client goes or its token
+// expires, and gives it up. It returns nil only if the client has all of it.
+func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *transport.Reader, priming bool) error {
+	ctx, cancel := untilExpiry(r.Context())
+	defer cancel()
+	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
+	err := sse.Start()
+	if err == nil {
+		err = reader.Serve(ctx, sse, transport.ServeOptions{Priming: priming, KeepAlive: h.opts.KeepAlive})
+	}
+	reader.Release(r.Context())
+	return err
+}
+
+// untilExpiry bounds ctx by the life of the token that the request came with.
+func untilExpiry(ctx context.Context) (context.Context, context.CancelFunc) {
+	if token := auth.TokenInfoFromContext(ctx); token != nil && !token.Expiration.IsZero() {
+		return context.WithDeadline(ctx, token.Expiration)
+	}
+	return context.WithCancel(ctx)
+}
+
+// serveLost answers a client that wants to resume from an event which is not in
+// the log. Any error status would end its whole session, so it is told within
+// the stream.
+func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, rec session.Record, after *transport.EventID) {
+	if transport.IsStandalone(after.Stream) {
+		h.resync(w, r, rec)
+		return
+	}
+	if after.IsEnd() {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
+	if sse.Start() != nil {
+		return
+	}
+	lost := &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the rest of this stream is no longer available; the request's outcome is unknown"}
+	_ = sse.Write(after.Lost(lost)) // a client that has gone comes back
+}
+
+// resync gives a client a new standalone stream in place of one that has lost
+// events. What it may have missed are changes, so it is told that everything
+// may have changed.
+func (h *Handler) resync(w http.ResponseWriter, r *http.Request, rec session.Record) {
+	_, stream, err := h.resume(r, nil)
+	if err != nil {
+		h.fail(w, r, nil, err)
+		return
+	}
+	for _, kind := range []string{"tools", "prompts", "resources"} {
+		message := []byte(`{"jsonrpc":"2.0","method":"notifications/` + kind + `/list_changed"}`)
+		if err := h.node.Standalone(r.Context(), rec.ID, message); err != nil {
+			h.logger.WarnContext(r.Context(), "resync is incomplete", "session", short(rec.ID), "error", err)
+		}
+	}
+	_ = h.serveStream(w, r, stream.Reader, rec.ProtocolVersion >= versionPriming) // as in serveGet
+}
+
+// hold keeps a GET request open while Redis is away: clients take an error here
+// for the end of their session. After a while, or if too many wait, it is over.
+func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *transport.EventID, cause error) {
+	select {
+	case h.held <- struct{}{}:
+		defer func() { <-h.held }()
+	default:
+		h.fail(w, r, nil, cause)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), hold)
+	defer cancel()
+	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
+	if sse.Start() != nil {
+		return
+	}
+	for {
+		if sse.Comment("waiting for the session store") != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			_ = sse.Write(transport.SSE{Retry: time.Second}) // the response ends either way
+			return
+		case <-h.closed:
+			return
+		case <-time.After(time.Second):
+		}
+		rec, stream, err := h.resume(r, after)
+		if errors.Is(err, session.ErrUnavailable) {
+			continue
+		}
+		if err == nil {
+			reader := stream.Reader
+			_ = reader.Serve(ctx, sse, transport.ServeOptions{Priming: rec.ProtocolVersion >= versionPriming, KeepAlive: h.opts.KeepAlive})
+			reader.Release(r.Context())
+		}
+		// Any other outcome is the next request's to learn, with a status.
+		return
+	}
+}

@@ -1,0 +1,72 @@
+package mcp
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// guard keeps web pages out that have no business here, answers CORS preflight
+// requests, and reports whether the request is to be served. It follows the
+// specification's warning of DNS rebinding (basic, "Transports", "Security
+// Warning").
+func (h *Handler) guard(w http.ResponseWriter, r *http.Request) bool {
+	if !h.allowedHost(r) {
+		writeError(w, nil, refuse(http.StatusForbidden, "host %q is not allowed", r.Host))
+		return false
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	if !h.allowedOrigin(origin) {
+		writeError(w, nil, refuse(http.StatusForbidden, "origin %q is not allowed", origin))
+		return false
+	}
+	header := w.Header()
+	header.Add("Vary", "Origin")
+	header.Set("Access-Control-Allow-Origin", origin)
+	header.Set("Access-Control-Expose-Headers", sessionHeader+", WWW-Authenticate")
+	if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+		header.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
+		// The origin is one we trust: it may send what headers it likes.
+		if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
+			header.Add("Vary", "Access-Control-Request-Headers")
+			header.Set("Access-Control-Allow-Headers", asked)
+		}
+		header.Set("Access-Control-Max-Age", "600")
+		w.WriteHeader(http.StatusNoContent)
+		return false
+	}
+	return true
+}
+
+func (h *Handler) allowedHost(r *http.Request) bool {
+	if slices.ContainsFunc(h.opts.AllowedHosts, func(allowed string) bool { return sameHost(allowed, r.Host) }) {
+		return true
+	}
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && isLoopback(local.String()) {
+		return isLoopback(r.Host)
+	}
+	return len(h.opts.AllowedHosts) == 0
+}
+
+// sameHost reports whether host is the allowed one; a port counts only if the
+// allowed host has one.
+func sameHost(allowed, host string) bool {
+	if strings.EqualFold(allowed, host) {
+		return true
+	}
+	name, _, err := net.SplitHostPort(host)
+	return err == nil && (strings.EqualFold(allowed, name) || strings.EqualFold(strings.Trim(allowed, "[]"), name))
+}
+
+func (h *Handler) allowedOrigin(origin string) bool {
+	if slices.Contains(h.opts.AllowedOrigins, origin) {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && isLoopback(u.Host)
+}

@@ -1,0 +1,114 @@
+package mcp
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/session"
+	"github.com/mcpfleet/mcpfleet/transport"
+)
+
+// The headers of the Streamable HTTP transport (specification 2025-11-25,
+// basic, "Transports").
+const (
+	sessionHeader = "Mcp-Session-Id"
+	versionHeader = "Mcp-Protocol-Version"
+	resumeHeader  = "Last-Event-ID"
+)
+
+// A Handler serves the MCP endpoint of one instance of a fleet: POST, GET and
+// DELETE at one URL, under whatever path it is mounted. It is safe for
+// concurrent use, and must be ended with [Handler.Shutdown].
+//
+// Authentication is plain middleware in front of it: what the SDK's
+// auth.RequireBearerToken puts into the request's context is what handlers see,
+// and its UserID is whom a session belongs to. Without such middleware a
+// session belongs to whoever knows its id.
+type Handler struct {
+	getServer func(*http.Request) *mcp.Server
+	opts      Options
+	store     *session.Store
+	node      *transport.Node
+	logger    *slog.Logger
+	clients   clientCache
+	held      chan struct{} // a place for each GET that waits for Redis
+	draining  atomic.Bool
+	shutdown  sync.Once
+	closed    chan struct{}
+}
+
+// NewHandler joins the fleet and returns its endpoint on this instance.
+//
+// getServer returns the server for a request, as with the SDK's
+// NewStreamableHTTPHandler; it is called once for each message and may return
+// the same server always, or a new one each time. If it returns nil the request
+// is answered 400. The servers of all instances must have the same features.
+//
+// NewHandler fails if an option cannot be used or Redis does not do what a
+// fleet needs.
+func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Handler, error) {
+	if getServer == nil {
+		return nil, fmt.Errorf("fleet: getServer is nil")
+	}
+	if opts == nil {
+		opts = &Options{}
+	}
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("fleet: %w", err)
+	}
+	store, err := session.NewStore(o.Redis, o.store())
+	if err != nil {
+		return nil, fmt.Errorf("fleet: %w", err)
+	}
+	// Each call to Redis is bounded by RedisTimeout, so there is no wait for a
+	// caller's context to end.
+	ctx := context.Background()
+	if err := rds.New(o.Redis, o.RedisTimeout).CheckVersion(ctx); err != nil {
+		return nil, fmt.Errorf("fleet: %w", err)
+	}
+	node, err := transport.NewNode(ctx, o.Redis, store, o.node())
+	if err != nil {
+		return nil, fmt.Errorf("fleet: %w", err)
+	}
+	h := &Handler{
+		getServer: getServer,
+		opts:      o,
+		store:     store,
+		node:      node,
+		logger:    o.Logger.With("instance", node.ID()),
+		held:      make(chan struct{}, maxHeld),
+		closed:    make(chan struct{}),
+	}
+	h.logger.Info("instance joined the fleet")
+	return h, nil
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !h.guard(w, r) {
+		return
+	}
+	switch r.Method {
+	case http.MethodPost:
+		h.servePost(w, r)
+	case http.MethodGet:
+		h.serveGet(w, r)
+	case http.MethodDelete:
+		h.serveDelete(w, r)
+	default:
+		w.Header().Set("Allow", "GET, POST, DELETE")
+		writeError(w, nil, refuse(http.StatusMethodNotAllowed, "method %s is not allowed", r.Method))
+	}
+}
+
+// short is as much of a session's id as goes into logs: without authentication
+// the whole id is all that a session's user has to know.
+func short(id string) string { return id[:min(8, len(id))] }

@@ -1,0 +1,80 @@
+package mcp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/modelcontextprotocol/go-sdk/auth"
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/session"
+	"github.com/mcpfleet/mcpfleet/transport"
+)
+
+// initialize runs initialize and begins a session with what it agreed on.
+func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *transport.Message) {
+	rec, err := h.newSession(r, m)
+	if err != nil {
+		h.fail(w, r, m.ID, err)
+		return
+	}
+	conn, err := h.run(r, transport.Request{
+		Session:    rec.ID,
+		Message:    m,
+		Extra:      &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
+		AnswerOnly: true,
+		OnResult: func(ctx context.Context, result json.RawMessage) error {
+			return h.begin(ctx, &rec, result)
+		},
+	}, nil)
+	if err != nil {
+		h.fail(w, r, m.ID, err)
+		return
+	}
+	select {
+	case a := <-conn.Answer():
+		if !rec.Created.IsZero() {
+			w.Header().Set(sessionHeader, rec.ID)
+		}
+		h.answer(w, r, m.ID, a)
+	case <-r.Context().Done():
+		// The session, if there will be one, is nobody's and expires.
+	}
+}
+
+func (h *Handler) newSession(r *http.Request, m *transport.Message) (session.Record, error) {
+	switch {
+	case !m.IsCall():
+		return session.Record{}, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "initialize needs an id")
+	case r.Header.Get(sessionHeader) != "":
+		return session.Record{}, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "the session has been initialized")
+	case h.draining.Load():
+		return session.Record{}, transport.ErrClosed
+	}
+	owner, err := h.principal(r)
+	return session.Record{ID: session.NewID(), Owner: owner, InitializeParams: m.Params}, err
+}
+
+// begin stores the session that an initialize result describes.
+func (h *Handler) begin(ctx context.Context, rec *session.Record, result json.RawMessage) error {
+	var agreed struct {
+		ProtocolVersion string `json:"protocolVersion"`
+	}
+	if err := json.Unmarshal(result, &agreed); err != nil {
+		return fmt.Errorf("decode initialize result: %w", err)
+	}
+	if _, err := h.clients.decode(rec.InitializeParams); err != nil {
+		return err
+	}
+	rec.ProtocolVersion = agreed.ProtocolVersion
+	created, err := h.store.Create(ctx, *rec)
+	if err != nil {
+		return err
+	}
+	*rec = created
+	h.logger.InfoContext(ctx, "session began", "session", short(rec.ID), "protocol", rec.ProtocolVersion)
+	return nil
+}

@@ -1,0 +1,98 @@
+package mcp
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/transport"
+)
+
+// reconnect is how long clients are asked to wait whose instance leaves: long
+// enough for the balancer to have noticed.
+const reconnect = 250 * time.Millisecond
+
+// Shutdown takes the instance out of the fleet. In this order: new sessions,
+// calls and streams are refused with 503; standalone streams end, so that
+// clients resume them elsewhere; running calls finish, and may still ask their
+// client; when ctx ends those that have not are answered with an error; the
+// instance's inbox goes. It returns ctx's error if calls had to be cut short.
+//
+// Call it before http.Server.Shutdown, which waits for open streams. Shutdown
+// is idempotent; the Redis client may be closed after it.
+func (h *Handler) Shutdown(ctx context.Context) error {
+	var err error
+	h.shutdown.Do(func() {
+		h.draining.Store(true)
+		h.node.CloseStandaloneStreams(reconnect)
+		err = h.node.Idle(ctx)
+		// The rest has its own bounds; an expired ctx must not leave it undone.
+		h.node.Close(context.WithoutCancel(ctx))
+		close(h.closed)
+		h.logger.Info("instance left the fleet")
+	})
+	select {
+	case <-h.closed:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return err
+}
+
+// Ready reports why the instance cannot serve, or nil. It blocks for one call
+// to Redis.
+func (h *Handler) Ready(ctx context.Context) error {
+	if h.draining.Load() {
+		return errors.New("the instance is shutting down")
+	}
+	return h.node.Ready(ctx)
+}
+
+// Livez returns a handler that answers 200 while the process can answer. It
+// never asks Redis: restarting an instance does not bring Redis back.
+func (h *Handler) Livez() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, nil) })
+}
+
+// Readyz returns a handler that answers 200 if the instance can serve, and 503
+// while Redis is away or the instance shuts down.
+func (h *Handler) Readyz() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := h.Ready(r.Context())
+		if err != nil {
+			h.logger.WarnContext(r.Context(), "not ready", "error", err)
+		}
+		writeHealth(w, err)
+	})
+}
+
+func writeHealth(w http.ResponseWriter, err error) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte("not ready\n"))
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// keepsAlive reports whether a server has ServerOptions.KeepAlive set, which
+// starts a goroutine for each of its sessions; for a session of one request
+// that goroutine has to be stopped. The SDK does not tell, so its private field
+// is read; if it ever moves, [TestKeepAliveLeavesNoGoroutine] fails.
+func keepsAlive(server *mcp.Server) bool {
+	field := reflect.ValueOf(server).Elem().FieldByName("opts").FieldByName("KeepAlive")
+	return field.IsValid() && field.CanInt() && field.Int() > 0
+}
+
+// closeAfter closes the SDK's session when its request has ended, and not
+// before: closing would wait for the handler.
+func closeAfter(conn *transport.Conn, ss *mcp.ServerSession) {
+	<-conn.Done()
+	_ = ss.Close() // our own connection's Close does not fail
+}

@@ -1,0 +1,51 @@
+package mcp
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/mcpfleet/mcpfleet/session"
+	"github.com/mcpfleet/mcpfleet/transport"
+)
+
+// notification acts on a client's notification. What can fail for want of Redis
+// has happened when it returns; the server's own handlers run on.
+func (h *Handler) notification(r *http.Request, rec session.Record, m *transport.Message) error {
+	ctx := r.Context()
+	switch m.Method {
+	case "notifications/initialized":
+		first, err := h.store.SetInitialized(ctx, rec.ID)
+		if err != nil || !first {
+			return err
+		}
+	case "notifications/cancelled":
+		return h.cancelled(r, rec, m)
+	case "notifications/progress":
+		ours, err := h.node.Progress(ctx, rec.ID, m.Params)
+		if err != nil || ours {
+			return err
+		}
+	}
+	state, err := h.state(rec)
+	if err != nil {
+		return err
+	}
+	if m.Method == "notifications/initialized" {
+		state.InitializedParams = nil // the SDK calls its handler when it sets this
+	}
+	// The reply does not wait: the handler may ask the client something, on the
+	// stream that clients open after this reply.
+	_, err = h.run(r, h.request(r, rec, m), state)
+	return err
+}
+
+// cancelled spreads a client's wish to cancel a request to wherever it runs.
+func (h *Handler) cancelled(r *http.Request, rec session.Record, m *transport.Message) error {
+	var p struct {
+		RequestID json.RawMessage `json:"requestId"`
+	}
+	if err := json.Unmarshal(m.Params, &p); err != nil || p.RequestID == nil {
+		return nil // nothing is cancelled by it (specification, "Cancellation": invalid ones are ignored)
+	}
+	return h.node.Cancel(r.Context(), rec.ID, p.RequestID)
+}

@@ -1,0 +1,175 @@
+package mcp
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/session"
+	"github.com/mcpfleet/mcpfleet/transport"
+)
+
+// Options configure a [Handler]. Only Redis is required; the zero value of any
+// other field means its default. All instances of a fleet have the same options.
+type Options struct {
+	// Redis is the fleet's Redis, version 6.2 or newer: whatever the client can
+	// reach (standalone, Sentinel, Cluster, Valkey). The client stays the
+	// caller's, who closes it after [Handler.Shutdown].
+	Redis rueidis.Client
+	// Prefix is the first part of every key, of letters, digits and _.:- only.
+	// Handlers with different prefixes share nothing. If empty, "mcp".
+	Prefix string
+	// Logger gets what an operator should know. It never gets tokens, message
+	// bodies or whole session ids. If nil, nothing is logged.
+	Logger *slog.Logger
+
+	// SessionTTL is how long an idle session lives. Open streams and running
+	// calls count as use. If zero, 5 minutes.
+	SessionTTL time.Duration
+	// SessionLifetime ends a session this long after it began, in use or not.
+	// If zero, a session in use lives on.
+	SessionLifetime time.Duration
+	// SessionsPerUser bounds a user's sessions, approximately. If zero, they are
+	// not bounded. Without authentication there is but one user.
+	SessionsPerUser int
+	// CacheTTL bounds how long an instance that has not heard of a session's
+	// end goes on accepting plain calls for it. If zero, 5 seconds.
+	CacheTTL time.Duration
+
+	// AllowedHosts are the values of the Host header that are served, with or
+	// without a port. If empty, every host is served, except that connections
+	// to a loopback address are served for loopback hosts only.
+	AllowedHosts []string
+	// AllowedOrigins are the origins, like "https://app.example.com", whose
+	// pages may call, besides those of loopback hosts. A request without an
+	// Origin header is not a browser's and not concerned.
+	AllowedOrigins []string
+
+	// StreamAfter is how long a call may run before its reply becomes a stream
+	// although there is nothing to send yet. If zero, 1 second.
+	StreamAfter time.Duration
+	// KeepAlive is how long a stream is silent before it carries a comment. If
+	// zero, 15 seconds.
+	KeepAlive time.Duration
+	// WriteTimeout bounds each write to a client, in place of
+	// http.Server.WriteTimeout. If zero, 10 seconds.
+	WriteTimeout time.Duration
+	// ResumeFor is how long a call's stream can be resumed after it ended. If
+	// zero, 5 minutes.
+	ResumeFor time.Duration
+	// AnswerWithin is how long a question to the client (sampling, elicitation,
+	// roots) waits for its answer. If zero, 10 minutes.
+	AnswerWithin time.Duration
+	// RunDetached is how long a call may go on after its client has gone. If
+	// zero, 5 minutes.
+	RunDetached time.Duration
+	// RedisTimeout bounds each call to Redis. If zero, 2 seconds.
+	RedisTimeout time.Duration
+
+	// MaxBody bounds a request's body. If zero, 4 MiB.
+	MaxBody int64
+	// MaxInitialize bounds the parameters of initialize, which are kept with
+	// the session. If zero, 16 KiB.
+	MaxInitialize int
+	// MaxCalls bounds the running calls of a session on an instance. If zero, 64.
+	MaxCalls int
+	// MaxStreams bounds the streams of running calls of a session. If zero, 16.
+	MaxStreams int
+	// MaxEvents and MaxEventBytes bound what is kept of one stream; beyond them
+	// the oldest events go first. If zero, 1,000 events and 16 MiB.
+	MaxEvents, MaxEventBytes int
+	// MaxQueue and MaxQueueBytes bound what waits in memory for one slow
+	// client. If zero, 256 messages and 4 MiB.
+	MaxQueue, MaxQueueBytes int
+
+	// DefaultLogLevel is the level of log messages for a client that has not
+	// set one. If empty, such a client gets none, as with the SDK's handler.
+	DefaultLogLevel mcp.LoggingLevel
+}
+
+// maxHeld bounds the GET requests that wait for Redis to come back, and hold
+// how long each does.
+const (
+	maxHeld = 256
+	hold    = 30 * time.Second
+)
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Redis == nil {
+		return o, errors.New("Options.Redis is nil: a fleet needs a Redis client")
+	}
+	for name, v := range map[string]int64{
+		"SessionTTL": int64(o.SessionTTL), "SessionLifetime": int64(o.SessionLifetime), "SessionsPerUser": int64(o.SessionsPerUser),
+		"CacheTTL": int64(o.CacheTTL), "StreamAfter": int64(o.StreamAfter), "KeepAlive": int64(o.KeepAlive),
+		"WriteTimeout": int64(o.WriteTimeout), "ResumeFor": int64(o.ResumeFor), "AnswerWithin": int64(o.AnswerWithin),
+		"RunDetached": int64(o.RunDetached), "RedisTimeout": int64(o.RedisTimeout), "MaxBody": o.MaxBody,
+		"MaxInitialize": int64(o.MaxInitialize), "MaxCalls": int64(o.MaxCalls), "MaxStreams": int64(o.MaxStreams),
+		"MaxEvents": int64(o.MaxEvents), "MaxEventBytes": int64(o.MaxEventBytes),
+		"MaxQueue": int64(o.MaxQueue), "MaxQueueBytes": int64(o.MaxQueueBytes),
+	} {
+		if v < 0 {
+			return o, fmt.Errorf("Options.%s is negative", name)
+		}
+	}
+	for _, host := range o.AllowedHosts {
+		if host == "" || strings.ContainsAny(host, "/ ") {
+			return o, fmt.Errorf("Options.AllowedHosts: %q is not a host", host)
+		}
+	}
+	for _, origin := range o.AllowedOrigins {
+		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
+			return o, fmt.Errorf("Options.AllowedOrigins: %q is not an origin like https://app.example.com", origin)
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	setDefault(&o.StreamAfter, time.Second)
+	setDefault(&o.KeepAlive, 15*time.Second)
+	setDefault(&o.WriteTimeout, 10*time.Second)
+	setDefault(&o.MaxBody, 4<<20)
+	return o, nil
+}
+
+func setDefault[T int64 | time.Duration](p *T, def T) {
+	if *p == 0 {
+		*p = def
+	}
+}
+
+func (o Options) store() *session.Options {
+	return &session.Options{
+		Prefix: o.Prefix, TTL: o.SessionTTL, MaxLifetime: o.SessionLifetime, MaxPerOwner: o.SessionsPerUser,
+		CacheTTL: o.CacheTTL, MaxParams: o.MaxInitialize, Timeout: o.RedisTimeout,
+	}
+}
+
+func (o Options) node() *transport.Options {
+	return &transport.Options{
+		Prefix:   o.Prefix,
+		Log:      transport.LogOptions{MaxEvents: o.MaxEvents, MaxBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor},
+		MaxQueue: o.MaxQueue, MaxQueueBytes: o.MaxQueueBytes, MaxCalls: o.MaxCalls,
+		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, Timeout: o.RedisTimeout,
+		DefaultLogLevel: o.DefaultLogLevel, Logger: o.Logger,
+	}
+}
+
+// isLoopback reports whether host, with or without a port, is this machine.
+func isLoopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

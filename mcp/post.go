@@ -1,0 +1,275 @@
+package mcp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/auth"
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/session"
+	"github.com/mcpfleet/mcpfleet/transport"
+)
+
+// The protocol versions from which on something is so.
+const (
+	versionPriming   = "2025-11-25" // streams begin with an event to resume from
+	versionStateless = "2026-07-28" // there are no sessions
+)
+
+func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
+	m, err := h.readMessage(w, r)
+	if err != nil {
+		var id json.RawMessage
+		if m != nil {
+			id = m.ID
+		}
+		h.fail(w, r, id, err)
+		return
+	}
+	if err := checkVersion(r, ""); err != nil {
+		h.fail(w, r, m.ID, err)
+		return
+	}
+	if m.Method == "initialize" {
+		h.initialize(w, r, m)
+		return
+	}
+	rec, err := h.session(r)
+	if err != nil {
+		h.fail(w, r, m.ID, err)
+		return
+	}
+	h.node.Use(rec.ID)
+	switch {
+	case m.IsCall():
+		h.call(w, r, rec, m)
+	case m.IsNotification():
+		h.accepted(w, r, h.notification(r, rec, m))
+	default:
+		h.accepted(w, r, h.node.Reply(r.Context(), rec.ID, m))
+	}
+}
+
+// readMessage reads the one message of a POST.
+func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (*transport.Message, error) {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return nil, refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
+	}
+	if !accepts(r, "application/json") || !accepts(r, "text/event-stream") {
+		return nil, refuse(http.StatusNotAcceptable, "Accept must contain application/json and text/event-stream")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.opts.MaxBody))
+	if err != nil {
+		if large := new(http.MaxBytesError); errors.As(err, &large) {
+			return nil, err
+		}
+		return nil, refuse(http.StatusBadRequest, "request body could not be read")
+	}
+	return transport.DecodeMessage(body)
+}
+
+// accepts reports whether the client takes a media type.
+func accepts(r *http.Request, media string) bool {
+	major, _, _ := strings.Cut(media, "/")
+	for _, value := range r.Header.Values("Accept") {
+		for item := range strings.SplitSeq(value, ",") {
+			item, _, _ = strings.Cut(item, ";")
+			switch strings.ToLower(strings.TrimSpace(item)) {
+			case media, major + "/*", "*/*":
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// checkVersion checks the version header, which may be absent. A version that
+// is supported but not the session's is not an error: the session's counts.
+func checkVersion(r *http.Request, agreed string) error {
+	v := r.Header.Get(versionHeader)
+	if v == "" || v == agreed {
+		return nil
+	}
+	sessions := slices.DeleteFunc(mcp.SupportedProtocolVersions(), func(v string) bool { return v >= versionStateless })
+	switch {
+	case slices.Contains(sessions, v):
+		return nil
+	case v >= versionStateless:
+		data, err := json.Marshal(mcp.UnsupportedProtocolVersionData{Supported: sessions, Requested: v})
+		if err != nil {
+			return err
+		}
+		return &refusal{status: http.StatusBadRequest, wire: jsonrpc.Error{
+			Code: mcp.CodeUnsupportedProtocolVersion, Message: "unsupported protocol version", Data: data,
+		}}
+	default:
+		return refuse(http.StatusBadRequest, "unsupported protocol version %q (supported: %s)", v, strings.Join(sessions, ", "))
+	}
+}
+
+// session returns the session of a request, if it is the user's. Nothing is
+// refused on what a cache says: before it is, the record is read again.
+func (h *Handler) session(r *http.Request) (session.Record, error) {
+	id := r.Header.Get(sessionHeader)
+	if id == "" {
+		return session.Record{}, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest,
+			"%s header is required, except to initialize", sessionHeader)
+	}
+	user, err := h.principal(r)
+	if err != nil {
+		return session.Record{}, err
+	}
+	if !session.ValidID(id) {
+		return session.Record{}, session.ErrNotFound
+	}
+	rec, err := h.store.Load(r.Context(), id)
+	if err == nil && rec.Owner != user {
+		rec, err = h.store.LoadFresh(r.Context(), id)
+	}
+	if err != nil {
+		return session.Record{}, err
+	}
+	if rec.Owner != user {
+		// A foreign session is answered like an unknown one, to the letter.
+		return session.Record{}, session.ErrNotFound
+	}
+	return rec, nil
+}
+
+// principal returns whom a request comes from, empty without authentication.
+func (h *Handler) principal(r *http.Request) (string, error) {
+	token := auth.TokenInfoFromContext(r.Context())
+	switch {
+	case token == nil:
+		return "", nil
+	case token.UserID == "":
+		// Taking it for anonymous would give all such users one identity.
+		return "", errors.New("TokenInfo has no UserID: the token verifier must set it")
+	default:
+		return token.UserID, nil
+	}
+}
+
+// accepted answers a notification or a response.
+func (h *Handler) accepted(w http.ResponseWriter, r *http.Request, err error) {
+	if err != nil {
+		h.fail(w, r, nil, err)
+		return
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+// call runs a request and answers it.
+func (h *Handler) call(w http.ResponseWriter, r *http.Request, rec session.Record, m *transport.Message) {
+	if h.draining.Load() {
+		h.fail(w, r, m.ID, transport.ErrClosed)
+		return
+	}
+	req := h.request(r, rec, m)
+	if m.Method == "logging/setLevel" {
+		req.OnResult = func(ctx context.Context, _ json.RawMessage) error { return h.storeLevel(ctx, rec.ID, m.Params) }
+	}
+	state, err := h.state(rec)
+	if err != nil {
+		h.fail(w, r, m.ID, err)
+		return
+	}
+	conn, err := h.run(r, req, state)
+	if err != nil {
+		h.fail(w, r, m.ID, err)
+		return
+	}
+	h.reply(w, r, conn, m.ID, req.Resumable)
+}
+
+func (h *Handler) request(r *http.Request, rec session.Record, m *transport.Message) transport.Request {
+	return transport.Request{
+		Session:   rec.ID,
+		Message:   m,
+		Extra:     &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
+		Resumable: rec.ProtocolVersion >= versionPriming,
+	}
+}
+
+// run has the server handle a request on a connection of its own.
+func (h *Handler) run(r *http.Request, req transport.Request, state *mcp.ServerSessionState) (*transport.Conn, error) {
+	server := h.getServer(r)
+	if server == nil {
+		return nil, refuse(http.StatusBadRequest, "no server available")
+	}
+	if state != nil {
+		req.Client = state.InitializeParams.Capabilities
+	}
+	conn, err := h.node.Accept(req)
+	if err != nil {
+		return nil, err
+	}
+	ss, err := server.Connect(conn.Context(r.Context()), conn, &mcp.ServerSessionOptions{State: state})
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	if keepsAlive(server) {
+		go closeAfter(conn, ss)
+	}
+	return conn, nil
+}
+
+// reply answers a call: with one JSON body if the handler has nothing else to
+// say, or with a stream.
+func (h *Handler) reply(w http.ResponseWriter, r *http.Request, conn *transport.Conn, id json.RawMessage, priming bool) {
+	if !transport.CanFlush(w) {
+		h.logger.ErrorContext(r.Context(), "streams cannot be served", "error", transport.ErrNoFlush)
+	}
+	ctx := r.Context()
+	patience := time.NewTimer(h.opts.StreamAfter)
+	defer patience.Stop()
+	for {
+		select {
+		case a := <-conn.Answer():
+			h.answer(w, r, id, a)
+			return
+		case reader := <-conn.Stream():
+			if h.serveStream(w, r, reader, priming) != nil {
+				conn.Leave(ctx)
+			}
+			return
+		case <-patience.C:
+			if err := conn.OpenStream(ctx); err != nil {
+				h.logger.WarnContext(ctx, "stream not opened", "error", err)
+			}
+			patience.Reset(h.opts.StreamAfter)
+		case <-ctx.Done():
+			conn.Leave(ctx)
+			return
+		}
+	}
+}
+
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMessage, a transport.Answer) {
+	if a.Err != nil {
+		h.fail(w, r, id, a.Err)
+		return
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.opts.WriteTimeout)) // not all have one
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(a.Body) // a client that has gone has lost its answer: it had no event id
+}
+
+// storeLevel keeps the level of logging/setLevel with the session.
+func (h *Handler) storeLevel(ctx context.Context, id string, params json.RawMessage) error {
+	var p mcp.SetLoggingLevelParams
+	if err := json.Unmarshal(params, &p); err != nil {
+		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "malformed level"}
+	}
+	return h.store.SetLogLevel(ctx, id, p.Level)
+}

@@ -1,0 +1,422 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/session"
+)
+
+// A Request is one message of a client and what is known of its session.
+type Request struct {
+	// Session is the id of the session.
+	Session string
+	// Message is a call or a notification.
+	Message *Message
+	// Extra is what handlers see of the HTTP request. Its CloseSSEStream is set
+	// by [Node.Accept].
+	Extra *mcp.RequestExtra
+	// Client says what the client can do.
+	Client *mcp.ClientCapabilities
+	// Resumable says that a stream gives the client an id to resume from before
+	// the first message (protocol 2025-11-25 and later).
+	Resumable bool
+	// AnswerOnly says that nothing but the response can be sent: initialize,
+	// before whose response there is no session.
+	AnswerOnly bool
+	// OnResult, if not nil, is called with the result of a call before anyone
+	// sees it; the call fails with its error.
+	OnResult func(ctx context.Context, result json.RawMessage) error
+}
+
+// A Conn is the SDK's connection for one request: the SDK server reads the
+// request from it and writes to it the response and whatever the handler says
+// meanwhile. It decides whether the client gets one JSON body or a stream.
+//
+// It is at once the [mcp.Transport] and the [mcp.Connection]: connect it with
+//
+//	server.Connect(conn.Context(ctx), conn, &mcp.ServerSessionOptions{State: state})
+//
+// and serve the client what [Conn.Answer] and [Conn.Stream] give. It ends by
+// itself when the response is written. All methods are safe for concurrent use.
+type Conn struct {
+	node    *Node
+	id      string
+	req     Request
+	session string
+
+	incoming queue
+	answer   chan Answer  // has room for the one answer
+	stream   chan *Reader // has room for the one stream
+	done     chan struct{}
+	accepted time.Time
+
+	// out makes outgoing messages take turns: each is in the log before the
+	// next. It is held during calls to Redis.
+	out    sync.Mutex
+	phase  phase
+	reader *Reader // the connection that began the stream
+
+	mu       sync.Mutex
+	sid      StreamID // the reply's stream, once there is one
+	finished bool
+	left     time.Time // when the client's connection broke; zero while it stands
+	asked    questions
+
+	level logLevel
+}
+
+// phase is how far the reply to a call has come.
+type phase int
+
+const (
+	phaseJSON   phase = iota // nothing has been sent: one JSON body will do
+	phaseStream              // the reply is a stream
+	phaseDone                // the reply is complete
+)
+
+// An Answer is a call's reply without a stream.
+type Answer struct {
+	Body []byte // a JSON-RPC response
+	Err  error  // why there is none, from OnResult
+}
+
+// ErrDuplicateID says that a request of the same session with the same id runs
+// on this instance.
+var ErrDuplicateID = errors.New("a request with this id is in progress")
+
+// ErrTooManyCalls says that as many calls of a session run on this instance as may.
+var ErrTooManyCalls = errors.New("too many running calls in this session")
+
+// The ids that a request has inside the SDK. A Conn has one request, so they
+// never change, and the client's own id is not touched by anybody.
+var (
+	callID    = mustID("call")
+	barrierID = mustID("barrier")
+)
+
+func mustID(s string) jsonrpc.ID {
+	id, err := jsonrpc.MakeID(s)
+	if err != nil {
+		panic(err) // a string is always an id
+	}
+	return id
+}
+
+// barrierMethod is a call that no server handles. The SDK handles notifications
+// in turn with the start of calls and says nothing when it is done; the error
+// response to a barrier behind a notification says it. No middleware sees it.
+const barrierMethod = "mcpfleet/barrier"
+
+// Accept registers a request of a client as running on this instance. It fails
+// with [ErrDuplicateID], [ErrTooManyCalls] or [ErrClosed].
+func (n *Node) Accept(req Request) (*Conn, error) {
+	c := &Conn{
+		node:    n,
+		id:      n.nextID(),
+		req:     req,
+		session: req.Session,
+		answer:  make(chan Answer, 1),
+		stream:  make(chan *Reader, 1),
+		done:    make(chan struct{}),
+
+		accepted: time.Now(),
+	}
+	c.incoming.init()
+	if err := n.addConn(c); err != nil {
+		return nil, err
+	}
+	c.incoming.put(c.request())
+	if req.Message.IsNotification() {
+		c.incoming.put(&jsonrpc.Request{ID: barrierID, Method: barrierMethod})
+	}
+	return c, nil
+}
+
+func (n *Node) addConn(c *Conn) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return ErrClosed
+	}
+	p := n.presence(c.session)
+	if c.req.Message.IsCall() {
+		key := idKey(c.req.Message.ID)
+		if p.calls[key] != nil {
+			return ErrDuplicateID
+		}
+		if len(p.conns) >= n.opts.MaxCalls {
+			return ErrTooManyCalls
+		}
+		p.calls[key] = c
+	}
+	p.conns[c] = struct{}{}
+	n.conns[c.id] = c
+	return nil
+}
+
+func (n *Node) removeConn(c *Conn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if p := n.sessions[c.session]; p != nil {
+		delete(p.conns, c)
+		if c.req.Message.IsCall() {
+			delete(p.calls, idKey(c.req.Message.ID))
+		}
+	}
+	delete(n.conns, c.id)
+	n.release(c.session)
+}
+
+// request returns the client's message as the SDK reads it.
+func (c *Conn) request() *jsonrpc.Request {
+	m := c.req.Message
+	r := &jsonrpc.Request{Method: m.Method, Params: m.Params}
+	if c.req.Extra != nil {
+		c.req.Extra.CloseSSEStream = func(args mcp.CloseSSEStreamArgs) { c.closeStream(args.RetryAfter) }
+		r.Extra = c.req.Extra
+	}
+	if m.IsCall() {
+		r.ID = callID
+	}
+	return r
+}
+
+// connKey marks the contexts of a connection's handlers.
+type connKey struct{}
+
+// Context returns a context for Server.Connect. The contexts of handlers derive
+// from it, which tells what they say from what others say over this connection.
+// It carries ctx's values but not its end: in the eras with sessions a broken
+// connection does not cancel the call.
+func (c *Conn) Context(ctx context.Context) context.Context {
+	return context.WithValue(context.WithoutCancel(ctx), connKey{}, c)
+}
+
+// Connect implements [mcp.Transport].
+func (c *Conn) Connect(context.Context) (mcp.Connection, error) { return c, nil }
+
+// SessionID implements [mcp.Connection].
+func (c *Conn) SessionID() string { return c.session }
+
+// ErrRequestEnded is what a *mcp.ServerSession says that is used after its
+// request has ended.
+var ErrRequestEnded = errors.New("the request this session was connected for has ended; " +
+	"any instance serves the session now, so keep its ID, not the *mcp.ServerSession")
+
+// Read implements [mcp.Connection]. It returns the request, the client's
+// answers to the handler's questions, and [ErrRequestEnded] at last.
+func (c *Conn) Read(ctx context.Context) (jsonrpc.Message, error) {
+	for {
+		if m := c.incoming.take(); m != nil {
+			return m, nil
+		}
+		select {
+		case <-c.incoming.wake:
+		case <-c.done:
+			return nil, ErrRequestEnded
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Close implements [mcp.Connection]. The SDK calls it when the request has
+// ended, or could not be served.
+func (c *Conn) Close() error {
+	c.finish()
+	return nil
+}
+
+// Answer delivers the reply to a call that needs no stream.
+func (c *Conn) Answer() <-chan Answer { return c.answer }
+
+// Stream delivers the reader of the reply's stream once there is one. The
+// receiver serves and releases it, and calls [Conn.Leave] if that fails.
+func (c *Conn) Stream() <-chan *Reader { return c.stream }
+
+// Done is closed when the request has ended.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// OpenStream makes the reply a stream now, if it is not complete.
+func (c *Conn) OpenStream(ctx context.Context) error {
+	c.out.Lock()
+	defer c.out.Unlock()
+	if c.phase != phaseJSON {
+		return nil
+	}
+	return c.open(ctx)
+}
+
+// Leave says that the client's connection broke. The call goes on; what it
+// sends waits in the log, if the client has an event id to resume from.
+func (c *Conn) Leave(ctx context.Context) {
+	c.mu.Lock()
+	if c.left.IsZero() {
+		c.left = time.Now()
+	}
+	c.mu.Unlock()
+	c.releaseUnserved(ctx)
+}
+
+// releaseUnserved gives up a stream that was opened while the client left.
+func (c *Conn) releaseUnserved(ctx context.Context) {
+	select {
+	case r := <-c.stream:
+		r.Release(ctx)
+	default:
+	}
+}
+
+// streamID returns the reply's stream, zero if it is none.
+func (c *Conn) streamID() StreamID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sid
+}
+
+func (c *Conn) leftAt() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.left
+}
+
+// finish ends the connection. The SDK's own clean-up follows from the error
+// that Read returns then.
+func (c *Conn) finish() {
+	c.mu.Lock()
+	finished := c.finished
+	c.finished = true
+	c.mu.Unlock()
+	if finished {
+		return
+	}
+	c.node.removeConn(c)
+	close(c.done)
+	if time.Since(c.accepted) > time.Second {
+		c.node.Use(c.session) // the session was in use until now
+	}
+}
+
+// closeStream is RequestExtra.CloseSSEStream: the client is to come back after
+// a while for what the call says. It does nothing if the client would have no
+// event id to come back with.
+func (c *Conn) closeStream(retry time.Duration) {
+	if !c.req.Resumable {
+		return
+	}
+	ctx := context.Background() // CloseSSEStream has none; each call to Redis is bounded
+	if err := c.OpenStream(ctx); err != nil {
+		c.node.opts.Logger.Warn("stream not opened", "error", err)
+		return
+	}
+	states, err := c.node.log.states(ctx, []StreamID{c.streamID()})
+	if err != nil {
+		c.node.opts.Logger.Warn("stream not closed", "error", err)
+		return
+	}
+	c.node.closeReader(ctx, states[0].reader, retry)
+}
+
+// abandon ends the request with an error, whatever its handler does: its
+// session has ended, or its instance leaves.
+func (c *Conn) abandon(err error) {
+	c.stopHandler()
+	ctx := context.Background() // nobody waits for this but the client; each call to Redis is bounded
+	c.out.Lock()
+	if c.phase == phaseJSON && errors.Is(err, session.ErrNotFound) {
+		c.phase = phaseDone
+		c.answer <- Answer{Err: err}
+	}
+	c.reply(ctx, EncodeError(c.req.Message.ID, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: err.Error()}))
+	c.out.Unlock()
+	c.finish()
+}
+
+// ErrCancelled is the error of a call that its client cancelled.
+var ErrCancelled = &jsonrpc.Error{Code: -32800, Message: "request cancelled"}
+
+// cancel acts on notifications/cancelled: the handler's context ends, and the
+// client is not kept waiting for it. A reply that is still JSON is an error; a
+// stream ends without a response, as the specification wants ("Cancellation").
+func (c *Conn) cancel() {
+	if c.req.AnswerOnly {
+		return // initialize must not be cancelled
+	}
+	c.stopHandler()
+	ctx := context.Background() // as in abandon
+	c.out.Lock()
+	if c.phase == phaseStream {
+		c.withdrawQuestions(ctx)
+		c.endStream(ctx, nil)
+	} else {
+		c.reply(ctx, EncodeError(c.req.Message.ID, ErrCancelled))
+	}
+	c.out.Unlock()
+}
+
+// stopHandler ends the handler's context, in the SDK's own way.
+func (c *Conn) stopHandler() {
+	c.incoming.put(&jsonrpc.Request{Method: "notifications/cancelled", Params: cancelCall})
+}
+
+var cancelCall = json.RawMessage(fmt.Sprintf(`{"requestId":%q}`, callID.Raw()))
+
+// A queue holds what the SDK has yet to read. It never blocks the putter, and
+// is bounded by what is put: one request, one answer for each question, and
+// progress, of which it takes no more when it is full.
+type queue struct {
+	wake chan struct{}
+	mu   sync.Mutex
+	msgs []jsonrpc.Message
+}
+
+const maxProgress = 64
+
+func (q *queue) init() { q.wake = make(chan struct{}, 1) }
+
+func (q *queue) put(m jsonrpc.Message) {
+	q.mu.Lock()
+	q.msgs = append(q.msgs, m)
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// offer is put for messages that may be dropped.
+func (q *queue) offer(m jsonrpc.Message) {
+	q.mu.Lock()
+	full := len(q.msgs) >= maxProgress
+	q.mu.Unlock()
+	if !full {
+		q.put(m)
+	}
+}
+
+func (q *queue) take() jsonrpc.Message {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.msgs) == 0 {
+		return nil
+	}
+	m := q.msgs[0]
+	q.msgs = q.msgs[1:]
+	return m
+}
+
+// logLevel is the level of a session's log messages, read from Redis when a
+// request first has one to send.
+type logLevel struct {
+	once  sync.Once
+	level mcp.LoggingLevel
+	err   error
+}

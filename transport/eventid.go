@@ -1,0 +1,108 @@
+package transport
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/mcpfleet/mcpfleet/internal/keys"
+)
+
+// An EventID names one event of one stream of a session. A client hands it
+// back in Last-Event-ID to resume after that event.
+type EventID struct {
+	Stream string
+	Offset int64
+	// Tag is random and kept with the event. Redis may lose the end of a log in
+	// a failover; the events that then take the lost ones' offsets have other
+	// tags, so an id of a lost event never names another.
+	Tag string
+}
+
+// endOffset is the offset of the id that stands behind the last event of a
+// stream whose log is lost.
+const endOffset = -1
+
+const endMark = "end"
+
+// String returns the form of id that a client sees.
+func (id EventID) String() string {
+	if id.Offset == endOffset {
+		return id.Stream + "." + endMark + "."
+	}
+	return id.Stream + "." + strconv.FormatInt(id.Offset, 10) + "." + id.Tag
+}
+
+// IsEnd reports whether nothing can follow id.
+func (id EventID) IsEnd() bool { return id.Offset == endOffset }
+
+// Lost returns what a client gets that wants to resume a call's stream after id
+// when the log does not have it: err as the response to the call, under an id
+// behind which there is nothing.
+func (id EventID) Lost(err error) SSE {
+	end := EventID{Stream: id.Stream, Offset: endOffset}
+	return SSE{ID: end.String(), Data: EncodeError(callOf(id.Stream), err)}
+}
+
+var eventIDPattern = regexp.MustCompile(`^(g|c[A-Za-z0-9]{16}(?:-[A-Za-z0-9_-]{1,128})?)\.(end|[0-9]{1,15})\.([A-Za-z0-9]{0,16})$`)
+
+// ParseEventID parses the value of Last-Event-ID.
+func ParseEventID(s string) (EventID, error) {
+	parts := eventIDPattern.FindStringSubmatch(s)
+	if parts == nil {
+		return EventID{}, fmt.Errorf("malformed event id")
+	}
+	if parts[2] == endMark {
+		return EventID{Stream: parts[1], Offset: endOffset}, nil
+	}
+	offset, err := strconv.ParseInt(parts[2], 10, 64)
+	if err != nil || len(parts[3]) != tagLength {
+		return EventID{}, fmt.Errorf("malformed event id")
+	}
+	return EventID{Stream: parts[1], Offset: offset, Tag: parts[3]}, nil
+}
+
+const tagLength = 6
+
+func newTag() string { return rand.Text()[:tagLength] }
+
+// maxNamedCall is the longest request id that a stream id carries.
+const maxNamedCall = 96
+
+// newCallStream returns an id for the stream of a call. It contains the call's
+// own id, so that a client that resumes after the log is gone can be told which
+// call failed.
+func newCallStream(call json.RawMessage) string {
+	id := "c" + rand.Text()[:16]
+	if len(call) <= maxNamedCall {
+		id += "-" + base64.RawURLEncoding.EncodeToString(call)
+	}
+	return id
+}
+
+// callOf returns the request id that a stream id carries, nil if there is none.
+func callOf(stream string) json.RawMessage {
+	_, encoded, ok := strings.Cut(stream, "-")
+	if !ok {
+		return nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return nil
+	}
+	// The client may send any event id: what it claims is the call's id must be
+	// one before it goes into a message.
+	id, err := requestID(raw)
+	if err != nil || !json.Valid(id) {
+		return nil
+	}
+	return id
+}
+
+// IsStandalone reports whether stream is the stream of GET requests, the one
+// that belongs to no call.
+func IsStandalone(stream string) bool { return stream == keys.Standalone }

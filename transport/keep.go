@@ -1,0 +1,132 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/mcpfleet/mcpfleet/session"
+)
+
+// A keeper keeps sessions alive that are in use: each at most once in a quarter
+// of its time to live, and never while a request waits. It remembers only the
+// sessions used in the last quarter.
+type keeper struct {
+	node  *Node
+	every time.Duration
+	due   chan string
+
+	mu   sync.Mutex
+	kept map[string]time.Time
+}
+
+func (k *keeper) init(n *Node) {
+	k.node, k.every = n, n.store.TouchEvery()
+	k.due = make(chan string, 1024)
+	k.kept = map[string]time.Time{}
+}
+
+// Use notes that a session is in use. It does not block.
+func (n *Node) Use(session string) { n.keeper.use(session) }
+
+func (k *keeper) use(id string) {
+	now := time.Now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if last, ok := k.kept[id]; ok && now.Sub(last) < k.every {
+		return
+	}
+	select {
+	case k.due <- id:
+		k.kept[id] = now
+	default: // so much is due that the next use has to ask again
+	}
+}
+
+// forget makes the next use of a session count.
+func (k *keeper) forget(id string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.kept, id)
+}
+
+// run touches what is due until ctx ends. Open streams and running calls count
+// as use.
+func (k *keeper) run(ctx context.Context) {
+	tick := time.NewTicker(k.every / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case id := <-k.due:
+			k.touch(ctx, id)
+		case <-tick.C:
+			k.sweep(time.Now())
+			for _, id := range k.node.present() {
+				k.use(id)
+			}
+		}
+	}
+}
+
+func (k *keeper) sweep(now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for id, last := range k.kept {
+		if now.Sub(last) >= k.every {
+			delete(k.kept, id)
+		}
+	}
+}
+
+func (k *keeper) touch(ctx context.Context, id string) {
+	streams, standalone := k.node.streamsOf(id)
+	pulse, err := k.node.store.Touch(ctx, id, streams...)
+	switch {
+	case errors.Is(err, session.ErrNotFound):
+		k.forget(id)
+		k.node.endSession(id)
+	case err != nil:
+		k.forget(id)
+		k.node.opts.Logger.Warn("session not kept", "error", err)
+	case standalone != nil && standalone.isBehind(pulse.StandaloneNext):
+		standalone.lookInLog() // an event was logged, but its writer died before it could send it
+	}
+}
+
+// present returns the sessions of which something runs here.
+func (n *Node) present() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ids := make([]string, 0, len(n.sessions))
+	for id := range n.sessions {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// streamsOf returns the call streams of a session that are read or written
+// here, and the reader of its standalone stream if that is here.
+func (n *Node) streamsOf(id string) (streams []string, standalone *Reader) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := n.sessions[id]
+	if p == nil {
+		return nil, nil
+	}
+	for c := range p.conns {
+		if s := c.streamID().Stream; s != "" {
+			streams = append(streams, s)
+		}
+	}
+	for r := range p.readers {
+		if IsStandalone(r.stream.Stream) {
+			standalone = r
+		} else if !r.isEnded() {
+			streams = append(streams, r.stream.Stream)
+		}
+	}
+	return streams, standalone
+}

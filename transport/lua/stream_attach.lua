@@ -1,0 +1,34 @@
+-- stream_attach.lua: make a connection the reader of a stream, and return what
+-- it has to read.
+-- KEYS[1] session record   KEYS[2] stream state   KEYS[3] log
+-- ARGV[1] reader   ARGV[2] offset of the last event the client has, or -1
+-- ARGV[3] that event's tag   ARGV[4] most events to return
+-- With offset -1 the stream is begun if it is not there, and reading starts
+-- after what the last reader has seen.
+-- Returns {'ok', offset of the first event, next offset, '1' if ended, writer,
+-- previous reader, the call's id, events...}, {'gone'} without the session, or
+-- {'lost'} if the client's event is not, or no longer, in the log.
+local ttl = redis.call('PTTL', KEYS[1])
+if ttl < 1 then return {'gone'} end
+local state = redis.call('HMGET', KEYS[2], 'next', 'base', 'ended', 'writer', 'reader', 'call', 'seen')
+local next, base, last = tonumber(state[1]), tonumber(state[2]), tonumber(ARGV[2])
+local from
+if not next then
+  if last >= 0 then return {'lost'} end
+  next, base, from = 0, 0, 0
+  redis.call('HSET', KEYS[2], 'next', 0, 'base', 0, 'bytes', 0)
+  redis.call('PEXPIRE', KEYS[2], ttl)
+elseif last < 0 then
+  from = math.max(tonumber(state[7]) or 0, base)
+else
+  if last < base or last >= next then return {'lost'} end
+  local entry = redis.call('LINDEX', KEYS[3], last - base)
+  if not entry or string.sub(entry, 1, #ARGV[3]) ~= ARGV[3] then return {'lost'} end
+  from = last + 1
+end
+redis.call('HSET', KEYS[2], 'reader', ARGV[1], 'seen', from)
+local reply = {'ok', from, next, state[3] or '', state[4] or '', state[5] or '', state[6] or ''}
+for _, entry in ipairs(redis.call('LRANGE', KEYS[3], from - base, from - base + ARGV[4] - 1)) do
+  reply[#reply + 1] = entry
+end
+return reply

@@ -1,0 +1,366 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/mcpfleet/mcpfleet/internal/keys"
+	"github.com/mcpfleet/mcpfleet/internal/rds"
+)
+
+// standaloneStream is the stream of GET requests, which belongs to no call.
+const standaloneStream = keys.Standalone
+
+// How long a client is asked to wait before it reconnects.
+const (
+	// reconnectLater is for a client that has a newer connection: the two must
+	// not take the stream from each other in turns.
+	reconnectLater = 3 * time.Second
+	// reconnectSoon is for a client whose instance leaves.
+	reconnectSoon = 100 * time.Millisecond
+)
+
+// A Reader is one open HTTP response that follows a stream. At any time a
+// stream has at most one: a newer one takes over.
+//
+// Events reach it in order and once: it knows the offset it needs next, drops
+// what it has, and reads the log when something is missing.
+type Reader struct {
+	node   *Node
+	id     string
+	stream StreamID
+
+	wake chan struct{} // has room for one: something below has changed
+
+	mu      sync.Mutex
+	queue   []Event
+	bytes   int   // of the queue's data
+	next    int64 // offset of the next event to queue; unattached before Attach
+	sent    int64 // offset after the last event sent to the client
+	behind  bool  // the log may have events that are not queued
+	news    int   // how often behind was set, so that a look into the log knows what it missed
+	ended   bool  // the event before next is the stream's last
+	closed  *closing
+	last    []byte // a message that is in no log, to send before the end
+	writer  string // instance that writes the stream; empty for the standalone stream
+	call    []byte // raw id of the stream's call
+	missing int    // looks in a row that did not find the writer's inbox
+}
+
+const unattached = -1
+
+// closing says how a connection ends before its stream does.
+type closing struct {
+	retry time.Duration // the client's wait before it reconnects; not said if zero
+	taken bool          // another connection reads the stream now
+}
+
+// newReader registers a reader of a stream, so that events find it from then
+// on. It must be released with [Reader.Release].
+func (n *Node) newReader(stream StreamID) (*Reader, error) {
+	r := &Reader{node: n, id: n.nextID(), stream: stream, wake: make(chan struct{}, 1), next: unattached}
+	return r, n.addReader(r)
+}
+
+// A Resumption is an open stream to be served to a client.
+type Resumption struct {
+	*Reader
+	Empty bool // the stream has ended and the client has all of it
+}
+
+// Resume makes a new connection the reader of a session's stream: behind the
+// event that the client had last, or, for the standalone stream without one,
+// behind what its last reader has sent. It fails with [ErrLost] if the log does
+// not have the client's event. The caller serves the stream with
+// [Reader.Serve] and must release it.
+func (n *Node) Resume(ctx context.Context, session string, after *EventID) (*Resumption, error) {
+	stream := StreamID{session, standaloneStream}
+	if after != nil {
+		stream.Stream = after.Stream
+	}
+	r, err := n.newReader(stream)
+	if err != nil {
+		return nil, err
+	}
+	a, err := n.log.Attach(ctx, stream, n.readerRef(r), after)
+	if err != nil {
+		n.removeReader(r)
+		return nil, err
+	}
+	if a.Previous != "" {
+		n.takeOver(ctx, a.Previous)
+	}
+	r.attach(a)
+	return &Resumption{Reader: r, Empty: a.Ended && a.From == a.Next}, nil
+}
+
+func (r *Reader) attach(a Attachment) {
+	r.mu.Lock()
+	r.next, r.sent, r.writer, r.call = a.From, a.From, a.Writer, a.Call
+	r.logged(a.Events, a.Next, a.Ended, 0)
+	r.mu.Unlock()
+	r.signal()
+}
+
+// deliver takes an event that was just appended, or with end the news that the
+// stream has ended before or behind it.
+func (r *Reader) deliver(e Event, end bool) {
+	r.mu.Lock()
+	if e.ID.Tag != "" {
+		r.push(e)
+	}
+	switch {
+	case !end:
+	case r.behind, r.next == unattached, e.ID.Tag == "" && e.ID.Offset > r.next:
+		r.fallBehind() // the log says where the end is
+	default:
+		r.ended = true
+	}
+	r.mu.Unlock()
+	r.signal()
+}
+
+// push queues the next event. What is not the next, or does not fit, is left in
+// the log. r.mu must be held.
+func (r *Reader) push(e Event) {
+	switch {
+	case r.next != unattached && e.ID.Offset < r.next:
+	case e.ID.Offset > r.next || r.next == unattached,
+		len(r.queue) >= r.node.opts.MaxQueue,
+		len(r.queue) > 0 && r.bytes+len(e.Data) > r.node.opts.MaxQueueBytes:
+		r.fallBehind()
+	default:
+		r.queue = append(r.queue, e)
+		r.bytes += len(e.Data)
+		r.next++
+	}
+}
+
+// fallBehind notes that the log has to be read. r.mu must be held.
+func (r *Reader) fallBehind() {
+	r.behind = true
+	r.news++
+}
+
+// logged takes what a look into the log found: events, where the log ends, and
+// whether the stream has ended. What happened since news may have been missed.
+// r.mu must be held.
+func (r *Reader) logged(events []Event, next int64, ended bool, news int) {
+	for _, e := range events {
+		r.push(e)
+	}
+	r.behind = next > r.next || r.news != news
+	r.ended = r.ended || ended && !r.behind
+}
+
+// deliverUnlogged takes the stream's last message when no log can be had.
+func (r *Reader) deliverUnlogged(data []byte) {
+	r.mu.Lock()
+	r.last = data
+	r.mu.Unlock()
+	r.signal()
+}
+
+// lookInLog has the reader read its log: there may be something new.
+func (r *Reader) lookInLog() {
+	r.mu.Lock()
+	r.fallBehind()
+	r.mu.Unlock()
+	r.signal()
+}
+
+// close ends the connection, not the stream.
+func (r *Reader) close(c closing) {
+	r.mu.Lock()
+	if r.closed == nil {
+		r.closed = &c
+	}
+	r.mu.Unlock()
+	r.signal()
+}
+
+// isEnded reports whether the whole stream has been queued.
+func (r *Reader) isEnded() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ended
+}
+
+// isBehind reports whether a log that ends at next has events for r.
+func (r *Reader) isBehind(next int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.next != unattached && r.next < next
+}
+
+func (r *Reader) callID() []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.call
+}
+
+func (r *Reader) writtenBy() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.writer
+}
+
+// sawWriter notes whether the stream's writer was found alive, and returns how
+// often in a row it was not.
+func (r *Reader) sawWriter(alive bool) (missing int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.missing++; alive {
+		r.missing = 0
+	}
+	return r.missing
+}
+
+func (r *Reader) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// ServeOptions say how a stream is sent.
+type ServeOptions struct {
+	// Priming sends events without data: they give the client an id to resume
+	// from (protocol 2025-11-25 and later).
+	Priming bool
+	// KeepAlive is how long a stream is silent before a comment is sent.
+	KeepAlive time.Duration
+}
+
+// Serve sends the stream's events to w until the stream ends, the connection is
+// closed or ctx ends. It returns nil only if the client was sent all there is,
+// and else why the connection ended. The response has been started.
+func (r *Reader) Serve(ctx context.Context, w *SSEWriter, opts ServeOptions) error {
+	quiet := time.NewTimer(opts.KeepAlive)
+	defer quiet.Stop()
+	for {
+		todo := r.take()
+		if len(todo.events) > 0 {
+			if err := r.write(w, todo.events, opts.Priming); err != nil {
+				return err
+			}
+			quiet.Reset(opts.KeepAlive)
+			continue
+		}
+		if done, err := r.finish(w, todo); done {
+			return err
+		}
+		var retry <-chan time.Time
+		if todo.behind {
+			err := r.catchUp(ctx)
+			if err == nil {
+				continue
+			}
+			if !errors.Is(err, rds.ErrUnavailable) {
+				return err
+			}
+			r.node.opts.Logger.Warn("stream not read", "error", err)
+			retry = time.After(time.Second)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-r.wake:
+		case <-retry:
+		case <-quiet.C:
+			if err := w.Comment("keep-alive"); err != nil {
+				return err
+			}
+			quiet.Reset(opts.KeepAlive)
+		}
+	}
+}
+
+// todo is what a reader has to do next.
+type todo struct {
+	events []Event
+	behind bool
+	ended  bool
+	last   []byte
+	closed *closing
+}
+
+func (r *Reader) take() todo {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := todo{r.queue, r.behind, r.ended, r.last, r.closed}
+	r.queue, r.bytes = nil, 0
+	return t
+}
+
+func (r *Reader) write(w *SSEWriter, events []Event, priming bool) error {
+	out := make([]SSE, 0, len(events))
+	for _, e := range events {
+		if len(e.Data) > 0 || priming {
+			out = append(out, SSE{ID: e.ID.String(), Data: e.Data})
+		}
+	}
+	if len(out) > 0 {
+		if err := w.Write(out...); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	r.sent = events[len(events)-1].ID.Offset + 1
+	r.mu.Unlock()
+	return nil
+}
+
+// errClosed is why a connection ended whose stream goes on elsewhere.
+var errClosed = errors.New("stream closed by the server")
+
+// finish ends the connection if there is a reason to.
+func (r *Reader) finish(w *SSEWriter, t todo) (done bool, err error) {
+	switch {
+	case t.closed != nil:
+		if t.closed.retry > 0 {
+			err = w.Write(SSE{Retry: t.closed.retry})
+		}
+		return true, errors.Join(errClosed, err)
+	case t.last != nil:
+		return true, w.Write(SSE{Data: t.last})
+	case t.ended && !t.behind:
+		return true, nil
+	default:
+		return false, nil
+	}
+}
+
+// catchUp reads from the log what was not delivered. It fails if the log no
+// longer has what the client needs next.
+func (r *Reader) catchUp(ctx context.Context) error {
+	r.mu.Lock()
+	from, news := r.next, r.news
+	r.mu.Unlock()
+	events, next, ended, err := r.node.log.Read(ctx, r.stream, from)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.logged(events, next, ended, news)
+	r.mu.Unlock()
+	return nil
+}
+
+// Release gives the stream up. It blocks for one call to Redis, in which the
+// log learns how far the client has come.
+func (r *Reader) Release(ctx context.Context) {
+	r.node.removeReader(r)
+	r.mu.Lock()
+	sent, taken := r.sent, r.closed != nil && r.closed.taken
+	r.mu.Unlock()
+	r.node.Use(r.stream.Session) // the session was in use until now
+	if taken {
+		return
+	}
+	if err := r.node.log.Detach(ctx, r.stream, r.node.readerRef(r), sent); err != nil {
+		r.node.opts.Logger.Warn("stream not detached", "error", err)
+	}
+}

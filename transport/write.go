@@ -1,0 +1,243 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/internal/rds"
+)
+
+// rejected is the error for a message that cannot be sent. With any other error
+// the SDK would take the connection for broken, cancel the handler and swallow
+// its response.
+func rejected(err error) error {
+	return &jsonrpc.Error{Code: -32005, Message: err.Error()}
+}
+
+// Write implements [mcp.Connection]. It returns when the message is the
+// client's or in the log; the client's speed does not matter.
+func (c *Conn) Write(ctx context.Context, msg jsonrpc.Message) error {
+	switch m := msg.(type) {
+	case *jsonrpc.Response:
+		return c.respond(ctx, m)
+	case *jsonrpc.Request:
+		if m.IsCall() {
+			return c.ask(ctx, m)
+		}
+		return c.notify(ctx, m)
+	default:
+		return rejected(errors.New("unknown kind of message"))
+	}
+}
+
+// respond takes the SDK's response to the request, or to the barrier.
+func (c *Conn) respond(ctx context.Context, resp *jsonrpc.Response) error {
+	defer c.finish()
+	if resp.ID == barrierID {
+		return nil
+	}
+	var failed error
+	if resp.Error == nil && c.req.OnResult != nil {
+		failed = c.req.OnResult(ctx, resp.Result)
+	}
+	c.out.Lock()
+	defer c.out.Unlock()
+	switch {
+	case failed == nil:
+		c.reply(ctx, encodeSDKResponse(c.req.Message.ID, resp))
+	case c.phase == phaseJSON:
+		c.phase = phaseDone
+		c.answer <- Answer{Err: failed}
+	default:
+		c.reply(ctx, EncodeError(c.req.Message.ID, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the result could not be stored"}))
+	}
+	return nil
+}
+
+// reply completes the reply with a response, if it is not complete yet. c.out
+// must be held.
+func (c *Conn) reply(ctx context.Context, response []byte) {
+	switch c.phase {
+	case phaseJSON:
+		// If the client has left meanwhile it has no event id to ask with, so
+		// nobody will take the answer out of the channel.
+		c.phase = phaseDone
+		c.answer <- Answer{Body: response}
+	case phaseStream:
+		c.withdrawQuestions(ctx)
+		c.endStream(ctx, response)
+	}
+}
+
+// open begins the reply's stream. c.out must be held, and phase be phaseJSON.
+func (c *Conn) open(ctx context.Context) error {
+	switch {
+	case !c.req.Message.IsCall(), c.req.AnswerOnly:
+		return errors.New("nothing can be sent with this request")
+	case !c.leftAt().IsZero():
+		return errors.New("the client's connection broke before it had an event id to resume from")
+	}
+	stream := StreamID{c.session, newCallStream(c.req.Message.ID)}
+	reader, err := c.node.newReader(stream)
+	if err != nil {
+		return err
+	}
+	first, err := c.node.log.Open(ctx, stream, c.node.id, c.node.readerRef(reader), c.req.Message.ID)
+	if err != nil {
+		c.node.removeReader(reader)
+		return err
+	}
+	reader.attach(Attachment{Events: []Event{first}, Next: 1, Writer: c.node.id, Call: c.req.Message.ID})
+	c.phase, c.reader = phaseStream, reader
+	c.mu.Lock()
+	c.sid = stream
+	c.mu.Unlock()
+	c.stream <- reader
+	if !c.leftAt().IsZero() {
+		c.releaseUnserved(ctx)
+	}
+	return nil
+}
+
+// emit sends a message of the handler on the request's stream.
+func (c *Conn) emit(ctx context.Context, data []byte) error {
+	c.out.Lock()
+	defer c.out.Unlock()
+	return c.emitLocked(ctx, data)
+}
+
+// emitLocked is emit with c.out held.
+func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
+	if c.phase == phaseDone {
+		return errors.New("the reply is complete")
+	}
+	if c.phase == phaseJSON {
+		if err := c.open(ctx); err != nil {
+			return err
+		}
+	}
+	return c.node.say(ctx, c.streamID(), c.node.id, data)
+}
+
+// outageBound is how long a finished call waits for Redis to take its response.
+const outageBound = 30 * time.Second
+
+// endStream ends the stream, with response as its last event unless it is nil.
+// While Redis is away it tries on; a client that is still there then gets the
+// response without an id. c.out must be held.
+func (c *Conn) endStream(ctx context.Context, response []byte) {
+	c.phase = phaseDone
+	sid := c.streamID()
+	a := Append{Writer: c.node.id, Data: response, End: true}
+	if response != nil {
+		a.Tag = newTag()
+	}
+	deadline := time.Now().Add(outageBound)
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		offset, reader, err := c.node.log.Append(ctx, sid, a)
+		if err == nil {
+			c.node.deliver(ctx, reader, Event{EventID{sid.Stream, offset, a.Tag}, response}, true)
+			return
+		}
+		if !errors.Is(err, rds.ErrUnavailable) {
+			// The session is gone, or a reader took us for dead and ended the
+			// stream; then the call has its one response.
+			c.reader.lookInLog()
+			return
+		}
+		if time.Now().After(deadline) || c.node.isClosed() {
+			c.node.opts.Logger.Error("response not logged", "error", err)
+			c.reader.deliverUnlogged(response)
+			return
+		}
+		a.Again = a.Tag != ""
+		time.Sleep(pause)
+	}
+}
+
+// notify sends a notification of the server.
+func (c *Conn) notify(ctx context.Context, m *jsonrpc.Request) error {
+	if m.Method == "notifications/cancelled" {
+		return c.withdraw(ctx, m.Params)
+	}
+	if m.Method == "notifications/message" {
+		wanted, err := c.wantsLog(ctx, m.Params)
+		if err != nil || !wanted {
+			return err
+		}
+	}
+	data, err := encodeRequest(nil, m.Method, m.Params)
+	if err != nil {
+		return rejected(err)
+	}
+	if c.speaks(ctx) && c.req.Message.IsCall() {
+		err = c.emit(ctx, data)
+	} else if c.everywhere(m.Method) {
+		// The SDK tells each of its sessions; this one lasts for one request,
+		// and the fleet's sessions are told over the bus.
+		return nil
+	} else {
+		err = c.standalone(ctx, data)
+	}
+	if err != nil {
+		return rejected(err)
+	}
+	return nil
+}
+
+// speaks reports whether ctx is one of this connection's handlers'.
+func (c *Conn) speaks(ctx context.Context) bool { return ctx.Value(connKey{}) == c }
+
+// everywhere reports whether the SDK sends a notification to all sessions it knows.
+func (c *Conn) everywhere(method string) bool {
+	return strings.HasSuffix(method, "/list_changed") || method == "notifications/resources/updated"
+}
+
+// standalone sends a message that belongs to no call.
+func (c *Conn) standalone(ctx context.Context, data []byte) error {
+	if c.req.AnswerOnly {
+		return errors.New("there is no session before initialize is answered")
+	}
+	return c.node.Standalone(ctx, c.session, data)
+}
+
+// levels are the log levels from least to most severe (RFC 5424).
+var levels = []mcp.LoggingLevel{"debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"}
+
+// wantsLog reports whether the session wants a log message. The session's level
+// is asked of Redis, not of the SDK or a cache: the client may have set it a
+// moment ago on another instance.
+func (c *Conn) wantsLog(ctx context.Context, params json.RawMessage) (bool, error) {
+	var message struct {
+		Level mcp.LoggingLevel `json:"level"`
+	}
+	if err := json.Unmarshal(params, &message); err != nil {
+		return false, rejected(err)
+	}
+	level, err := c.logLevel(ctx)
+	if err != nil {
+		return false, rejected(err)
+	}
+	return level != "" && slices.Index(levels, message.Level) >= slices.Index(levels, level), nil
+}
+
+func (c *Conn) logLevel(ctx context.Context) (mcp.LoggingLevel, error) {
+	if c.req.Message.Method == "logging/setLevel" {
+		// The level being set filters in the SDK already.
+		return levels[0], nil
+	}
+	c.level.once.Do(func() {
+		c.level.level, c.level.err = c.node.store.LogLevel(ctx, c.session)
+		if c.level.level == "" {
+			c.level.level = c.node.opts.DefaultLogLevel
+		}
+	})
+	return c.level.level, c.level.err
+}
