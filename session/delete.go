@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-
-	"github.com/redis/rueidis"
 )
 
 // unlinkStreams is how many streams are deleted by one command.
@@ -28,34 +26,25 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	parts, err := reply.ToArray()
+	parts, err := reply.AsStrSlice()
 	if err != nil || len(parts) < 2 {
-		return fmt.Errorf("delete session: unexpected reply: %w", err)
+		return fmt.Errorf("delete session: unexpected reply %v", parts)
 	}
-	existed, err := parts[0].AsInt64()
-	if err != nil {
-		return fmt.Errorf("delete session: unexpected reply: %w", err)
-	}
-	owner, err := parts[1].ToString()
-	if err != nil {
-		return fmt.Errorf("delete session: owner: %w", err)
-	}
-	s.unlink(ctx, id, parts[2:])
+	existed, owner, streams := parts[0] == "1", parts[1], parts[2:]
+	s.unlink(ctx, id, streams)
 	s.release(ctx, owner, id)
-	if existed == 0 {
+	if !existed {
 		return ErrNotFound
 	}
 	return nil
 }
 
 // unlink deletes the state and log of streams.
-func (s *Store) unlink(ctx context.Context, id string, streams []rueidis.RedisMessage) {
+func (s *Store) unlink(ctx context.Context, id string, streams []string) {
 	for some := range slices.Chunk(streams, unlinkStreams) {
 		var names []string
 		for _, stream := range some {
-			if name, err := stream.ToString(); err == nil {
-				names = append(names, s.keys.Stream(id, name), s.keys.Log(id, name))
-			}
+			names = append(names, s.keys.Stream(id, stream), s.keys.Log(id, stream))
 		}
 		s.rdb.Do(ctx, s.rdb.B().Unlink().Key(names...).Build())
 	}

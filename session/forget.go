@@ -6,57 +6,66 @@ import (
 	"time"
 )
 
-// maxForgotten bounds the ids that a store remembers: about 2 MB.
+// maxForgotten bounds the ids that a store remembers, to about 2 MB.
 const maxForgotten = 16 << 10
 
-// forgotten remembers ids for a fixed time. With too many of them it remembers
-// every id instead: that is slower for a while, never wrong.
+// forgotten remembers each id for a fixed time. With too many of them it
+// remembers every id instead: slower for a while, never wrong.
 type forgotten struct {
 	keep  time.Duration
-	count atomic.Int64 // of ids; spares Load the lock while there are none
+	start time.Time
+	last  atomic.Int64 // end of the last id's time; spares Load the lock after it
 
 	mu    sync.RWMutex
-	until map[string]time.Time
-	queue []string  // the ids of until, the oldest first
-	all   time.Time // until when every id counts as remembered
+	until map[string]time.Duration // times are since start, so they only grow
+	queue []forgottenID            // the oldest first
+	all   time.Duration            // until when every id counts as remembered
+}
+
+type forgottenID struct {
+	id    string
+	until time.Duration
 }
 
 func newForgotten(keep time.Duration) *forgotten {
-	return &forgotten{keep: keep, until: make(map[string]time.Time)}
+	return &forgotten{keep: keep, start: time.Now(), until: make(map[string]time.Duration)}
 }
 
 func (f *forgotten) add(id string) {
-	now := time.Now()
+	now := time.Since(f.start)
+	until := now + f.keep
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.expire(now)
-	switch _, known := f.until[id]; {
-	case known: // its older copies are as outdated as they were
-	case len(f.queue) >= maxForgotten:
-		f.all = now.Add(f.keep)
-	default:
-		f.queue = append(f.queue, id)
-		f.until[id] = now.Add(f.keep)
+	if len(f.queue) < maxForgotten {
+		f.queue = append(f.queue, forgottenID{id, until})
+		f.until[id] = until
+	} else {
+		f.all = until
 	}
-	f.count.Store(int64(len(f.queue)))
+	f.last.Store(int64(until))
 }
 
-// expire drops ids whose time is over. All are kept equally long, so those are
-// the oldest.
-func (f *forgotten) expire(now time.Time) {
-	for len(f.queue) > 0 && now.After(f.until[f.queue[0]]) {
-		delete(f.until, f.queue[0])
+// expire drops what is over.
+func (f *forgotten) expire(now time.Duration) {
+	for len(f.queue) > 0 && f.queue[0].until <= now {
+		if oldest := f.queue[0]; f.until[oldest.id] == oldest.until {
+			delete(f.until, oldest.id)
+		}
 		f.queue = f.queue[1:]
 	}
 }
 
 func (f *forgotten) has(id string) bool {
-	if f.count.Load() == 0 {
+	last := f.last.Load()
+	if last == 0 {
 		return false
 	}
-	now := time.Now()
+	now := time.Since(f.start)
+	if now >= time.Duration(last) {
+		return false
+	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	until, known := f.until[id]
-	return known && now.Before(until) || now.Before(f.all)
+	return now < f.until[id] || now < f.all
 }

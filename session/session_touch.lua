@@ -4,8 +4,8 @@
 -- KEYS[5] standalone stream's state   KEYS[6] standalone stream's log
 -- KEYS[7...] states and logs of streams in use
 -- ARGV[1] ms an unused record is kept
--- Returns {ms until the keys expire, field next of the standalone stream, owner};
--- nil if the session is gone.
+-- Returns strings: ms until the keys expire, field next of the standalone
+-- stream, owner. Returns nil if the session is gone.
 local record = redis.call('HMGET', KEYS[1], 'expires', 'owner')
 if not record[1] then return false end
 local ttl, expires = tonumber(ARGV[1]), tonumber(record[1])
@@ -16,4 +16,4 @@ if expires > 0 then
   if ttl < 1 then return false end
 end
 for i = 1, #KEYS do redis.call('PEXPIRE', KEYS[i], ttl) end
-return {ttl, redis.call('HGET', KEYS[5], 'next') or '0', record[2] or ''}
+return {string.format('%.0f', ttl), redis.call('HGET', KEYS[5], 'next') or '0', record[2] or ''}

@@ -106,7 +106,7 @@ func (s *Store) create(ctx context.Context, r Record) (Record, error) {
 	}
 	times, err := reply.AsIntSlice()
 	if err != nil || len(times) != 2 {
-		return Record{}, fmt.Errorf("create session: unexpected reply: %w", err)
+		return Record{}, fmt.Errorf("create session: unexpected reply %v", times)
 	}
 	r.Created, r.Expires = timeOf(times[0]), timeOf(times[1])
 	return r, nil

@@ -9,9 +9,9 @@ import (
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
-func newStore(t testing.TB, s *redistest.Server, prefix string) *session.Store {
+func newStore(t testing.TB, s *redistest.Server, opts *session.Options) *session.Store {
 	t.Helper()
-	st, err := session.NewStore(s.Client(t), &session.Options{Prefix: prefix})
+	st, err := session.NewStore(s.Client(t), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +20,7 @@ func newStore(t testing.TB, s *redistest.Server, prefix string) *session.Store {
 
 func TestCreateLoadDelete(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		st := newStore(t, s, s.Prefix(t))
+		st := newStore(t, s, &session.Options{Prefix: s.Prefix(t)})
 		r, err := st.Create(t.Context(), session.Record{Owner: "o", InitializeParams: []byte(`{"a": 1}`), ProtocolVersion: "v"})
 		if err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/keys"
@@ -33,23 +34,19 @@ func (s *Store) Touch(ctx context.Context, id string, streams ...string) (Pulse,
 	if reply.IsNil() {
 		return Pulse{}, ErrNotFound
 	}
-	parts, err := reply.ToArray()
+	parts, err := reply.AsStrSlice()
 	if err != nil || len(parts) != 3 {
-		return Pulse{}, fmt.Errorf("touch session: unexpected reply: %w", err)
+		return Pulse{}, fmt.Errorf("touch session: unexpected reply %v", parts)
 	}
-	left, err := parts[0].AsInt64()
+	left, err := strconv.ParseInt(parts[0], 10, 64)
 	if err != nil {
 		return Pulse{}, fmt.Errorf("touch session: time left: %w", err)
 	}
-	next, err := parts[1].AsInt64()
+	next, err := strconv.ParseInt(parts[1], 10, 64)
 	if err != nil {
 		return Pulse{}, fmt.Errorf("touch session: next event of the standalone stream: %w", err)
 	}
-	owner, err := parts[2].ToString()
-	if err != nil {
-		return Pulse{}, fmt.Errorf("touch session: owner: %w", err)
-	}
-	s.refresh(ctx, owner, id, time.Duration(left)*time.Millisecond)
+	s.refresh(ctx, parts[2], id, time.Duration(left)*time.Millisecond)
 	return Pulse{StandaloneNext: next}, nil
 }
 
