@@ -55,7 +55,7 @@ func missingCapability(ss *mcp.ServerSession, name string, required map[string]a
 	}
 }
 
-// marshal encodes strings, and maps of them, which cannot fail.
+// marshal encodes plain values and maps of them, which cannot fail.
 func marshal(v any) json.RawMessage {
 	data, _ := json.Marshal(v)
 	return data

@@ -4,9 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/everything"
@@ -139,27 +144,69 @@ func TestSubscriptionsToUnknownResourcesAreRefused(t *testing.T) {
 
 func TestSubscriberGetsUpdates(t *testing.T) {
 	t.Parallel()
-	server := everything.New(nil)
-	updated := make(chan string, 1)
-	cs := connect(t, server, v2025, resourceWatcher(updated))
-	const uri = "test://static/resource/7"
-	if err := cs.Subscribe(t.Context(), &mcp.SubscribeParams{URI: uri}); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.ResourceUpdated(t.Context(), &mcp.ResourceUpdatedNotificationParams{URI: uri}); err != nil {
-		t.Fatal(err)
-	}
-	if got := <-updated; got != uri {
-		t.Errorf("updated %s, want %s", got, uri)
+	for _, version := range []string{v2025, v2026} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := everything.New(nil)
+				var updated []string
+				cs := connect(t, server, version, &mcp.ClientOptions{
+					ResourceUpdatedHandler: func(_ context.Context, req *mcp.ResourceUpdatedNotificationRequest) {
+						updated = append(updated, req.Params.URI)
+					},
+				})
+				const uri = "test://static/resource/7"
+				if err := cs.Subscribe(t.Context(), &mcp.SubscribeParams{URI: uri}); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait() // in 2026-07-28, subscribing is not confirmed
+				for _, changed := range []string{"test://static/resource/8", uri} {
+					if err := server.ResourceUpdated(t.Context(), &mcp.ResourceUpdatedNotificationParams{URI: changed}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				synctest.Wait()
+				if diff := cmp.Diff([]string{uri}, updated); diff != "" {
+					t.Errorf("updates (-want +got):\n%s", diff)
+				}
+			})
+		})
 	}
 }
 
-func resourceWatcher(updated chan<- string) *mcp.ClientOptions {
-	return &mcp.ClientOptions{
-		ResourceUpdatedHandler: func(_ context.Context, req *mcp.ResourceUpdatedNotificationRequest) {
-			updated <- req.Params.URI
+// The SDK's client does not look at the answer of a listen request.
+func TestListeningToUnknownResourcesIsRefusedFrom2026(t *testing.T) {
+	t.Parallel()
+	const body = `{"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": {
+		"_meta": {
+			"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+			"io.modelcontextprotocol/clientCapabilities": {}
 		},
+		"notifications": {"resourceSubscriptions": ["test://static/resource/7", "test://static/resource/101\u0001"]}}}`
+	endpoint := serveHTTP(t, everything.New(nil), v2026)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
 	}
+	for name, value := range map[string]string{
+		"Content-Type": "application/json", "Accept": "application/json, text/event-stream",
+		"Mcp-Protocol-Version": v2026, "Mcp-Method": "subscriptions/listen",
+	} {
+		req.Header.Set(name, value)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The answer is a body of its own or the one event of a stream.
+	_, answer, _ := strings.Cut(string(data), "{")
+	wantJSON(t, decode(t, []byte("{"+answer)), `{"jsonrpc": "2.0", "id": 1, "error": {
+		"code": -32602, "message": "Resource not found", "data": {"uri": "test://static/resource/101\u0001"}}}`)
 }
 
 func TestResourceTemplateIsListed(t *testing.T) {
