@@ -3,8 +3,8 @@
 // when they end.
 //
 // [Each] runs a test on all three. [Start] gives a real server that one test
-// may stop, kill or freeze. [NewBubble] gives one for testing/synctest, behind
-// links that a test can cut and freeze.
+// may stop, kill or freeze. [NewBubble] gives one for testing/synctest. Clients
+// may be behind a [Link] that a test can cut and freeze.
 //
 // TEST_REDIS_ADDR names a running single Redis to use instead of starting one.
 // Without redis-server on the PATH the tests that need it are skipped, or fail
@@ -97,13 +97,15 @@ func (s *Server) Addr() string { return s.addrs[0] }
 // client-side caching, memory limits and access control.
 func (s *Server) Real() bool { return s.Kind != Miniredis }
 
-// Option returns the client options that suit the server. They ask for small
-// buffers: tests make many clients.
-func (s *Server) Option() rueidis.ClientOption {
+// Option returns the client options that suit the server.
+func (s *Server) Option() rueidis.ClientOption { return clientOption(s.Kind, s.addrs...) }
+
+// clientOption asks for small buffers: tests make many clients.
+func clientOption(kind Kind, addrs ...string) rueidis.ClientOption {
 	return rueidis.ClientOption{
-		InitAddress:         s.addrs,
-		ForceSingleClient:   s.Kind != Cluster,
-		DisableCache:        !s.Real(),
+		InitAddress:         addrs,
+		ForceSingleClient:   kind != Cluster,
+		DisableCache:        kind == Miniredis,
 		ReadBufferEachConn:  32 << 10,
 		WriteBufferEachConn: 32 << 10,
 		RingScaleEachConn:   8,

@@ -134,6 +134,25 @@ func TestACutLinkCarriesNothing(t *testing.T) {
 	})
 }
 
+func TestACutLinkToARealServer(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		link, key := s.Link(), s.Prefix(t)+":k"
+		mine := link.Client(t)
+		set(t, mine, key, time.Minute)
+		link.Cut()
+		for range 3 {
+			if err := mine.Do(t.Context(), mine.B().Del().Key(key).Build()).Error(); err == nil {
+				t.Error("a cut link carried a command")
+			}
+		}
+		link.Heal()
+		if err := mine.Do(t.Context(), mine.B().Get().Key(key).Build()).Error(); err != nil {
+			t.Errorf("over the healed link: %v", err)
+		}
+	})
+}
+
 func TestAFrozenLinkDeliversLate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
