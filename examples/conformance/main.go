@@ -1,0 +1,28 @@
+// Command conformance serves the fixtures of the MCP conformance suite from any
+// number of processes. It takes the settings of examples/everything.
+package main
+
+import (
+	"net/http"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/examples/conformance/fixtures"
+	"github.com/mcpfleet/mcpfleet/examples/internal/demo"
+	fleet "github.com/mcpfleet/mcpfleet/mcp"
+)
+
+func main() { demo.Main(serve) }
+
+func serve(p *demo.Process) error {
+	server := fixtures.New()
+	handler, err := fleet.NewHandler(func(*http.Request) *mcp.Server { return server }, p.Options())
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/mcp", handler)
+	mux.Handle("GET /livez", handler.Livez())
+	mux.Handle("GET /readyz", handler.Readyz())
+	return p.Serve(mux, handler.Shutdown)
+}

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// defaultURL is what the commands in README.md call.
+const defaultURL = "http://localhost:3232"
+
+// curlEcho is the shell script that calls the echo tool at [defaultURL].
+// README.md has the same lines, and CI runs them from there.
+const curlEcho = `mcp() { curl -s http://localhost:3232/mcp -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' "$@"; }
+session=$(mcp -i -d '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"curl","version":"1"}}}' | tr -d '\r' | awk 'tolower($1) == "mcp-session-id:" {print $2}')
+mcp -H "Mcp-Session-Id: $session" -d '{"jsonrpc":"2.0","method":"notifications/initialized"}'
+mcp -H "Mcp-Session-Id: $session" -d '{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo","arguments":{"message":"hello"}}}'
+`
+
+// curlEchoAt is [curlEcho] for the server at base.
+func curlEchoAt(base string) string { return strings.ReplaceAll(curlEcho, defaultURL, base) }
+
+// printNextSteps tells whoever started the program in a terminal what to do with
+// it. The log says the rest, on stderr.
+func printNextSteps(base string) {
+	fmt.Printf("An MCP server: %s/mcp (Streamable HTTP), about it: %s/\n", base, base)
+	fmt.Printf("Call its echo tool from another terminal:\n\n%s\n", curlEchoAt(base))
+}

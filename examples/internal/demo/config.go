@@ -1,0 +1,199 @@
+package demo
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/keys"
+)
+
+// A Config is what the environment asks for.
+type Config struct {
+	Host string
+	Port int // 0 is any free port
+
+	// BaseURI is the public URL, nil if the environment names none.
+	BaseURI *url.URL
+	// AllowedOrigins are further origins that browsers may call from.
+	AllowedOrigins []string
+
+	// Redis says how to reach Redis; nil asks for the embedded one.
+	Redis *rueidis.ClientOption
+	// RedisSetting is the variable that Redis came from, for messages.
+	RedisSetting Setting
+	RedisPrefix  string
+
+	SessionTTL time.Duration
+
+	LogLevel  slog.Level
+	LogFormat string // "json" or "text"
+}
+
+// A Setting is a variable, or a file of variables, and the value it has, with
+// any password struck out.
+type Setting struct{ Name, Value string }
+
+// A SettingError says which variable cannot be used, and why. It is one line.
+type SettingError struct {
+	Setting
+	Err error
+}
+
+func (e *SettingError) Error() string {
+	if e.Value == "" {
+		return fmt.Sprintf("%s: %v", e.Name, e.Err)
+	}
+	return fmt.Sprintf("%s=%q: %v", e.Name, e.Value, e.Err)
+}
+
+func (e *SettingError) Unwrap() error { return e.Err }
+
+// Load reads the settings through getenv, which returns "" for a variable that
+// is not set: a variable set to nothing has its default. Any error is a
+// [*SettingError].
+func Load(getenv func(string) string) (Config, error) {
+	l := loader{getenv: getenv}
+	cfg := Config{
+		Host:           l.text("HOST", "127.0.0.1"),
+		Port:           l.port("PORT", 3232),
+		BaseURI:        l.baseURI(),
+		AllowedOrigins: l.origins(),
+		RedisPrefix:    l.prefix(),
+		SessionTTL:     l.duration("SESSION_TTL", 5*time.Minute),
+		LogLevel:       l.level(),
+		LogFormat:      l.oneOf("LOG_FORMAT", "json", "text"),
+	}
+	cfg.Redis, cfg.RedisSetting = l.redis()
+	l.authMode(cfg.Host)
+	return cfg, l.err
+}
+
+// A loader reads one variable after another and keeps the first error.
+type loader struct {
+	getenv func(string) string
+	err    error
+}
+
+func (l *loader) fail(name, value string, err error) {
+	if l.err == nil {
+		l.err = &SettingError{Setting{name, value}, err}
+	}
+}
+
+func (l *loader) text(name, fallback string) string {
+	if v := l.getenv(name); v != "" {
+		return v
+	}
+	return fallback
+}
+
+// oneOf reads a variable that has one of several values, the first by default.
+func (l *loader) oneOf(name string, values ...string) string {
+	got := l.text(name, values[0])
+	if !slices.Contains(values, got) {
+		l.fail(name, got, fmt.Errorf("must be one of %s", strings.Join(values, ", ")))
+	}
+	return got
+}
+
+func (l *loader) port(name string, fallback int) int {
+	v := l.text(name, strconv.Itoa(fallback))
+	port, err := strconv.ParseUint(v, 10, 16)
+	if err != nil {
+		l.fail(name, v, errors.New("must be a number from 0 to 65535"))
+	}
+	return int(port)
+}
+
+func (l *loader) duration(name string, fallback time.Duration) time.Duration {
+	v := l.text(name, fallback.String())
+	d, err := time.ParseDuration(v)
+	if err != nil || d < time.Second {
+		l.fail(name, v, errors.New("must be a duration of at least 1s, such as 90s, 5m or 1h30m"))
+	}
+	return d
+}
+
+func (l *loader) level() slog.Level {
+	var level slog.Level
+	v := l.text("LOG_LEVEL", "info")
+	if err := level.UnmarshalText([]byte(v)); err != nil {
+		l.fail("LOG_LEVEL", v, errors.New("must be one of debug, info, warn, error"))
+	}
+	return level
+}
+
+func (l *loader) prefix() string {
+	v := l.text("REDIS_PREFIX", keys.DefaultPrefix)
+	if _, err := keys.New(v); err != nil {
+		l.fail("REDIS_PREFIX", v, errors.New("only letters, digits and _ . : - are allowed"))
+	}
+	return v
+}
+
+func (l *loader) baseURI() *url.URL {
+	v := l.getenv("BASE_URI")
+	if v == "" {
+		return nil
+	}
+	u, err := url.Parse(v)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		l.fail("BASE_URI", v, errors.New("must be an http or https URL without user, query and fragment"))
+		return nil
+	}
+	u.Path = strings.TrimSuffix(u.Path, "/")
+	return u
+}
+
+func (l *loader) origins() []string {
+	var origins []string
+	for v := range strings.SplitSeq(l.getenv("ALLOWED_ORIGINS"), ",") {
+		v = strings.TrimSpace(v)
+		if v == "" {
+			continue
+		}
+		u, err := url.Parse(v)
+		if err != nil || u.Host == "" || v != u.Scheme+"://"+u.Host {
+			l.fail("ALLOWED_ORIGINS", l.getenv("ALLOWED_ORIGINS"),
+				fmt.Errorf("%q is not an origin, such as https://example.com", v))
+		}
+		origins = append(origins, v)
+	}
+	return origins
+}
+
+// authMode refuses whatever would need an authorization server, and a server
+// without one that others could reach.
+func (l *loader) authMode(host string) {
+	switch mode := l.text("AUTH_MODE", "none"); mode {
+	case "none":
+		if !isLoopback(host) {
+			l.fail("HOST", host, errors.New("without authentication (AUTH_MODE=none) it must be a loopback address"))
+		}
+	case "internal", "external", "auth_server":
+		l.fail("AUTH_MODE", mode, errors.New("not available until there is an authorization server; use none"))
+	default:
+		l.fail("AUTH_MODE", mode, errors.New("must be one of internal, external, auth_server, none"))
+	}
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+func (c Config) address() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }

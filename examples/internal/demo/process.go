@@ -1,0 +1,166 @@
+// Package demo is what the example binaries have in common: the settings they
+// take from the environment, their log, their Redis, and how they start and end.
+// What is MCP about them, and how a handler is made, is in each one's main.go.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	fleet "github.com/mcpfleet/mcpfleet/mcp"
+)
+
+// grace is how long running calls have to finish after a signal: less than the
+// 30 s that orchestrators wait before they kill.
+const grace = 25 * time.Second
+
+// A Process is one running example: its settings, its log, its Redis and the
+// address it listens on. It lives from [Main]'s call of serve until serve returns.
+type Process struct {
+	Config Config
+	Log    *slog.Logger
+	Redis  rueidis.Client
+	// BaseURL is how clients reach the process, without a slash at its end.
+	BaseURL string
+
+	listener net.Listener
+}
+
+// Main runs a program: it sets up a Process, calls serve, and exits. The status
+// is 0 after an orderly end, 2 for a setting that cannot be used, else 1.
+func Main(serve func(*Process) error) {
+	err := run(serve)
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, err)
+	if _, ok := errors.AsType[*SettingError](err); ok {
+		os.Exit(2)
+	}
+	os.Exit(1)
+}
+
+func run(serve func(*Process) error) error {
+	getenv, err := Getenv(".env")
+	if err != nil {
+		return err
+	}
+	cfg, err := Load(getenv)
+	if err != nil {
+		return err
+	}
+	tuneGC()
+	p := &Process{Config: cfg, Log: newLogger(os.Stderr, cfg)}
+	if p.listener, err = net.Listen("tcp", cfg.address()); err != nil {
+		return &SettingError{Setting{"PORT", fmt.Sprint(cfg.Port)}, err}
+	}
+	defer p.listener.Close()
+	p.BaseURL = baseURL(cfg, p.listener.Addr())
+	client, end, err := p.connectRedis()
+	if err != nil {
+		return err
+	}
+	defer end()
+	p.Redis = client
+	return serve(p)
+}
+
+// baseURL is known only after listening: the port may have been any free one.
+func baseURL(cfg Config, addr net.Addr) string {
+	if cfg.BaseURI != nil {
+		return cfg.BaseURI.String()
+	}
+	u := url.URL{Scheme: "http", Host: fmt.Sprintf("localhost:%d", addr.(*net.TCPAddr).Port)}
+	return u.String()
+}
+
+// Options returns the options for [fleet.NewHandler] that the settings amount to.
+func (p *Process) Options() *fleet.Options {
+	opts := &fleet.Options{
+		Redis:          p.Redis,
+		Prefix:         p.Config.RedisPrefix,
+		SessionTTL:     p.Config.SessionTTL,
+		AllowedOrigins: p.Config.AllowedOrigins,
+		Logger:         p.Log,
+	}
+	// The default BASE_URI is loopback, which is allowed as it is.
+	if u := p.Config.BaseURI; u != nil {
+		opts.AllowedHosts = []string{u.Host}
+		opts.AllowedOrigins = append(opts.AllowedOrigins, u.Scheme+"://"+u.Host)
+	}
+	return opts
+}
+
+// Serve serves h until SIGINT or SIGTERM, then calls drain, which has the rest
+// of [grace] to let running calls finish, and ends. A second signal ends the
+// process at once.
+func (p *Process) Serve(h http.Handler, drain func(context.Context) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	server := &http.Server{
+		Handler: logRequests(p.Log, h),
+		// No ReadTimeout and no WriteTimeout: streams stay open for hours.
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(p.Log.Handler(), slog.LevelWarn),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(p.listener) }()
+	p.Log.Info("listening", "addr", p.listener.Addr().String(), "url", p.BaseURL)
+
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	stop() // From here on a signal does what it does by default.
+	return p.shutdown(server, drain)
+}
+
+func (p *Process) shutdown(server *http.Server, drain func(context.Context) error) error {
+	p.Log.Info("stopping", "grace", grace.String())
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	// The handler first: only it can end its streams, for which the server would wait.
+	err := errors.Join(drain(ctx), server.Shutdown(ctx))
+	if err != nil {
+		server.Close()
+		return fmt.Errorf("stopped before everything had ended: %w", err)
+	}
+	p.Log.Info("stopped")
+	return nil
+}
+
+// tuneGC trades memory for speed. Most of what a call costs is garbage of the
+// SDK's JSON decoding, and little of the heap is live, so the default makes the
+// collector run hundreds of times a second. GOGC and GOMEMLIMIT keep their say.
+func tuneGC() {
+	const percent, limit = 400, 1 << 30
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit)
+	}
+}
+
+func newLogger(w io.Writer, cfg Config) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(w, opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, opts))
+}
