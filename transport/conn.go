@@ -165,14 +165,21 @@ func (n *Node) addConn(c *Conn) error {
 func (n *Node) removeConn(c *Conn) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.freeRequestID(c)
 	if p := n.sessions[c.session]; p != nil {
 		delete(p.conns, c)
-		if c.req.Message.IsCall() {
-			delete(p.calls, idKey(c.req.Message.ID))
-		}
 	}
 	delete(n.conns, c.id)
 	n.release(c.session)
+}
+
+// freeRequestID lets the client use the request's id again, as it may from the
+// moment it has the response. n.mu must be held.
+func (n *Node) freeRequestID(c *Conn) {
+	key := idKey(c.req.Message.ID)
+	if p := n.sessions[c.session]; p != nil && p.calls[key] == c {
+		delete(p.calls, key)
+	}
 }
 
 // request returns the client's message as the SDK reads it.

@@ -47,6 +47,9 @@ func (c *Conn) respond(ctx context.Context, resp *jsonrpc.Response) error {
 	if resp.Error == nil && c.req.OnResult != nil {
 		failed = c.req.OnResult(ctx, resp.Result)
 	}
+	c.node.mu.Lock()
+	c.node.freeRequestID(c)
+	c.node.mu.Unlock()
 	c.out.Lock()
 	defer c.out.Unlock()
 	switch {

@@ -1,6 +1,7 @@
 package mcp_test
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -11,7 +12,13 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/redistest"
 )
 
-func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
+func TestMain(m *testing.M) {
+	if kind := os.Getenv(benchServerEnv); kind != "" {
+		fmt.Fprintln(os.Stderr, runBenchServer(kind))
+		os.Exit(1)
+	}
+	os.Exit(redistest.Main(m))
+}
 
 func TestSDKClientThroughTheBalancer(t *testing.T) {
 	t.Parallel()
