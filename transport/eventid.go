@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -97,7 +98,7 @@ func callOf(stream string) json.RawMessage {
 	// The client may send any event id: what it claims is the call's id must be
 	// one before it goes into a message.
 	id, err := requestID(raw)
-	if err != nil || !json.Valid(id) {
+	if err != nil || !json.Valid(id) || len(bytes.TrimSpace(id)) != len(id) {
 		return nil
 	}
 	return id

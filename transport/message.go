@@ -102,7 +102,7 @@ func (m *Message) checkResponse() error {
 // requestID checks an id: MCP allows strings and integers, and no null
 // (specification, basic, "Requests").
 func requestID(raw json.RawMessage) (json.RawMessage, error) {
-	if raw == nil {
+	if len(raw) == 0 {
 		return nil, nil
 	}
 	if raw[0] == '"' || isInteger(raw) {
