@@ -60,7 +60,12 @@ func Each(t *testing.T, f func(t *testing.T, s *Server)) {
 // NewMiniredis returns a miniredis of the test's own, in which time passes.
 func NewMiniredis(t testing.TB) *Server {
 	t.Helper()
-	return &Server{Kind: Miniredis, addrs: []string{Mini(t).Addr()}}
+	return Of(Mini(t))
+}
+
+// Of returns the server that m is.
+func Of(m *miniredis.Miniredis) *Server {
+	return &Server{Kind: Miniredis, addrs: []string{m.Addr()}}
 }
 
 // Mini returns a miniredis of the test's own on a loopback port, in which time

@@ -1,0 +1,238 @@
+package session_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/session"
+)
+
+func TestWithoutRedisEveryCallFailsInTime(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(*redistest.Link){
+		"cut":        (*redistest.Link).Cut,
+		"frozen":     (*redistest.Link).Freeze,
+		"black hole": func(l *redistest.Link) { l.Cut(); l.Heal(); l.Freeze() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := redistest.NewBubble(t)
+				link := b.Link()
+				store := storeOf(t, link.Client(t), &session.Options{MaxPerOwner: 9})
+				calls := everyCall(t, store)
+				calls["Create"] = func(string) error {
+					_, err := store.Create(t.Context(), session.Record{Owner: "o"})
+					return err
+				}
+				for name, call := range calls {
+					id := create(t, store, session.Record{Owner: "o"})
+					fail(link)
+					start := time.Now()
+					wantErr(t, name, call(id), session.ErrUnavailable)
+					if took := time.Since(start); took > 2*time.Second {
+						t.Errorf("%s took %v", name, took)
+					}
+					link.Heal()
+					recovers(t, store, id)
+					b.FlushAll()
+				}
+			})
+		})
+	}
+}
+
+// recovers fails the test if the store does not work a minute after its link
+// was healed, with whatever connections it has by then.
+func recovers(t *testing.T, store *session.Store, id string) {
+	t.Helper()
+	time.Sleep(time.Minute)
+	if _, err := store.LoadFresh(t.Context(), id); err != nil && !errors.Is(err, session.ErrNotFound) {
+		t.Errorf("after the outage: %v", err)
+	}
+	_ = store.Delete(t.Context(), id)
+}
+
+// What failed because Redis was away may have happened all the same, and a
+// caller that tries again must find its feet.
+func TestAnUnknownOutcomeCanBeTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := redistest.NewBubble(t)
+		link := b.Link()
+		oneConnection := func(o *rueidis.ClientOption) { o.PipelineMultiplex = -1 }
+		store, other := storeOf(t, link.Client(t, oneConnection), nil), storeOf(t, b.Client(t), nil)
+		values := session.NewValues[int](store, "n")
+		id := create(t, store, session.Record{})
+		// The connection is open and the script loaded before the link freezes.
+		if _, err := values.CompareAndSet(t.Context(), id, 5, 7); err != session.ErrConflict {
+			t.Fatal(err)
+		}
+
+		link.Freeze()
+		_, err := values.CompareAndSet(t.Context(), id, 0, 7)
+		wantErr(t, "CompareAndSet over a frozen link", err, session.ErrUnavailable)
+		link.Heal()
+		synctest.Wait()
+
+		_, err = session.NewValues[int](other, "n").CompareAndSet(t.Context(), id, 0, 7)
+		wantErr(t, "the same again", err, session.ErrConflict)
+		if n, version, err := session.NewValues[int](other, "n").Get(t.Context(), id); n != 7 || version != 1 || err != nil {
+			t.Errorf("value %d at version %d, %v", n, version, err)
+		}
+	})
+}
+
+func TestWithoutMemoryRedisIsUnavailable(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	c := server.Client(t)
+	store := storeOf(t, c, &session.Options{MaxPerOwner: 5})
+	values := session.NewValues[int](store, "n")
+	id := create(t, store, session.Record{Owner: "o"})
+	if _, err := values.CompareAndSet(t.Context(), id, 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	before := redistest.Keys(t, c, "mcp")
+	config(t, c, "maxmemory-policy", "noeviction")
+	config(t, c, "maxmemory", "1")
+
+	calls := everyCall(t, store)
+	for name, call := range map[string]func() error{
+		"Create": func() error {
+			_, err := store.Create(t.Context(), session.Record{Owner: "o"})
+			return err
+		},
+		"Create without owner": func() error {
+			_, err := store.Create(t.Context(), session.Record{})
+			return err
+		},
+		"Create of a second owner": func() error {
+			_, err := store.Create(t.Context(), session.Record{Owner: "p"})
+			return err
+		},
+		"SetInitialized": func() error { return calls["SetInitialized"](id) },
+		"SetLogLevel":    func() error { return calls["SetLogLevel"](id) },
+		"Values.Update":  func() error { return calls["Values.Update"](id) },
+		"Values.CompareAndSet": func() error {
+			_, err := session.NewValues[int](store, "other").CompareAndSet(t.Context(), id, 0, 1)
+			return err
+		},
+	} {
+		wantErr(t, name, call(), session.ErrUnavailable)
+	}
+	if got := fmt.Sprint(names(redistest.AssertTTLs(t, c, "mcp"))); got != fmt.Sprint(names(before)) {
+		t.Errorf("keys %v, want %v", got, names(before))
+	}
+	// What needs no memory works on.
+	if _, err := store.LoadFresh(t.Context(), id); err != nil {
+		t.Errorf("LoadFresh: %v", err)
+	}
+	mustTouch(t, store, id)
+	if err := store.Delete(t.Context(), id); err != nil {
+		t.Errorf("Delete: %v", err)
+	}
+	config(t, c, "maxmemory", "0")
+	if left := redistest.Keys(t, c, "mcp"); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func config(t *testing.T, c rueidis.Client, parameter, value string) {
+	t.Helper()
+	err := c.Do(t.Context(), c.B().ConfigSet().ParameterValue().ParameterValue(parameter, value).Build()).Error()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func names(found []redistest.Key) (names []string) {
+	for _, k := range found {
+		names = append(names, k.Name)
+	}
+	return names
+}
+
+// A Redis user who lacks a command must not leave half a session behind, least
+// of all one that lives for ever.
+func TestWithoutPermissionNothingIsStored(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	admin := server.Client(t)
+	for _, denied := range []string{"evalsha", "pexpire", "hset", "exists", "zadd", "time"} {
+		t.Run(denied, func(t *testing.T) {
+			prefix := server.Prefix(t)
+			setUser(t, admin, denied)
+			limited := server.Client(t, func(o *rueidis.ClientOption) { o.Username, o.Password = denied, "secret" })
+			store := storeOf(t, limited, &session.Options{Prefix: prefix, MaxPerOwner: 5})
+			if r, err := store.Create(t.Context(), session.Record{Owner: "o"}); !errors.Is(err, session.ErrUnavailable) {
+				t.Errorf("Create: %+v, %v", r, err)
+			}
+			if found := redistest.AssertTTLs(t, admin, prefix); len(found) != 0 {
+				t.Errorf("left behind: %v", found)
+			}
+		})
+	}
+	t.Run("values without pexpire", func(t *testing.T) {
+		prefix := server.Prefix(t)
+		setUser(t, admin, "pexpire")
+		limited := server.Client(t, func(o *rueidis.ClientOption) { o.Username, o.Password = "pexpire", "secret" })
+		opts := &session.Options{Prefix: prefix}
+		id := create(t, storeOf(t, admin, opts), session.Record{})
+		store := storeOf(t, limited, opts)
+		_, err := session.NewValues[int](store, "n").CompareAndSet(t.Context(), id, 0, 1)
+		wantErr(t, "CompareAndSet", err, session.ErrUnavailable)
+		_, err = store.Touch(t.Context(), id)
+		wantErr(t, "Touch", err, session.ErrUnavailable)
+		if found := redistest.AssertTTLs(t, admin, prefix); len(found) != 1 {
+			t.Errorf("keys %v, want the record alone", found)
+		}
+	})
+	t.Run("reading", func(t *testing.T) {
+		setUser(t, admin, "hmget")
+		limited := server.Client(t, func(o *rueidis.ClientOption) { o.Username, o.Password = "hmget", "secret" })
+		store := storeOf(t, limited, &session.Options{Prefix: server.Prefix(t)})
+		calls, id := everyCall(t, store), create(t, store, session.Record{})
+		wantErr(t, "Load", calls["Load"](id), session.ErrUnavailable)
+		wantErr(t, "LoadFresh", calls["LoadFresh"](id), session.ErrUnavailable)
+	})
+}
+
+// setUser makes a Redis user, named after the one command it must not use.
+func setUser(t *testing.T, admin rueidis.Client, denied string) {
+	t.Helper()
+	cmd := admin.B().AclSetuser().Username(denied).Rule("on", ">secret", "~*", "&*", "+@all", "-"+denied).Build()
+	if err := admin.Do(t.Context(), cmd).Error(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestARestartedRedisIsUsedAgain(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	store := storeOf(t, server.Client(t), &session.Options{Timeout: 200 * time.Millisecond})
+	id := create(t, store, session.Record{})
+	if _, err := store.Load(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	server.Kill()
+	redistest.Until(t, "the cache is dropped with its connection", func() bool {
+		_, err := store.Load(t.Context(), id)
+		return errors.Is(err, session.ErrUnavailable)
+	})
+	server.Restart(t)
+	redistest.Until(t, "the lost session is not found", func() bool {
+		_, err := store.Load(t.Context(), id)
+		return err == session.ErrNotFound
+	})
+	redistest.Until(t, "a session is created", func() bool {
+		_, err := store.Create(t.Context(), session.Record{})
+		return err == nil
+	})
+}
