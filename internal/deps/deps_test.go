@@ -73,5 +73,5 @@ func list(t *testing.T, pkg string) []string {
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	return strings.Split(strings.TrimSpace(string(out)), "\n")
+	return strings.Split(strings.TrimRight(string(out), "\n"), "\n")
 }
