@@ -26,6 +26,8 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
+	case errors.Is(err, transport.ErrClosed):
+		h.sendAway(w)
 	case errors.Is(err, transport.ErrLost):
 		h.serveLost(w, r, rec, after)
 	case err != nil:
@@ -44,8 +46,6 @@ func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *trans
 	switch {
 	case !accepts(r, "text/event-stream"):
 		return nil, refuse(http.StatusNotAcceptable, "Accept must contain text/event-stream")
-	case h.draining.Load():
-		return nil, transport.ErrClosed
 	case !transport.CanFlush(w):
 		return nil, transport.ErrNoFlush
 	}
@@ -120,6 +120,15 @@ func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, rec session.
 	}
 	lost := &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the rest of this stream is no longer available; the request's outcome is unknown"}
 	_ = sse.Write(after.Lost(lost)) // a client that has gone comes back
+}
+
+// sendAway asks a client to come back in a moment, when the balancer has
+// noticed that this instance has left. A 503 would end its whole session.
+func (h *Handler) sendAway(w http.ResponseWriter) {
+	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
+	if sse.Start() == nil {
+		_ = sse.Write(transport.SSE{Retry: time.Second}) // a client that has gone comes back anyway
+	}
 }
 
 // resync gives a client a new standalone stream in place of one that has lost

@@ -41,7 +41,7 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *transpor
 		}
 		h.answer(w, r, m.ID, a)
 	case <-r.Context().Done():
-		// The session, if there will be one, is nobody's and expires.
+		conn.Leave(r.Context()) // the session, if there will be one, is nobody's and expires
 	}
 }
 

@@ -5,22 +5,18 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
-	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/transport"
 )
 
-// reconnect is how long clients are asked to wait whose instance leaves: long
-// enough for the balancer to have noticed.
-const reconnect = 250 * time.Millisecond
-
-// Shutdown takes the instance out of the fleet. In this order: new sessions,
-// calls and streams are refused with 503; standalone streams end, so that
-// clients resume them elsewhere; running calls finish, and may still ask their
-// client; when ctx ends those that have not are answered with an error; the
-// instance's inbox goes. It returns ctx's error if calls had to be cut short.
+// Shutdown takes the instance out of the fleet. In this order: new sessions and
+// calls are refused with 503, and [Handler.Ready] fails, so that the balancer
+// sends no more; running calls finish, and may still ask their client; when ctx
+// ends those that have not are answered with an error; open streams end, so
+// that clients resume them elsewhere; the instance's inbox goes. It returns
+// ctx's error if calls had to be cut short.
 //
 // Call it before http.Server.Shutdown, which waits for open streams. Shutdown
 // is idempotent; the Redis client may be closed after it.
@@ -28,7 +24,6 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	var err error
 	h.shutdown.Do(func() {
 		h.draining.Store(true)
-		h.node.CloseStandaloneStreams(reconnect)
 		err = h.node.Idle(ctx)
 		// The rest has its own bounds; an expired ctx must not leave it undone.
 		h.node.Close(context.WithoutCancel(ctx))

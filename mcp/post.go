@@ -268,8 +268,8 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMess
 // storeLevel keeps the level of logging/setLevel with the session.
 func (h *Handler) storeLevel(ctx context.Context, id string, params json.RawMessage) error {
 	var p mcp.SetLoggingLevelParams
-	if err := json.Unmarshal(params, &p); err != nil {
-		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "malformed level"}
+	if err := json.Unmarshal(params, &p); err != nil || !transport.ValidLogLevel(p.Level) {
+		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "unknown log level"}
 	}
 	return h.store.SetLogLevel(ctx, id, p.Level)
 }

@@ -32,7 +32,8 @@ type Request struct {
 	// before whose response there is no session.
 	AnswerOnly bool
 	// OnResult, if not nil, is called with the result of a call before anyone
-	// sees it; the call fails with its error.
+	// sees it. If it returns a *jsonrpc.Error that is the response; with any
+	// other error there is none, and the error is in [Answer].
 	OnResult func(ctx context.Context, result json.RawMessage) error
 }
 
@@ -130,6 +131,9 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 		accepted: time.Now(),
 	}
 	c.incoming.init()
+	if req.Message.IsNotification() {
+		c.left = c.accepted // the client has its 202 and does not wait
+	}
 	if err := n.addConn(c); err != nil {
 		return nil, err
 	}

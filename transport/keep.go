@@ -64,11 +64,45 @@ func (k *keeper) run(ctx context.Context) {
 			k.touch(ctx, id)
 		case <-tick.C:
 			k.sweep(time.Now())
-			for _, id := range k.node.present() {
-				k.use(id)
-			}
+			k.touchPresent(ctx)
 		}
 	}
+}
+
+// touchers is how many sessions are touched at once. Each waits for Redis, and
+// all that have an open stream must be done well within a quarter of their life.
+const touchers = 16
+
+// touchPresent touches the sessions of which something runs here, if they are due.
+func (k *keeper) touchPresent(ctx context.Context) {
+	ids := make(chan string)
+	var wg sync.WaitGroup
+	for range touchers {
+		wg.Go(func() {
+			for id := range ids {
+				k.touch(ctx, id)
+			}
+		})
+	}
+	for _, id := range k.node.present() {
+		if k.claim(id) {
+			ids <- id
+		}
+	}
+	close(ids)
+	wg.Wait()
+}
+
+// claim reports whether a session is due, and if so takes it as touched.
+func (k *keeper) claim(id string) bool {
+	now := time.Now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if last, ok := k.kept[id]; ok && now.Sub(last) < k.every {
+		return false
+	}
+	k.kept[id] = now
+	return true
 }
 
 func (k *keeper) sweep(now time.Time) {

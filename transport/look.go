@@ -52,10 +52,8 @@ func (n *Node) lookAfterStream(ctx context.Context, r *Reader, s streamState, al
 	if s.ended || r.isBehind(s.next) {
 		r.lookInLog()
 	}
-	living := alive[s.writer]
-	if s.writer == n.id {
-		living = n.writes(r.stream)
-	}
+	// Of what this instance writes, only streams without a call got here.
+	living := alive[s.writer] && s.writer != n.id
 	// Our own renewals must have worked too: whoever is cut off from Redis
 	// finds every inbox but its own gone when the others are just as alive.
 	healthy := time.Since(time.Unix(0, n.renewed.Load())) <= lookEvery
@@ -83,23 +81,23 @@ func (n *Node) closeDead(ctx context.Context, r *Reader, writer string) {
 	n.deliver(ctx, reader, Event{EventID{r.stream.Stream, offset, a.Tag}, a.Data}, true)
 }
 
-// callReaders returns the readers here of unfinished call streams.
+// callReaders returns the readers here of unfinished call streams, but for
+// those whose writer is here as well: it needs no Redis to be found.
 func (n *Node) callReaders() []*Reader {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var readers []*Reader
 	for _, r := range n.readers {
-		if !IsStandalone(r.stream.Stream) && !r.isEnded() {
+		if !IsStandalone(r.stream.Stream) && !r.isEnded() && !n.writes(r.stream) {
 			readers = append(readers, r)
 		}
 	}
 	return readers
 }
 
-// writes reports whether a call that runs here writes the stream.
+// writes reports whether a call that runs here writes the stream. n.mu must be
+// held.
 func (n *Node) writes(stream StreamID) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	if p := n.sessions[stream.Session]; p != nil {
 		for c := range p.conns {
 			if c.streamID() == stream {

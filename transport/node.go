@@ -221,11 +221,22 @@ func (n *Node) Close(ctx context.Context) {
 	}
 	abandoned.Wait()
 	n.CloseStreams(reconnectSoon)
+	n.waitForStreams()
 	n.stop()
 	n.wg.Wait()
 	// An inbox that stays would have the fleet wait for a dead instance.
 	if err := n.rdb.Do(ctx, n.rdb.B().Del().Key(n.keys.Inbox(n.id)).Build()).Error(); err != nil {
 		n.opts.Logger.Warn("inbox not removed", "error", err)
+	}
+}
+
+// waitForStreams gives the connections of closed streams the time to say how
+// far their clients have come.
+func (n *Node) waitForStreams() {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(2 * n.opts.Timeout); n.Streams() > 0 && time.Now().Before(deadline); {
+		<-tick.C
 	}
 }
 
@@ -236,22 +247,6 @@ func (n *Node) CloseStreams(retry time.Duration) {
 	readers := make([]*Reader, 0, len(n.readers))
 	for _, r := range n.readers {
 		readers = append(readers, r)
-	}
-	n.mu.Unlock()
-	for _, r := range readers {
-		r.close(closing{retry: retry})
-	}
-}
-
-// CloseStandaloneStreams is [Node.CloseStreams] for the streams that belong to
-// no call.
-func (n *Node) CloseStandaloneStreams(retry time.Duration) {
-	n.mu.Lock()
-	var readers []*Reader
-	for _, r := range n.readers {
-		if IsStandalone(r.stream.Stream) {
-			readers = append(readers, r)
-		}
 	}
 	n.mu.Unlock()
 	for _, r := range readers {

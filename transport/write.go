@@ -55,6 +55,8 @@ func (c *Conn) respond(ctx context.Context, resp *jsonrpc.Response) error {
 	switch {
 	case failed == nil:
 		c.reply(ctx, encodeSDKResponse(c.req.Message.ID, resp))
+	case errors.As(failed, new(*jsonrpc.Error)):
+		c.reply(ctx, EncodeError(c.req.Message.ID, failed))
 	case c.phase == phaseJSON:
 		c.phase = phaseDone
 		c.answer <- Answer{Err: failed}
@@ -213,6 +215,9 @@ func (c *Conn) standalone(ctx context.Context, data []byte) error {
 
 // levels are the log levels from least to most severe (RFC 5424).
 var levels = []mcp.LoggingLevel{"debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"}
+
+// ValidLogLevel reports whether level is one of the protocol's.
+func ValidLogLevel(level mcp.LoggingLevel) bool { return slices.Contains(levels, level) }
 
 // wantsLog reports whether the session wants a log message. The session's level
 // is asked of Redis, not of the SDK or a cache: the client may have set it a
