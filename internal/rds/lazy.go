@@ -4,14 +4,18 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/redis/rueidis"
 )
 
 // A lazyBound is what [Client.Bound] returns, made only when someone looks at
 // it. A read that the cache answers does not: without it, the context would be
-// two thirds of that read's cost.
+// two thirds of that read's cost. rueidis looks at the context before it sends
+// a command, so that is also when the command must be pinned.
 type lazyBound struct {
 	parent  context.Context
 	timeout time.Duration
+	cmd     rueidis.Cacheable
 
 	once   sync.Once
 	ctx    context.Context
@@ -20,6 +24,7 @@ type lazyBound struct {
 
 func (l *lazyBound) get() context.Context {
 	l.once.Do(func() {
+		l.cmd.Pin()
 		l.ctx, l.cancel = context.WithTimeout(context.WithoutCancel(l.parent), l.timeout)
 	})
 	return l.ctx

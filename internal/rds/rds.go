@@ -46,19 +46,22 @@ func (c Client) Bound(ctx context.Context) (context.Context, context.CancelFunc)
 func (c Client) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
 	ctx, cancel := c.Bound(ctx)
 	defer cancel()
-	return c.Client.Do(ctx, cmd)
+	return c.Client.Do(ctx, pin(cmd))
 }
 
 // DoMulti runs several commands in one go; with a cluster they need not share a slot.
 func (c Client) DoMulti(ctx context.Context, cmds ...rueidis.Completed) []rueidis.RedisResult {
 	ctx, cancel := c.Bound(ctx)
 	defer cancel()
+	for _, cmd := range cmds {
+		pin(cmd)
+	}
 	return c.Client.DoMulti(ctx, cmds...)
 }
 
 // DoCache runs one read through rueidis client-side caching.
 func (c Client) DoCache(ctx context.Context, cmd rueidis.Cacheable, ttl time.Duration) rueidis.RedisResult {
-	bound := &lazyBound{parent: ctx, timeout: c.Timeout}
+	bound := &lazyBound{parent: ctx, timeout: c.Timeout, cmd: cmd}
 	defer bound.release()
 	return c.Client.DoCache(bound, cmd, ttl)
 }
@@ -78,7 +81,7 @@ func NewScript(name, source string) *Script {
 func (s *Script) Exec(ctx context.Context, c Client, keys []string, args ...string) (rueidis.RedisMessage, error) {
 	ctx, cancel := c.Bound(ctx)
 	defer cancel()
-	msg, err := s.lua.Exec(ctx, c.Client, keys, args).ToMessage()
+	msg, err := s.lua.Exec(ctx, pinning{c.Client}, keys, args).ToMessage()
 	if err != nil && !rueidis.IsRedisNil(err) {
 		return msg, Unavailable(s.name, err)
 	}
