@@ -107,9 +107,12 @@ func (n *Node) readInbox(ctx context.Context) {
 // tail returns the entries of a Redis Stream after position, for which it waits
 // at most probeAfter.
 func (n *Node) tail(ctx context.Context, key, position string) ([]rueidis.XRangeEntry, error) {
-	// A connection that went dead without a word is noticed by the deadline.
-	ctx, cancel := context.WithTimeout(ctx, probeAfter+n.opts.Timeout)
+	// A connection that went dead without a word is noticed by a bound. It is
+	// not a deadline: with one, rueidis does not look at ctx until then, and
+	// Close would have to wait.
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer time.AfterFunc(probeAfter+n.opts.Timeout, cancel).Stop()
 	cmd := n.rdb.B().Xread().Count(256).Block(probeAfter.Milliseconds()).Streams().Key(key).Id(position).Build()
 	streams, err := n.rdb.Client.Do(ctx, cmd).AsXRead()
 	if rueidis.IsRedisNil(err) {
