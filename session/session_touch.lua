@@ -3,17 +3,19 @@
 -- KEYS[1] record   KEYS[2] values   KEYS[3] open streams   KEYS[4] ended streams
 -- KEYS[5] standalone stream's state   KEYS[6] standalone stream's log
 -- KEYS[7...] states and logs of streams in use
--- ARGV[1] ms an unused record is kept
+-- ARGV[1] ms an unused record is kept   ARGV[2...] ids of those streams
 -- Returns strings: ms until the keys expire, field next of the standalone
 -- stream, owner. Returns nil if the session is gone.
 local record = redis.call('HMGET', KEYS[1], 'expires', 'owner')
 if not record[1] then return false end
 local ttl, expires = tonumber(ARGV[1]), tonumber(record[1])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 if expires > 0 then
-  local time = redis.call('TIME')
-  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
   ttl = math.min(ttl, expires - now)
   if ttl < 1 then return false end
 end
 for i = 1, #KEYS do redis.call('PEXPIRE', KEYS[i], ttl) end
+-- The index forgets a stream at its score; one that has ended is not in it.
+for i = 2, #ARGV do redis.call('ZADD', KEYS[3], 'XX', now + ttl, ARGV[i]) end
 return {string.format('%.0f', ttl), redis.call('HGET', KEYS[5], 'next') or '0', record[2] or ''}

@@ -27,7 +27,7 @@ func (s *Store) Touch(ctx context.Context, id string, streams ...string) (Pulse,
 	for _, stream := range streams {
 		touched = append(touched, s.keys.Stream(id, stream), s.keys.Log(id, stream))
 	}
-	reply, err := sessionTouch.Exec(ctx, s.rdb, touched, millis(s.kept()))
+	reply, err := sessionTouch.Exec(ctx, s.rdb, touched, append([]string{millis(s.kept())}, streams...)...)
 	if err != nil {
 		return Pulse{}, err
 	}
