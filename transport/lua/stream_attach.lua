@@ -13,9 +13,11 @@ if ttl < 1 then return {'gone'} end
 local state = redis.call('HMGET', KEYS[2], 'next', 'base', 'ended', 'writer', 'reader', 'call', 'seen')
 local next, base, last = tonumber(state[1]), tonumber(state[2]), tonumber(ARGV[2])
 local from
-if not next then
+-- Redis may have evicted one key and not the other: then the log is lost.
+if not next or redis.call('LLEN', KEYS[3]) ~= next - base then
   if last >= 0 then return {'lost'} end
   next, base, from = 0, 0, 0
+  redis.call('DEL', KEYS[3])
   redis.call('HSET', KEYS[2], 'next', 0, 'base', 0, 'bytes', 0)
   redis.call('PEXPIRE', KEYS[2], ttl)
 elseif last < 0 then

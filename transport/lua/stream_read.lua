@@ -6,6 +6,8 @@
 local state = redis.call('HMGET', KEYS[1], 'next', 'base', 'ended')
 local next, base, from = tonumber(state[1]), tonumber(state[2]), tonumber(ARGV[1])
 if not next or from < base or from > next then return {'lost'} end
+-- Redis may have evicted one key and not the other: then the log is lost.
+if redis.call('LLEN', KEYS[2]) ~= next - base then return {'lost'} end
 local reply = {'ok', next, state[3] or ''}
 for _, entry in ipairs(redis.call('LRANGE', KEYS[2], from - base, from - base + ARGV[2] - 1)) do
   reply[#reply + 1] = entry
