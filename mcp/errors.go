@@ -59,6 +59,9 @@ func (h *Handler) refusalOf(ctx context.Context, err error) *refusal {
 	case errors.Is(err, session.ErrUnavailable):
 		h.logger.ErrorContext(ctx, "redis is unavailable", "error", err)
 		return &refusal{http.StatusServiceUnavailable, jsonrpc.Error{Code: codeRefused, Message: "the session store is unavailable"}, time.Second}
+	case errors.Is(err, transport.ErrNoFlush):
+		h.logger.ErrorContext(ctx, "nothing can be served", "error", err)
+		return refuseCode(http.StatusInternalServerError, jsonrpc.CodeInternalError, "%v", err)
 	case errors.Is(err, transport.ErrTooManyCalls), errors.Is(err, session.ErrTooMany):
 		return &refusal{http.StatusTooManyRequests, jsonrpc.Error{Code: codeRefused, Message: err.Error()}, time.Second}
 	case errors.Is(err, transport.ErrDuplicateID):

@@ -27,7 +27,7 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case errors.Is(err, transport.ErrClosed):
-		h.sendAway(w)
+		h.sendAway(w, r, after)
 	case errors.Is(err, transport.ErrLost):
 		h.serveLost(w, r, rec, after)
 	case err != nil:
@@ -38,7 +38,7 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 		stream.Release(r.Context())
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		_ = h.serveStream(w, r, stream.Reader, rec.ProtocolVersion >= versionPriming) // the log has what was not sent
+		_ = h.serveStream(w, r, stream.Reader, rec.ProtocolVersion, after) // the log has what was not sent
 	}
 }
 
@@ -49,7 +49,7 @@ func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *trans
 	case !transport.CanFlush(w):
 		return nil, transport.ErrNoFlush
 	}
-	if err := checkVersion(r, ""); err != nil {
+	if err := checkVersion(r); err != nil {
 		return nil, err
 	}
 	last := r.Header.Get(resumeHeader)
@@ -80,18 +80,36 @@ func (h *Handler) resume(r *http.Request, after *transport.EventID) (session.Rec
 	return rec, stream, err
 }
 
-// serveStream sends a stream until it ends, the client goes or its token
-// expires, and gives it up. It returns nil only if the client has all of it.
-func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *transport.Reader, priming bool) error {
-	ctx, cancel := untilExpiry(r.Context())
-	defer cancel()
+// serveStream sends a stream, behind after if that is not nil, until it ends,
+// the client goes or its token expires, and gives it up. It returns nil only if
+// the client has all of it.
+func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *transport.Reader, version string, after *transport.EventID) error {
+	sse, err := h.startStream(w, version, after)
+	if err != nil {
+		reader.Release(r.Context())
+		return err
+	}
+	return h.serveReader(r, sse, reader, version)
+}
+
+// startStream begins a stream for a client of a protocol version. A client that
+// resumes is told again what it had last: if the connection broke before the
+// next event, it would come back without an id, or give the call up.
+func (h *Handler) startStream(w http.ResponseWriter, version string, after *transport.EventID) (*transport.SSEWriter, error) {
 	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
 	err := sse.Start()
-	if err == nil {
-		err = reader.Serve(ctx, sse, transport.ServeOptions{Priming: priming, KeepAlive: h.opts.KeepAlive})
+	if err == nil && after != nil && version >= versionPriming {
+		err = sse.Write(transport.SSE{ID: after.String()})
 	}
-	reader.Release(r.Context())
-	return err
+	return sse, err
+}
+
+// serveReader is serveStream for a stream that has been started.
+func (h *Handler) serveReader(r *http.Request, sse *transport.SSEWriter, reader *transport.Reader, version string) error {
+	ctx, cancel := untilExpiry(r.Context())
+	defer cancel()
+	defer reader.Release(r.Context())
+	return reader.Serve(ctx, sse, transport.ServeOptions{Priming: version >= versionPriming, KeepAlive: h.opts.KeepAlive})
 }
 
 // untilExpiry bounds ctx by the life of the token that the request came with.
@@ -124,9 +142,8 @@ func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, rec session.
 
 // sendAway asks a client to come back in a moment, when the balancer has
 // noticed that this instance has left. A 503 would end its whole session.
-func (h *Handler) sendAway(w http.ResponseWriter) {
-	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
-	if sse.Start() == nil {
+func (h *Handler) sendAway(w http.ResponseWriter, r *http.Request, after *transport.EventID) {
+	if sse, err := h.startStream(w, r.Header.Get(versionHeader), after); err == nil {
 		_ = sse.Write(transport.SSE{Retry: time.Second}) // a client that has gone comes back anyway
 	}
 }
@@ -146,7 +163,7 @@ func (h *Handler) resync(w http.ResponseWriter, r *http.Request, rec session.Rec
 			h.logger.WarnContext(r.Context(), "resync is incomplete", "session", short(rec.ID), "error", err)
 		}
 	}
-	_ = h.serveStream(w, r, stream.Reader, rec.ProtocolVersion >= versionPriming) // as in serveGet
+	_ = h.serveStream(w, r, stream.Reader, rec.ProtocolVersion, nil) // as in serveGet
 }
 
 // hold keeps a GET request open while Redis is away: clients take an error here
@@ -154,39 +171,47 @@ func (h *Handler) resync(w http.ResponseWriter, r *http.Request, rec session.Rec
 func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *transport.EventID, cause error) {
 	select {
 	case h.held <- struct{}{}:
-		defer func() { <-h.held }()
 	default:
 		h.fail(w, r, nil, cause)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), hold)
-	defer cancel()
-	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
-	if sse.Start() != nil {
-		return
+	version := r.Header.Get(versionHeader)
+	sse, err := h.startStream(w, version, after)
+	var reader *transport.Reader
+	if err == nil {
+		reader = h.await(r, sse, after)
 	}
-	for {
+	<-h.held
+	if reader != nil {
+		_ = h.serveReader(r, sse, reader, version) // as in serveGet
+	}
+}
+
+// await returns the stream that a held request is for, or nil if the response
+// is to end: the client comes back and learns why, with a status.
+func (h *Handler) await(r *http.Request, sse *transport.SSEWriter, after *transport.EventID) *transport.Reader {
+	ctx, cancel := untilExpiry(r.Context())
+	defer cancel()
+	ctx, cancel = context.WithTimeout(ctx, hold)
+	defer cancel()
+	for ctx.Err() == nil {
 		if sse.Comment("waiting for the session store") != nil {
-			return
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			_ = sse.Write(transport.SSE{Retry: time.Second}) // the response ends either way
-			return
 		case <-h.closed:
-			return
+			return nil
 		case <-time.After(time.Second):
 		}
-		rec, stream, err := h.resume(r, after)
-		if errors.Is(err, session.ErrUnavailable) {
-			continue
-		}
+		_, stream, err := h.resume(r, after)
 		if err == nil {
-			reader := stream.Reader
-			_ = reader.Serve(ctx, sse, transport.ServeOptions{Priming: rec.ProtocolVersion >= versionPriming, KeepAlive: h.opts.KeepAlive})
-			reader.Release(r.Context())
+			return stream.Reader
 		}
-		// Any other outcome is the next request's to learn, with a status.
-		return
+		if !errors.Is(err, session.ErrUnavailable) {
+			return nil
+		}
 	}
+	_ = sse.Write(transport.SSE{Retry: time.Second}) // the response ends either way
+	return nil
 }

@@ -35,8 +35,12 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, id, err)
 		return
 	}
-	if err := checkVersion(r, ""); err != nil {
+	if err := checkVersion(r); err != nil {
 		h.fail(w, r, m.ID, err)
+		return
+	}
+	if m.IsCall() && !transport.CanFlush(w) {
+		h.fail(w, r, m.ID, transport.ErrNoFlush)
 		return
 	}
 	if m.Method == "initialize" {
@@ -94,9 +98,9 @@ func accepts(r *http.Request, media string) bool {
 
 // checkVersion checks the version header, which may be absent. A version that
 // is supported but not the session's is not an error: the session's counts.
-func checkVersion(r *http.Request, agreed string) error {
+func checkVersion(r *http.Request) error {
 	v := r.Header.Get(versionHeader)
-	if v == "" || v == agreed {
+	if v == "" {
 		return nil
 	}
 	sessions := slices.DeleteFunc(mcp.SupportedProtocolVersions(), func(v string) bool { return v >= versionStateless })
@@ -188,7 +192,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, rec session.Recor
 		h.fail(w, r, m.ID, err)
 		return
 	}
-	h.reply(w, r, conn, m.ID, req.Resumable)
+	h.reply(w, r, conn, m.ID, rec.ProtocolVersion)
 }
 
 func (h *Handler) request(r *http.Request, rec session.Record, m *transport.Message) transport.Request {
@@ -226,10 +230,7 @@ func (h *Handler) run(r *http.Request, req transport.Request, state *mcp.ServerS
 
 // reply answers a call: with one JSON body if the handler has nothing else to
 // say, or with a stream.
-func (h *Handler) reply(w http.ResponseWriter, r *http.Request, conn *transport.Conn, id json.RawMessage, priming bool) {
-	if !transport.CanFlush(w) {
-		h.logger.ErrorContext(r.Context(), "streams cannot be served", "error", transport.ErrNoFlush)
-	}
+func (h *Handler) reply(w http.ResponseWriter, r *http.Request, conn *transport.Conn, id json.RawMessage, version string) {
 	ctx := r.Context()
 	patience := time.NewTimer(h.opts.StreamAfter)
 	defer patience.Stop()
@@ -239,7 +240,7 @@ func (h *Handler) reply(w http.ResponseWriter, r *http.Request, conn *transport.
 			h.answer(w, r, id, a)
 			return
 		case reader := <-conn.Stream():
-			if h.serveStream(w, r, reader, priming) != nil {
+			if h.serveStream(w, r, reader, version, nil) != nil {
 				conn.Leave(ctx)
 			}
 			return
