@@ -66,7 +66,8 @@ func (h *Handler) begin(ctx context.Context, rec *session.Record, result json.Ra
 	if err := json.Unmarshal(result, &agreed); err != nil {
 		return fmt.Errorf("decode initialize result: %w", err)
 	}
-	if _, err := h.clients.decode(rec.InitializeParams); err != nil {
+	// Not through the cache: parameters that are too large must not get there.
+	if _, err := decodeInitialize(rec.InitializeParams); err != nil {
 		return err
 	}
 	rec.ProtocolVersion = agreed.ProtocolVersion
