@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"sync"
 	"sync/atomic"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -40,8 +39,8 @@ type Handler struct {
 	clients   clientCache
 	held      chan struct{} // a place for each GET that waits for Redis
 	draining  atomic.Bool
-	shutdown  sync.Once
 	closed    chan struct{}
+	cutShort  error // what Shutdown returns; set before closed is closed
 }
 
 // NewHandler joins the fleet and returns its endpoint on this instance.

@@ -21,21 +21,20 @@ import (
 // Call it before http.Server.Shutdown, which waits for open streams. Shutdown
 // is idempotent; the Redis client may be closed after it.
 func (h *Handler) Shutdown(ctx context.Context) error {
-	var err error
-	h.shutdown.Do(func() {
-		h.draining.Store(true)
-		err = h.node.Idle(ctx)
+	if h.draining.CompareAndSwap(false, true) {
+		h.cutShort = h.node.Idle(ctx)
 		// The rest has its own bounds; an expired ctx must not leave it undone.
 		h.node.Close(context.WithoutCancel(ctx))
-		close(h.closed)
 		h.logger.Info("instance left the fleet")
-	})
+		close(h.closed)
+		return h.cutShort
+	}
 	select {
 	case <-h.closed:
+		return h.cutShort
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return err
 }
 
 // Ready reports why the instance cannot serve, or nil. It blocks for one call
