@@ -13,7 +13,7 @@ const defaultURL = "http://localhost:3232"
 const curlEcho = `mcp() { curl -s http://localhost:3232/mcp -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' "$@"; }
 session=$(mcp -i -d '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"curl","version":"1"}}}' | tr -d '\r' | awk 'tolower($1) == "mcp-session-id:" {print $2}')
 mcp -H "Mcp-Session-Id: $session" -d '{"jsonrpc":"2.0","method":"notifications/initialized"}'
-mcp -H "Mcp-Session-Id: $session" -d '{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo","arguments":{"message":"hello"}}}'
+mcp -H "Mcp-Session-Id: $session" -d '{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo","arguments":{"message":"hello"}}}'; echo
 `
 
 // curlEchoAt is [curlEcho] for the server at base.

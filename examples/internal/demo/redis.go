@@ -34,6 +34,6 @@ func (p *Process) embedRedis() (rueidis.Client, func(), error) {
 		m.Close()
 		return nil, nil, err
 	}
-	p.Log.Info("using an embedded Redis: it serves this one process and forgets everything when that ends; set REDIS_URL for more", "addr", m.Addr())
+	p.Log.Info("using an embedded Redis, for this one process while it runs; set REDIS_URL to run several", "addr", m.Addr())
 	return client, func() { client.Close(); m.Close() }, nil
 }
