@@ -1,0 +1,8 @@
+//go:build race
+
+// Package race tells tests whether they run under the race detector.
+package race
+
+// Enabled reports whether the race detector is built in. It makes everything
+// five to ten times as expensive.
+const Enabled = true
