@@ -51,8 +51,12 @@ func DecodeMessage(data []byte) (*Message, error) {
 		return nil, invalid("a JSON-RPC message is an object")
 	}
 	m := &Message{Params: fields["params"], Result: fields["result"], Error: fields["error"]}
+	id := fields["id"]
+	if m.Error != nil && string(id) == "null" {
+		id = nil // an error about a message whose id could not be read (JSON-RPC 2.0, section 5)
+	}
 	var err error
-	if m.ID, err = requestID(fields["id"]); err != nil {
+	if m.ID, err = requestID(id); err != nil {
 		return nil, err
 	}
 	if err := m.check(fields); err != nil {
@@ -86,7 +90,7 @@ func (m *Message) check(fields map[string]json.RawMessage) error {
 
 func (m *Message) checkResponse() error {
 	switch {
-	case m.ID == nil:
+	case m.ID == nil && m.Error == nil:
 		return invalid("a message needs a method or an id")
 	case (m.Result == nil) == (m.Error == nil):
 		return invalid("a response has either a result or an error")
