@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -21,6 +22,10 @@ type rig struct {
 	opts *mcp.ServerOptions
 	// entered gets the name of each call of the tool "wait" that has begun.
 	entered chan string
+	// running counts the running calls of the tool "wait".
+	running atomic.Int64
+	// more adds features to each server, if it is not nil.
+	more func(*mcp.Server)
 
 	mu    sync.Mutex
 	gates map[string]chan struct{}
@@ -76,6 +81,8 @@ func (r *rig) server() *mcp.Server {
 		return a.Text, nil
 	})
 	tool(s, "wait", func(ctx context.Context, _ *mcp.CallToolRequest, a toolArguments) (string, error) {
+		r.running.Add(1)
+		defer r.running.Add(-1)
 		r.entered <- a.Name
 		select {
 		case <-r.gate(a.Name):
@@ -98,6 +105,9 @@ func (r *rig) server() *mcp.Server {
 	tool(s, "ask", func(ctx context.Context, req *mcp.CallToolRequest, a toolArguments) (string, error) {
 		return ask(ctx, req.Session, a.Name)
 	})
+	if r.more != nil {
+		r.more(s)
+	}
 	return s
 }
 

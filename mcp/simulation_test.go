@@ -116,6 +116,12 @@ func (s *simulation) joinServing(t testing.TB, c simulated, getServer func(*http
 	return i
 }
 
+// kill ends the instance as a crash would: no more of it reaches anybody.
+func (i *simulatedInstance) kill() {
+	i.link.Cut()
+	_ = i.server.Close()
+}
+
 // client returns a client of the balancer without a session.
 func (s *simulation) client(t testing.TB) *fleettest.Client {
 	t.Helper()
