@@ -117,6 +117,10 @@ func (k *keeper) sweep(now time.Time) {
 
 func (k *keeper) touch(ctx context.Context, id string) {
 	streams, standalone := k.node.streamsOf(id)
+	var position int64
+	if standalone != nil {
+		position = standalone.position()
+	}
 	pulse, err := k.node.store.Touch(ctx, id, streams...)
 	switch {
 	case errors.Is(err, session.ErrNotFound):
@@ -125,8 +129,10 @@ func (k *keeper) touch(ctx context.Context, id string) {
 	case err != nil:
 		k.forget(id)
 		k.node.opts.Logger.Warn("session not kept", "error", err)
-	case standalone != nil && standalone.isBehind(pulse.StandaloneNext):
-		standalone.lookInLog() // an event was logged, but its writer died before it could send it
+	case standalone != nil:
+		// An event may have been logged whose writer died before it could send
+		// it, or one that was sent may have been lost in a failover.
+		standalone.check(position, pulse.StandaloneNext)
 	}
 }
 

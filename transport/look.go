@@ -49,9 +49,10 @@ func (n *Node) lookAfterStreams(ctx context.Context) {
 }
 
 func (n *Node) lookAfterStream(ctx context.Context, r *Reader, s streamState, alive map[string]bool) {
-	if s.ended || r.isBehind(s.next) {
+	if s.ended {
 		r.lookInLog()
 	}
+	r.check(s.from, s.next)
 	// Of what this instance writes, only streams without a call got here.
 	living := alive[s.writer] && s.writer != n.id
 	// Our own renewals must have worked too: whoever is cut off from Redis
@@ -110,6 +111,7 @@ func (n *Node) writes(stream StreamID) bool {
 
 // A streamState is what Redis knows of a stream.
 type streamState struct {
+	from   int64 // what the reader here had before Redis was asked
 	next   int64
 	ended  bool
 	writer string
@@ -118,10 +120,15 @@ type streamState struct {
 
 func (n *Node) streamStates(ctx context.Context, readers []*Reader) ([]streamState, error) {
 	streams := make([]StreamID, len(readers))
+	positions := make([]int64, len(readers))
 	for i, r := range readers {
-		streams[i] = r.stream
+		streams[i], positions[i] = r.stream, r.position()
 	}
-	return n.log.states(ctx, streams)
+	states, err := n.log.states(ctx, streams)
+	for i := range states {
+		states[i].from = positions[i]
+	}
+	return states, err
 }
 
 // livingWriters asks which of the instances that write the streams live.

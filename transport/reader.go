@@ -22,6 +22,10 @@ const (
 	reconnectSoon = 100 * time.Millisecond
 )
 
+// rememberedTags is how far back a reader notices that an event is another one
+// than it had under the same offset.
+const rememberedTags = 64
+
 // A Reader is one open HTTP response that follows a stream. At any time a
 // stream has at most one: a newer one takes over.
 //
@@ -36,12 +40,13 @@ type Reader struct {
 
 	mu      sync.Mutex
 	queue   []Event
-	bytes   int   // of the queue's data
-	next    int64 // offset of the next event to queue; unattached before Attach
-	sent    int64 // offset after the last event sent to the client
-	behind  bool  // the log may have events that are not queued
-	news    int   // how often behind was set, so that a look into the log knows what it missed
-	ended   bool  // the event before next is the stream's last
+	bytes   int                    // of the queue's data
+	next    int64                  // offset of the next event to queue; unattached before Attach
+	sent    int64                  // offset after the last event sent to the client
+	behind  bool                   // the log may have events that are not queued
+	news    int                    // how often behind was set, so that a look into the log knows what it missed
+	tags    [rememberedTags]string // of the last events queued, by offset
+	ended   bool                   // the event before next is the stream's last
 	closed  *closing
 	last    []byte // a message that is in no log, to send before the end
 	writer  string // instance that writes the stream; empty for the standalone stream
@@ -55,6 +60,7 @@ const unattached = -1
 type closing struct {
 	retry time.Duration // the client's wait before it reconnects; not said if zero
 	taken bool          // another connection reads the stream now
+	lost  bool          // the log has lost what the client has
 }
 
 // newReader registers a reader of a stream, so that events find it from then
@@ -127,6 +133,7 @@ func (r *Reader) deliver(e Event, end bool) {
 func (r *Reader) push(e Event) {
 	switch {
 	case r.next != unattached && e.ID.Offset < r.next:
+		r.compare(e.ID)
 	case e.ID.Offset > r.next || r.next == unattached,
 		len(r.queue) >= r.node.opts.MaxQueue,
 		len(r.queue) > 0 && r.bytes+len(e.Data) > r.node.opts.MaxQueueBytes:
@@ -134,7 +141,28 @@ func (r *Reader) push(e Event) {
 	default:
 		r.queue = append(r.queue, e)
 		r.bytes += len(e.Data)
+		r.tags[r.next%rememberedTags] = e.ID.Tag
 		r.next++
+	}
+}
+
+// compare looks at an event whose offset has been queued before. It is the same
+// event, come twice, or Redis has lost the end of the log in a failover and this
+// is what took its place. r.mu must be held.
+func (r *Reader) compare(id EventID) {
+	if id.Offset < r.next-rememberedTags {
+		return
+	}
+	if had := r.tags[id.Offset%rememberedTags]; had != "" && had != id.Tag {
+		r.loseTail()
+	}
+}
+
+// loseTail ends the connection of a client that has events which the log has
+// lost. When it comes back with the id of one it is told so. r.mu must be held.
+func (r *Reader) loseTail() {
+	if r.closed == nil {
+		r.closed = &closing{retry: reconnectSoon, lost: true}
 	}
 }
 
@@ -188,11 +216,28 @@ func (r *Reader) isEnded() bool {
 	return r.ended
 }
 
-// isBehind reports whether a log that ends at next has events for r.
-func (r *Reader) isBehind(next int64) bool {
+// check compares what has been queued with where the log ended, at next, when
+// r was known to have read up to at least from.
+func (r *Reader) check(from, next int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.next != unattached && r.next < next
+	switch {
+	case r.next == unattached:
+	case next > r.next:
+		r.fallBehind()
+	case next < from:
+		r.loseTail()
+	default:
+		return
+	}
+	r.signal()
+}
+
+// position returns the offset of the next event to queue.
+func (r *Reader) position() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.next
 }
 
 func (r *Reader) callID() []byte {
@@ -322,6 +367,9 @@ func (r *Reader) finish(w *SSEWriter, t todo) (done bool, err error) {
 	case t.closed != nil:
 		if t.closed.retry > 0 {
 			err = w.Write(SSE{Retry: t.closed.retry})
+		}
+		if t.closed.lost {
+			return true, errors.Join(ErrLost, err)
 		}
 		return true, errors.Join(errClosed, err)
 	case t.last != nil:

@@ -12,10 +12,12 @@ local ttl = redis.call('PTTL', KEYS[1])
 if ttl < 1 then return {'gone'} end
 local state = redis.call('HMGET', KEYS[4], 'next', 'base', 'bytes', 'ended', 'reader', 'writer')
 local next, base, bytes = tonumber(state[1]), tonumber(state[2]), tonumber(state[3])
--- Redis may have evicted one key and not the other: then the log is lost.
+-- Redis may have evicted one key and not the other: then the log is lost. The
+-- standalone stream goes on; its offsets do too if they are known.
 if not next or redis.call('LLEN', KEYS[5]) ~= next - base then
   if ARGV[2] ~= '' then return {'lost'} end
-  next, base, bytes = 0, 0, 0
+  next, bytes = next or 0, 0
+  base = next
   redis.call('DEL', KEYS[5])
   redis.call('HSET', KEYS[4], 'seen', 0)
 end

@@ -13,15 +13,18 @@ if ttl < 1 then return {'gone'} end
 local state = redis.call('HMGET', KEYS[2], 'next', 'base', 'ended', 'writer', 'reader', 'call', 'seen')
 local next, base, last = tonumber(state[1]), tonumber(state[2]), tonumber(ARGV[2])
 local from
--- Redis may have evicted one key and not the other: then the log is lost.
+-- Redis may have evicted one key and not the other: then the log is lost. The
+-- standalone stream goes on; its offsets do too if they are known.
 if not next or redis.call('LLEN', KEYS[3]) ~= next - base then
   if last >= 0 then return {'lost'} end
-  next, base, from = 0, 0, 0
+  next = next or 0
+  base, from = next, next
   redis.call('DEL', KEYS[3])
-  redis.call('HSET', KEYS[2], 'next', 0, 'base', 0, 'bytes', 0)
+  redis.call('HSET', KEYS[2], 'next', next, 'base', base, 'bytes', 0)
   redis.call('PEXPIRE', KEYS[2], ttl)
 elseif last < 0 then
-  from = math.max(tonumber(state[7]) or 0, base)
+  -- The last reader may have sent what Redis then lost in a failover.
+  from = math.min(math.max(tonumber(state[7]) or 0, base), next)
 else
   if last < base or last >= next then return {'lost'} end
   local entry = redis.call('LINDEX', KEYS[3], last - base)
