@@ -132,11 +132,8 @@ func invalid(format string, args ...any) *jsonrpc.Error {
 	return &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: fmt.Sprintf(format, args...)}
 }
 
-// sameID reports whether two raw ids name the same request. Strings may be
-// escaped in more than one way; integers may not.
-func sameID(a, b json.RawMessage) bool { return idKey(a) == idKey(b) }
-
-// idKey is a form of an id that is equal for equal ids.
+// idKey is a form of an id that is equal for equal ids: strings may be escaped
+// in more than one way; integers may not.
 func idKey(raw json.RawMessage) string {
 	var s string
 	if len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &s) == nil {
