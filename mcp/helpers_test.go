@@ -24,6 +24,9 @@ type rig struct {
 	entered chan string
 	// running counts the running calls of the tool "wait".
 	running atomic.Int64
+	// counted is called when a call of the tool "count" has sent everything, if
+	// it is not nil.
+	counted func()
 	// more adds features to each server, if it is not nil.
 	more func(*mcp.Server)
 
@@ -96,6 +99,9 @@ func (r *rig) server() *mcp.Server {
 			if err := progress(ctx, req.Session, float64(i), strings.Repeat("x", a.Size)); err != nil {
 				return "", err
 			}
+		}
+		if r.counted != nil {
+			r.counted()
 		}
 		return fmt.Sprint(a.N), nil
 	})
@@ -226,22 +232,42 @@ func set(name, value string) func(http.Header) {
 	}
 }
 
+// messages reads the stream to its end, as a client does that is well: a pipe
+// has no buffer, so what nobody reads cannot be written.
+func messages(stream *fleettest.Stream) <-chan transport.SSE {
+	read := make(chan transport.SSE, 10_000)
+	go func() {
+		defer close(read)
+		for {
+			e, err := stream.Next()
+			if err != nil {
+				return
+			}
+			if len(e.Data) > 0 {
+				read <- e
+			}
+		}
+	}()
+	return read
+}
+
 // A bystander is a session on the same fleet with a running call, an open
 // standalone stream and everything to lose.
 type bystander struct {
-	fleet  *simulation
-	client *fleettest.Client
-	name   string
-	stream *fleettest.Stream
-	reply  chan *transport.Message
+	fleet    *simulation
+	client   *fleettest.Client
+	messages <-chan transport.SSE
+	reply    chan *transport.Message
 }
 
 func newBystander(t testing.TB, s *simulation) *bystander {
 	t.Helper()
-	b := &bystander{fleet: s, client: s.session(t), name: "bystander", reply: make(chan *transport.Message, 1)}
-	b.stream = b.client.Get(t, "")
-	go func() { b.reply <- b.client.CallTool(t, "wait", `{"name":"bystander"}`) }()
-	s.runs(t, b.name)
+	c := s.client(t)
+	c.Header.Set("Authorization", "Bearer bystander")
+	c.Initialize(t, "2025-11-25", everyCapability)
+	b := &bystander{fleet: s, client: c, messages: messages(c.Get(t, "")), reply: make(chan *transport.Message, 1)}
+	go func() { b.reply <- c.CallTool(t, "wait", `{"name":"bystander"}`) }()
+	s.runs(t, "bystander")
 	return b
 }
 
@@ -249,13 +275,13 @@ func newBystander(t testing.TB, s *simulation) *bystander {
 // still gets messages, and every instance serves it. It can be called once.
 func (b *bystander) undisturbed(t testing.TB) {
 	t.Helper()
-	b.fleet.open(b.name)
+	b.fleet.open("bystander")
 	wantText(t, <-b.reply, "went on")
 	for i, instance := range b.fleet.instances {
 		said := fmt.Sprint("by instance ", i)
 		wantText(t, at(b.client, instance.url).CallTool(t, "aside", fmt.Sprintf(`{"text":%q}`, said)), "said")
-		if m := b.stream.Message(t); !strings.Contains(string(m.Params), said) {
-			t.Errorf("the bystander's stream has %s, want %q", m.Params, said)
+		if m := <-b.messages; !strings.Contains(string(m.Data), said) {
+			t.Errorf("the bystander's stream has %q, want %q", m.Data, said)
 		}
 	}
 }

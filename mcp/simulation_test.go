@@ -42,6 +42,7 @@ type simulation struct {
 	prefix    string
 	instances []*simulatedInstance
 	dials     atomic.Int64
+	only      atomic.Int64 // number of the only instance the balancer sends to; -1 for all
 }
 
 type simulatedInstance struct {
@@ -65,6 +66,7 @@ func simulate(t *testing.T, c simulated, f func(t *testing.T, s *simulation)) {
 		if s.rig == nil {
 			s.rig = newRig(nil)
 		}
+		s.only.Store(-1)
 		for range max(c.instances, 2) {
 			s.join(t, c)
 		}
@@ -152,6 +154,9 @@ func (s *simulation) dial(ctx context.Context, addr string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
+	}
+	if only := s.only.Load(); host == "fleet.test" && only >= 0 {
+		return s.instances[only].listener.dial(ctx)
 	}
 	if host == "fleet.test" {
 		return s.instances[int(s.dials.Add(1))%len(s.instances)].listener.dial(ctx)
