@@ -236,7 +236,9 @@ func (p *logProgram) on(rt *rapid.T, stream, what string, want reading, f func(r
 	}
 }
 
-func (p *logProgram) stream(rt *rapid.T) string { return rapid.SampledFrom(p.streams).Draw(rt, "stream") }
+func (p *logProgram) stream(rt *rapid.T) string {
+	return rapid.SampledFrom(p.streams).Draw(rt, "stream")
+}
 
 func (p *logProgram) open(rt *rapid.T) {
 	stream := fmt.Sprintf("c%016d", len(p.streams))

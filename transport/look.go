@@ -49,7 +49,8 @@ func (n *Node) lookAfterStreams(ctx context.Context) {
 }
 
 func (n *Node) lookAfterStream(ctx context.Context, r *Reader, s streamState, alive map[string]bool) {
-	if s.ended {
+	gone := s.writer == "" // the stream, or its state alone, evicted
+	if s.ended || gone {
 		r.lookInLog()
 	}
 	r.check(s.from, s.next)
@@ -58,7 +59,7 @@ func (n *Node) lookAfterStream(ctx context.Context, r *Reader, s streamState, al
 	// Our own renewals must have worked too: whoever is cut off from Redis
 	// finds every inbox but its own gone when the others are just as alive.
 	healthy := time.Since(time.Unix(0, n.renewed.Load())) <= lookEvery
-	if missing := r.sawWriter(living || s.ended || !healthy); missing >= 2 {
+	if missing := r.sawWriter(living || s.ended || gone || !healthy); missing >= 2 {
 		n.closeDead(ctx, r, s.writer)
 	}
 }

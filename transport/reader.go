@@ -84,6 +84,9 @@ type Resumption struct {
 func (n *Node) Resume(ctx context.Context, session string, after *EventID) (*Resumption, error) {
 	stream := StreamID{session, standaloneStream}
 	if after != nil {
+		if after.IsEnd() {
+			return nil, ErrLost
+		}
 		stream.Stream = after.Stream
 	}
 	r, err := n.newReader(stream)
@@ -364,6 +367,10 @@ var errClosed = errors.New("stream closed by the server")
 // finish ends the connection if there is a reason to.
 func (r *Reader) finish(w *SSEWriter, t todo) (done bool, err error) {
 	switch {
+	case t.ended && !t.behind && (t.closed == nil || !t.closed.lost):
+		return true, nil // a response in the log is the one that counts
+	case t.last != nil:
+		return true, w.Write(SSE{Data: t.last})
 	case t.closed != nil:
 		if t.closed.retry > 0 {
 			err = w.Write(SSE{Retry: t.closed.retry})
@@ -372,10 +379,6 @@ func (r *Reader) finish(w *SSEWriter, t todo) (done bool, err error) {
 			return true, errors.Join(ErrLost, err)
 		}
 		return true, errors.Join(errClosed, err)
-	case t.last != nil:
-		return true, w.Write(SSE{Data: t.last})
-	case t.ended && !t.behind:
-		return true, nil
 	default:
 		return false, nil
 	}

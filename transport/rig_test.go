@@ -1,11 +1,20 @@
 package transport
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
 	"github.com/mcpfleet/mcpfleet/internal/keys"
@@ -112,4 +121,326 @@ func datas(events []Event) []string {
 		out[i] = string(e.Data)
 	}
 	return out
+}
+
+// A fleet is some instances on one Redis.
+type fleet struct {
+	*rig
+	nodes []*Node
+	links []*redistest.Link // of the instances, in a bubble
+}
+
+// newFleet starts two instances.
+func newFleet(t testing.TB, s *redistest.Server, opts Options) *fleet {
+	t.Helper()
+	f := &fleet{rig: newRig(t, s.Client(t), opts.Log)}
+	for range 2 {
+		f.join(t, s.Client(t), opts)
+	}
+	return f
+}
+
+// newBubbleFleet starts two instances, each with a link of its own.
+func newBubbleFleet(t testing.TB, opts Options) *fleet {
+	t.Helper()
+	b := redistest.NewBubble(t)
+	f := &fleet{rig: newRig(t, b.Client(t), opts.Log)}
+	for range 2 {
+		link := b.Link()
+		f.links = append(f.links, link)
+		f.join(t, link.Client(t), opts)
+	}
+	return f
+}
+
+func (f *fleet) join(t testing.TB, client rueidis.Client, opts Options) *Node {
+	t.Helper()
+	store, err := session.NewStore(client, &session.Options{Prefix: f.prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Prefix = f.prefix
+	if os.Getenv("TEST_LOG") != "" {
+		opts.Logger = slog.New(slog.NewTextHandler(t.Output(), nil)).With("node", len(f.nodes))
+	}
+	n, err := NewNode(t.Context(), client, store, &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close(context.WithoutCancel(t.Context())) })
+	f.nodes = append(f.nodes, n)
+	return n
+}
+
+// A viewer is the client's end of an open stream.
+type viewer struct {
+	header http.Header
+	w      *io.PipeWriter
+	r      *io.PipeReader
+	events chan SSE
+	over   chan struct{} // closed when the response has ended
+	err    error         // why, for who reads after over
+
+	mu   sync.Mutex
+	last string // id of the last event that came
+}
+
+func newViewer() *viewer {
+	v := &viewer{header: http.Header{}, events: make(chan SSE, 4096), over: make(chan struct{})}
+	v.r, v.w = io.Pipe()
+	go func() {
+		defer close(v.events)
+		for r := bufio.NewReader(v.r); ; {
+			e, err := ReadSSE(r)
+			if err != nil {
+				return
+			}
+			if e.ID != "" {
+				v.mu.Lock()
+				v.last = e.ID
+				v.mu.Unlock()
+			}
+			v.events <- e
+		}
+	}()
+	return v
+}
+
+func (v *viewer) Header() http.Header         { return v.header }
+func (v *viewer) WriteHeader(int)             {}
+func (v *viewer) Write(b []byte) (int, error) { return v.w.Write(b) }
+func (v *viewer) Flush()                      {}
+
+// hangUp is what a client does that loses its connection.
+func (v *viewer) hangUp() { _ = v.r.CloseWithError(errHungUp) }
+
+var errHungUp = errors.New("the client has gone")
+
+// finish is called when the response has been written.
+func (v *viewer) finish(err error) {
+	v.err = err
+	_ = v.w.Close()
+	close(v.over)
+}
+
+// next returns the stream's next event; false at the end.
+func (v *viewer) next(t testing.TB) (SSE, bool) {
+	t.Helper()
+	select {
+	case e, ok := <-v.events:
+		return e, ok
+	case <-time.After(10 * time.Minute): // in a bubble this costs nothing, elsewhere the test times out before
+		t.Fatal("the stream neither goes on nor ends")
+		panic("not reached")
+	}
+}
+
+// message returns the next event that is a message.
+func (v *viewer) message(t testing.TB) *Message {
+	t.Helper()
+	for {
+		e, ok := v.next(t)
+		if !ok {
+			<-v.over
+			t.Fatalf("the stream has ended: %v", v.err)
+		}
+		if len(e.Data) > 0 {
+			return decode(t, e.Data)
+		}
+	}
+}
+
+// rest returns the messages up to the end.
+func (v *viewer) rest(t testing.TB) (messages []*Message) {
+	t.Helper()
+	for {
+		e, ok := v.next(t)
+		if !ok {
+			<-v.over
+			return messages
+		}
+		if len(e.Data) > 0 {
+			messages = append(messages, decode(t, e.Data))
+		}
+	}
+}
+
+// wantEnd fails unless the stream ends without another message.
+func (v *viewer) wantEnd(t testing.TB) {
+	t.Helper()
+	if more := v.rest(t); len(more) > 0 {
+		t.Fatalf("another message came: %+v", more[0])
+	}
+}
+
+func (v *viewer) lastID(t testing.TB) *EventID {
+	t.Helper()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	id, err := ParseEventID(v.last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &id
+}
+
+func decode(t testing.TB, data []byte) *Message {
+	t.Helper()
+	m, err := DecodeMessage(data)
+	if err != nil {
+		t.Fatalf("%s: %v", data, err)
+	}
+	return m
+}
+
+var serveOptions = ServeOptions{Priming: true, KeepAlive: 15 * time.Second}
+
+// serve sends a stream to a viewer, as an HTTP handler does.
+func serve(ctx context.Context, r *Reader, v *viewer) error {
+	sse := NewSSEWriter(v, 10*time.Second)
+	err := sse.Start()
+	if err == nil {
+		err = r.Serve(ctx, sse, serveOptions)
+	}
+	r.Release(ctx)
+	return err
+}
+
+// resume follows a stream through an instance.
+func (f *fleet) resume(t testing.TB, n *Node, session string, after *EventID) *viewer {
+	t.Helper()
+	r, err := n.Resume(t.Context(), session, after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := newViewer()
+	go func() { v.finish(serve(t.Context(), r.Reader, v)) }()
+	return v
+}
+
+// A callReply is what a client gets to a call: one answer, or a stream.
+type callReply struct {
+	*viewer
+	conn     *Conn
+	answered chan Answer
+	streamed chan struct{} // closed when the reply becomes a stream
+}
+
+// testState is what the SDK knows of a session.
+func testState(t testing.TB) *mcp.ServerSessionState {
+	t.Helper()
+	p := &mcp.InitializeParams{}
+	if err := json.Unmarshal([]byte(testParams), p); err != nil {
+		t.Fatal(err)
+	}
+	p.Capabilities.RootsV2 = &mcp.RootCapabilities{}
+	return &mcp.ServerSessionState{InitializeParams: p, InitializedParams: &mcp.InitializedParams{}, NegotiatedProtocolVersion: p.ProtocolVersion, LogLevel: "debug"}
+}
+
+// accept has an instance run a message of a client on a server.
+func (f *fleet) accept(t testing.TB, n *Node, server *mcp.Server, session, message string, change ...func(*Request)) *callReply {
+	t.Helper()
+	state := testState(t)
+	req := Request{Session: session, Message: decode(t, []byte(message)), Extra: &mcp.RequestExtra{Header: http.Header{}}, Client: state.InitializeParams.Capabilities, Resumable: true}
+	for _, c := range change {
+		c(&req)
+	}
+	conn, err := n.Accept(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ss, err := server.Connect(conn.Context(t.Context()), conn, &mcp.ServerSessionOptions{State: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &callReply{viewer: newViewer(), conn: conn, answered: make(chan Answer, 1), streamed: make(chan struct{})}
+	go func() { // for servers with KeepAlive
+		<-conn.Done()
+		_ = ss.Close()
+	}()
+	return r
+}
+
+// call is accept for a call, which is answered.
+func (f *fleet) call(t testing.TB, n *Node, server *mcp.Server, session, message string, change ...func(*Request)) *callReply {
+	t.Helper()
+	r := f.accept(t, n, server, session, message, change...)
+	go func() {
+		ctx := context.WithoutCancel(t.Context())
+		select {
+		case a := <-r.conn.Answer():
+			r.answered <- a
+			r.finish(nil)
+		case reader := <-r.conn.Stream():
+			close(r.streamed)
+			err := serve(ctx, reader, r.viewer)
+			if err != nil {
+				r.conn.Leave(ctx)
+			}
+			r.finish(err)
+		}
+	}()
+	return r
+}
+
+// answer returns the reply that is one body.
+func (r *callReply) answer(t testing.TB) Answer {
+	t.Helper()
+	select {
+	case a := <-r.answered:
+		return a
+	case <-r.streamed:
+		t.Fatal("the reply is a stream")
+	case <-time.After(10 * time.Minute):
+		t.Fatal("there is no reply")
+	}
+	panic("not reached")
+}
+
+// toolCall is a call of the tool of [oneTool].
+func toolCall(id string) string {
+	return `{"jsonrpc":"2.0","id":` + id + `,"method":"tools/call","params":{"name":"tool","arguments":{},"_meta":{"progressToken":"p"}}}`
+}
+
+// oneTool is a server with one tool.
+func oneTool(h mcp.ToolHandler, opts *mcp.ServerOptions) *mcp.Server {
+	s := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, opts)
+	s.AddTool(&mcp.Tool{Name: "tool", InputSchema: json.RawMessage(`{"type":"object"}`)}, h)
+	return s
+}
+
+func text(s string) *mcp.CallToolResult {
+	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: s}}}
+}
+
+// textOf returns the text of a tool's result.
+func textOf(t testing.TB, m *Message) string {
+	t.Helper()
+	var result struct{ Content []struct{ Text string } }
+	if m.Result == nil || json.Unmarshal(m.Result, &result) != nil || len(result.Content) != 1 {
+		t.Fatalf("not a tool's result: %s %s %s", m.Method, m.Result, m.Error)
+	}
+	return result.Content[0].Text
+}
+
+// A transcript is a response of which only the text counts.
+type transcript struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *transcript) Header() http.Header { return http.Header{} }
+func (l *transcript) WriteHeader(int)     {}
+func (l *transcript) Flush()              {}
+
+func (l *transcript) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *transcript) comments() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), ": keep-alive\n")
 }
