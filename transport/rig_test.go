@@ -444,3 +444,7 @@ func (l *transcript) comments() int {
 	defer l.mu.Unlock()
 	return strings.Count(l.text.String(), ": keep-alive\n")
 }
+
+func echo() *mcp.Server {
+	return oneTool(func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) { return text("echo"), nil }, nil)
+}
