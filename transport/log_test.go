@@ -445,12 +445,13 @@ func firstTag(t *testing.T, r *rig, id StreamID) string {
 func TestALogOutlivesItsStreamByResumeFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, redistest.NewBubble(t).Client(t), LogOptions{ResumeFor: time.Minute})
+		const resumeFor = 10 * time.Second
+		r := newRig(t, redistest.NewBubble(t).Client(t), LogOptions{ResumeFor: resumeFor})
 		sid := beginSession(t, r.store)
 		id, open := r.open(t, sid), r.open(t, sid)
 		event := r.append(t, id, "x")
 		r.end(t, id)
-		time.Sleep(time.Minute - time.Second)
+		time.Sleep(resumeFor - time.Second)
 		if a, err := r.log.Attach(t.Context(), id, "r", &event); err != nil || !a.Ended {
 			t.Errorf("within ResumeFor: %+v, %v", a, err)
 		}
@@ -468,7 +469,7 @@ func TestALogOutlivesItsStreamByResumeFor(t *testing.T) {
 			t.Error("-want +got:\n" + diff)
 		}
 		for _, k := range redistest.AssertTTLs(t, r.client, r.prefix) {
-			if strings.HasSuffix(k.Name, open.Stream) && k.TTL > time.Minute {
+			if strings.HasSuffix(k.Name, open.Stream) && k.TTL > resumeFor {
 				t.Errorf("%s lives for %v", k.Name, k.TTL)
 			}
 		}

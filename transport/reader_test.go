@@ -168,7 +168,7 @@ func newClient(t *testing.T, n *Node, id StreamID, after *EventID) *client {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	c := &client{r: res.Reader, cancel: cancel, last: *after}
-	v := newViewer()
+	v := newViewer(t)
 	go func() {
 		defer cancel()
 		err := serve(ctx, c.r, v)
@@ -270,7 +270,7 @@ func TestASlowClientDoesNotHoldUpTheWriter(t *testing.T) {
 		sid := beginSession(t, f.store)
 		for _, n := range f.nodes { // the reader at the writer's, and elsewhere
 			r := f.standaloneReader(t, n, sid)
-			v := newViewer()
+			v := newViewer(t)
 			release := make(chan struct{})
 			done := make(chan error, 1)
 			go func() {
@@ -411,7 +411,7 @@ func TestAConnectionEndsWithWhatItsClientHasToKnow(t *testing.T) {
 				f := newBubbleFleet(t, Options{})
 				sid := beginSession(t, f.store)
 				r := f.standaloneReader(t, f.nodes[0], sid)
-				v := newViewer()
+				v := newViewer(t)
 				go func() { v.finish(serve(t.Context(), r, v)) }()
 				synctest.Wait()
 				test.end(t, f, StreamID{sid, standaloneStream}, r)

@@ -33,10 +33,14 @@ type rig struct {
 	log    *Log
 }
 
+// testTTL is a short life of sessions: an hour of a bubble is not for nothing,
+// its instances look around.
+const testTTL = 30 * time.Second
+
 func newRig(t testing.TB, client rueidis.Client, opts LogOptions) *rig {
 	t.Helper()
 	prefix := redistest.NewPrefix()
-	store, err := session.NewStore(client, &session.Options{Prefix: prefix})
+	store, err := session.NewStore(client, &session.Options{Prefix: prefix, TTL: testTTL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,6 +132,8 @@ type fleet struct {
 	*rig
 	nodes []*Node
 	links []*redistest.Link // of the instances, in a bubble
+
+	keepAlive bool // the servers have KeepAlive
 }
 
 // newFleet starts two instances.
@@ -155,7 +161,7 @@ func newBubbleFleet(t testing.TB, opts Options) *fleet {
 
 func (f *fleet) join(t testing.TB, client rueidis.Client, opts Options) *Node {
 	t.Helper()
-	store, err := session.NewStore(client, &session.Options{Prefix: f.prefix})
+	store, err := session.NewStore(client, &session.Options{Prefix: f.prefix, TTL: testTTL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,9 +191,10 @@ type viewer struct {
 	last string // id of the last event that came
 }
 
-func newViewer() *viewer {
+func newViewer(t testing.TB) *viewer {
 	v := &viewer{header: http.Header{}, events: make(chan SSE, 4096), over: make(chan struct{})}
 	v.r, v.w = io.Pipe()
+	t.Cleanup(func() { _ = v.w.Close() })
 	go func() {
 		defer close(v.events)
 		for r := bufio.NewReader(v.r); ; {
@@ -229,7 +236,7 @@ func (v *viewer) next(t testing.TB) (SSE, bool) {
 	select {
 	case e, ok := <-v.events:
 		return e, ok
-	case <-time.After(10 * time.Minute): // in a bubble this costs nothing, elsewhere the test times out before
+	case <-time.After(24 * time.Hour): // in a bubble this costs nothing, elsewhere the test times out before
 		t.Fatal("the stream neither goes on nor ends")
 		panic("not reached")
 	}
@@ -313,7 +320,7 @@ func (f *fleet) resume(t testing.TB, n *Node, session string, after *EventID) *v
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := newViewer()
+	v := newViewer(t)
 	go func() { v.finish(serve(t.Context(), r.Reader, v)) }()
 	return v
 }
@@ -353,12 +360,13 @@ func (f *fleet) accept(t testing.TB, n *Node, server *mcp.Server, session, messa
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &callReply{viewer: newViewer(), conn: conn, answered: make(chan Answer, 1), streamed: make(chan struct{})}
-	go func() { // for servers with KeepAlive
-		<-conn.Done()
-		_ = ss.Close()
-	}()
-	return r
+	if f.keepAlive {
+		go func() { // as package mcp does
+			<-conn.Done()
+			_ = ss.Close()
+		}()
+	}
+	return &callReply{viewer: newViewer(t), conn: conn, answered: make(chan Answer, 1), streamed: make(chan struct{})}
 }
 
 // call is accept for a call, which is answered.
@@ -391,7 +399,7 @@ func (r *callReply) answer(t testing.TB) Answer {
 		return a
 	case <-r.streamed:
 		t.Fatal("the reply is a stream")
-	case <-time.After(10 * time.Minute):
+	case <-time.After(24 * time.Hour):
 		t.Fatal("there is no reply")
 	}
 	panic("not reached")
@@ -447,4 +455,16 @@ func (l *transcript) comments() int {
 
 func echo() *mcp.Server {
 	return oneTool(func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) { return text("echo"), nil }, nil)
+}
+
+// reply answers a question of the server through an instance.
+func (f *fleet) reply(t testing.TB, n *Node, session string, question *Message, result string) {
+	t.Helper()
+	if question.ID == nil || question.Method == "" {
+		t.Fatalf("not a question: %+v", question)
+	}
+	m := &Message{ID: question.ID, Result: json.RawMessage(result)}
+	if err := n.Reply(t.Context(), session, m); err != nil {
+		t.Fatal(err)
+	}
 }
