@@ -35,6 +35,9 @@ type Options struct {
 	MaxValue int
 	// MaxValues bounds the number of a session's [Values]. If zero, it is 64.
 	MaxValues int
+	// MaxSubscriptions bounds the resources that a session is subscribed to. If
+	// zero, it is 1,000.
+	MaxSubscriptions int
 	// Timeout bounds one call to Redis. If zero, it is 2 seconds.
 	Timeout time.Duration
 }
@@ -49,6 +52,7 @@ func (o *Options) withDefaults() Options {
 	orDefault(&d.MaxParams, 16<<10)
 	orDefault(&d.MaxValue, 64<<10)
 	orDefault(&d.MaxValues, 64)
+	orDefault(&d.MaxSubscriptions, 1000)
 	orDefault(&d.Timeout, rds.DefaultTimeout)
 	return d
 }
@@ -81,6 +85,7 @@ func (o *Options) validate() error {
 		is   int
 	}{
 		{"MaxPerOwner", o.MaxPerOwner}, {"MaxParams", o.MaxParams}, {"MaxValue", o.MaxValue}, {"MaxValues", o.MaxValues},
+		{"MaxSubscriptions", o.MaxSubscriptions},
 	} {
 		if f.is < 0 {
 			return fmt.Errorf("Options.%s is %d, under 0", f.name, f.is)

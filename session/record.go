@@ -29,6 +29,11 @@ type Record struct {
 	Initialized bool
 	// LogLevel is the level set by logging/setLevel, or empty before.
 	LogLevel mcp.LoggingLevel
+	// ServerCapabilities are the capabilities that the server declared in its
+	// initialize result.
+	ServerCapabilities json.RawMessage
+	// Position is where the fleet's bus was when the session began.
+	Position string
 	// Created is when the session was created, by Redis's clock.
 	Created time.Time
 	// Expires is the end of the session's absolute lifetime, by Redis's clock,
@@ -50,6 +55,8 @@ const (
 	fieldLevel
 	fieldCreated
 	fieldExpires
+	fieldServer
+	fieldPosition
 )
 
 var fields = [...]string{
@@ -61,6 +68,8 @@ var fields = [...]string{
 	fieldLevel:       "level",
 	fieldCreated:     "created",
 	fieldExpires:     "expires",
+	fieldServer:      "server",
+	fieldPosition:    "position",
 }
 
 // arguments returns the fields that the creator of a session chooses, each
@@ -73,6 +82,8 @@ func (r *Record) arguments() []string {
 		fields[fieldVersion], r.ProtocolVersion,
 		fields[fieldInitialized], flag(r.Initialized),
 		fields[fieldLevel], string(r.LogLevel),
+		fields[fieldServer], string(r.ServerCapabilities),
+		fields[fieldPosition], r.Position,
 	}
 }
 
@@ -124,6 +135,9 @@ func parseRecord(id string, values []rueidis.RedisMessage) (Record, error) {
 		LogLevel:         mcp.LoggingLevel(text[fieldLevel]),
 		Created:          created,
 		Expires:          expires,
+
+		ServerCapabilities: json.RawMessage(text[fieldServer]),
+		Position:           text[fieldPosition],
 	}, nil
 }
 

@@ -37,6 +37,14 @@ var (
 	ownerRefreshLua string
 	ownerRefresh    = rds.NewRepeatableScript("refresh a session of the owner", ownerRefreshLua)
 
+	//go:embed subscription_add.lua
+	subscriptionAddLua string
+	subscriptionAdd    = rds.NewRepeatableScript("subscribe session", subscriptionAddLua)
+
+	//go:embed subscription_remove.lua
+	subscriptionRemoveLua string
+	subscriptionRemove    = rds.NewRepeatableScript("unsubscribe session", subscriptionRemoveLua)
+
 	//go:embed value_get.lua
 	valueGetLua string
 	valueGet    = rds.NewRepeatableScript("get session value", valueGetLua)

@@ -60,5 +60,6 @@ func (s *Store) sessionKeys(id string) []string {
 		s.keys.EndedStreams(id),
 		s.keys.Stream(id, keys.Standalone),
 		s.keys.Log(id, keys.Standalone),
+		s.keys.Subscriptions(id),
 	}
 }

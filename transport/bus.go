@@ -2,8 +2,8 @@ package transport
 
 import (
 	"context"
-	_ "embed"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,29 +11,6 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/rds"
 )
-
-var (
-	//go:embed lua/bus_publish.lua
-	busPublishLua string
-
-	busPublish = rds.NewScript("publish on the bus", busPublishLua)
-)
-
-const (
-	maxBus = 10_000    // about how many messages the bus keeps
-	busTTL = time.Hour // of a bus that nobody publishes on
-)
-
-// publish tells every instance something, this one included. A message whose
-// fate is unknown is published again, so it may arrive twice.
-func (n *Node) publish(ctx context.Context, fields ...string) error {
-	args := append([]string{strconv.Itoa(maxBus), strconv.FormatInt(busTTL.Milliseconds(), 10), "v", envelopeVersion}, fields...)
-	_, err := busPublish.Exec(ctx, n.rdb, []string{n.keys.Bus()}, args...)
-	if err != nil {
-		_, err = busPublish.Exec(ctx, n.rdb, []string{n.keys.Bus()}, args...)
-	}
-	return err
-}
 
 // End tells the fleet that a session has ended: its streams and calls end
 // everywhere, and no instance goes on serving it from its cache.
@@ -48,29 +25,92 @@ func (n *Node) Cancel(ctx context.Context, session string, id json.RawMessage) e
 	return n.publish(ctx, "k", kindCancel, "s", session, "id", string(id))
 }
 
-// busPosition returns the position after the last message on the bus.
-func (n *Node) busPosition(ctx context.Context) (string, error) {
-	last, err := n.rdb.Do(ctx, n.rdb.B().Xrevrange().Key(n.keys.Bus()).End("+").Start("-").Count(1).Build()).AsXRange()
-	if err != nil && !rueidis.IsRedisNil(err) {
-		return "", rds.Unavailable("read the bus", err)
+// joinBus reads the end of the bus, so that clients which were away find on a
+// new instance what they have missed.
+func (n *Node) joinBus(ctx context.Context) error {
+	// There is something to read, whose place is a position.
+	if err := n.publish(ctx, "k", kindHello); err != nil {
+		return err
 	}
-	if len(last) == 0 {
-		return "0", nil
+	entries, err := n.rdb.Do(ctx, n.rdb.B().Xrevrange().Key(n.keys.Bus()).End("+").Start("-").Count(maxBus).Build()).AsXRange()
+	if err != nil {
+		return rds.Unavailable("read the bus", err)
 	}
-	return last[0].ID, nil
+	for _, e := range slices.Backward(entries) {
+		n.note(e)
+	}
+	return nil
 }
 
+// checkEvery is how often an instance that hears nothing looks whether the bus
+// still ends where it has read it.
+const checkEvery = 5 * time.Second
+
 // tailBus acts on every message of the bus until ctx ends.
-func (n *Node) tailBus(ctx context.Context, position string) {
+func (n *Node) tailBus(ctx context.Context) {
+	checkAt := time.Now().Add(checkEvery)
 	for ctx.Err() == nil {
-		entries, err := n.tail(ctx, n.keys.Bus(), position)
+		entries, err := n.read(ctx, n.keys.Bus(), n.tail.position().String())
 		for _, e := range entries {
-			position = e.ID
+			n.note(e)
 			n.hear(e.FieldValues)
+		}
+		if err == nil && len(entries) == 0 && time.Now().After(checkAt) {
+			err = n.checkBus(ctx)
+			checkAt = time.Now().Add(checkEvery)
 		}
 		if err != nil {
 			n.pause(ctx, "bus not read", err)
 		}
+	}
+}
+
+// checkBus keeps the bus alive, and notices that it ends before where this
+// instance has read it: then a failover has lost its end.
+func (n *Node) checkBus(ctx context.Context) error {
+	replies := n.rdb.DoMulti(ctx,
+		n.rdb.B().Pexpire().Key(n.keys.Bus()).Milliseconds(busTTL.Milliseconds()).Build(),
+		n.rdb.B().Xrevrange().Key(n.keys.Bus()).End("+").Start("-").Count(1).Build())
+	last, err := replies[1].AsXRange()
+	if err != nil {
+		return rds.Unavailable("look at the bus", err)
+	}
+	var end position
+	if len(last) > 0 {
+		end, _ = parsePosition(last[0].ID)
+	}
+	if end.before(n.tail.position()) {
+		n.opts.Logger.Warn("the bus has lost its end")
+		n.number = 0
+		n.tail.reset(end)
+		n.feeds.lose()
+	}
+	return nil
+}
+
+// note takes one message of the bus into the tail. Only the loop that reads the
+// bus calls it.
+func (n *Node) note(e rueidis.XRangeEntry) {
+	at, ok := parsePosition(e.ID)
+	if !ok {
+		return
+	}
+	number, _ := strconv.ParseUint(e.FieldValues["n"], 10, 64)
+	if n.number != 0 && number != n.number+1 {
+		n.opts.Logger.Warn("messages of the bus were missed")
+		n.tail.reset(at.previous())
+		n.feeds.lose()
+	} else if n.number == 0 {
+		n.tail.reset(at.previous())
+	}
+	n.number = number
+	switch f := e.FieldValues; {
+	case f["v"] == envelopeVersion && f["k"] == kindUpdated:
+		n.feeds.hear(&n.tail, newUpdate(at, f["u"]))
+	case f["v"] == envelopeVersion && f["k"] == kindChanged && slices.Contains(lists, f["l"]):
+		n.feeds.hear(&n.tail, newListChange(at, f["l"]))
+	default:
+		n.tail.pass(at)
 	}
 }
 

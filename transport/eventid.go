@@ -22,20 +22,41 @@ type EventID struct {
 	// a failover; the events that then take the lost ones' offsets have other
 	// tags, so an id of a lost event never names another.
 	Tag string
+	// Position is where on the bus a client of the standalone stream is: it has
+	// all changes before it. Empty if unknown, and for calls' streams.
+	Position string
 }
 
-// endOffset is the offset of the id that stands behind the last event of a
-// stream whose log is lost.
-const endOffset = -1
+// Offsets that are none of an event's.
+const (
+	// endOffset is that of the id which stands behind the last event of a
+	// stream whose log is lost.
+	endOffset = -1
+	// noOffset is that of a client which has had changes, but no event of the
+	// log yet.
+	noOffset = -2
+)
 
-const endMark = "end"
+const (
+	endMark  = "end"
+	noneMark = "none"
+)
 
 // String returns the form of id that a client sees.
 func (id EventID) String() string {
-	if id.Offset == endOffset {
-		return id.Stream + "." + endMark + "."
+	s := id.Stream + "."
+	switch id.Offset {
+	case endOffset:
+		return s + endMark + "."
+	case noOffset:
+		s += noneMark + "."
+	default:
+		s += strconv.FormatInt(id.Offset, 10) + "." + id.Tag
 	}
-	return id.Stream + "." + strconv.FormatInt(id.Offset, 10) + "." + id.Tag
+	if id.Position != "" {
+		s += "." + id.Position
+	}
+	return s
 }
 
 // IsEnd reports whether nothing can follow id.
@@ -49,7 +70,7 @@ func (id EventID) Lost(err error) SSE {
 	return SSE{ID: end.String(), Data: EncodeError(callOf(id.Stream), err)}
 }
 
-var eventIDPattern = regexp.MustCompile(`^(g|c[A-Za-z0-9]{16}(?:-[A-Za-z0-9_-]{1,128})?)\.(end|[0-9]{1,15})\.([A-Za-z0-9]{0,16})$`)
+var eventIDPattern = regexp.MustCompile(`^(g|c[A-Za-z0-9]{16}(?:-[A-Za-z0-9_-]{1,128})?)\.(end|none|[0-9]{1,15})\.([A-Za-z0-9]{0,16})(?:\.([0-9]{1,20}-[0-9]{1,20}))?$`)
 
 // ParseEventID parses the value of Last-Event-ID.
 func ParseEventID(s string) (EventID, error) {
@@ -60,11 +81,17 @@ func ParseEventID(s string) (EventID, error) {
 	if parts[2] == endMark {
 		return EventID{Stream: parts[1], Offset: endOffset}, nil
 	}
-	offset, err := strconv.ParseInt(parts[2], 10, 64)
-	if err != nil || len(parts[3]) != tagLength {
+	id := EventID{Stream: parts[1], Offset: noOffset, Tag: parts[3], Position: parts[4]}
+	if parts[2] != noneMark {
+		var err error
+		if id.Offset, err = strconv.ParseInt(parts[2], 10, 64); err != nil || len(id.Tag) != tagLength {
+			return EventID{}, fmt.Errorf("malformed event id")
+		}
+	}
+	if !IsStandalone(id.Stream) && (id.Position != "" || id.Offset == noOffset) {
 		return EventID{}, fmt.Errorf("malformed event id")
 	}
-	return EventID{Stream: parts[1], Offset: offset, Tag: parts[3]}, nil
+	return id, nil
 }
 
 const tagLength = 6

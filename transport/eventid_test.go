@@ -51,7 +51,7 @@ func TestAStreamNamesItsCall(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{`0`, `-7`, `123456789012345678901234567890`, `"a"`, `""`, `"é\n\u0000"`, `"` + strings.Repeat("x", maxNamedCall-2) + `"`} {
 		stream := newCallStream(json.RawMessage(id))
-		parsed, err := ParseEventID(EventID{stream, 0, newTag()}.String())
+		parsed, err := ParseEventID(EventID{Stream: stream, Offset: 0, Tag: newTag()}.String())
 		if err != nil {
 			t.Fatalf("the stream of %s: %v", id, err)
 		}
@@ -66,7 +66,7 @@ func TestAStreamNamesItsCall(t *testing.T) {
 
 func TestALostCallIsAnsweredBehindItsEnd(t *testing.T) {
 	t.Parallel()
-	e := EventID{newCallStream(json.RawMessage(`"q"`)), 3, newTag()}.Lost(errors.New("gone"))
+	e := EventID{Stream: newCallStream(json.RawMessage(`"q"`)), Offset: 3, Tag: newTag()}.Lost(errors.New("gone"))
 	if want := `{"jsonrpc":"2.0","id":"q","error":{"code":-32603,"message":"gone"}}`; string(e.Data) != want {
 		t.Errorf("data %s, want %s", e.Data, want)
 	}

@@ -7,7 +7,7 @@ import "testing"
 func TestReaderNoticesThatTheEndOfItsLogWasLost(t *testing.T) {
 	t.Parallel()
 	event := func(offset int64, tag string) Event {
-		return Event{EventID{standaloneStream, offset, tag}, []byte(`{}`)}
+		return Event{EventID{Stream: standaloneStream, Offset: offset, Tag: tag}, []byte(`{}`)}
 	}
 	attached := func(n int64) *Reader {
 		r := &Reader{node: &Node{opts: Options{}.withDefaults()}, wake: make(chan struct{}, 1)}

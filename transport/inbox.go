@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"strconv"
 	"time"
 
@@ -41,24 +40,12 @@ const (
 	kindProgress = "progress" // inbox: the client's progress with such a question
 	kindEnd      = "end"      // bus: a session has ended
 	kindCancel   = "cancel"   // bus: a client no longer wants a call
-)
+	kindUpdated  = "updated"  // bus: a resource was updated
+	kindChanged  = "changed"  // bus: a list has changed
+	kindHello    = "hello"    // both: nothing
 
-// send puts a message into another instance's inbox and reports whether that
-// instance lives. A message whose fate is unknown is sent again, so it may
-// arrive twice.
-func (n *Node) send(ctx context.Context, instance string, fields ...string) (alive bool, err error) {
-	args := append([]string{strconv.Itoa(maxInbox), "v", envelopeVersion}, fields...)
-	for try := 0; ; try++ {
-		msg, err := inboxSend.Exec(ctx, n.rdb, []string{n.keys.Inbox(instance)}, args...)
-		if err == nil {
-			sent, err := msg.AsInt64()
-			return sent == 1, err
-		}
-		if try == 1 {
-			return false, err
-		}
-	}
-}
+	kindSubscriptions = "subscriptions" // inbox: a reader's session has other subscriptions
+)
 
 // renew keeps the inbox alive and drops what has been read.
 func (n *Node) renew(ctx context.Context, read string) (existed bool, err error) {
@@ -80,7 +67,7 @@ func (n *Node) readInbox(ctx context.Context) {
 	last := "0"
 	renewAt := time.Now().Add(renewEvery)
 	for ctx.Err() == nil {
-		entries, err := n.tail(ctx, n.keys.Inbox(n.id), last)
+		entries, err := n.read(ctx, n.keys.Inbox(n.id), last)
 		for _, e := range entries {
 			last = e.ID
 			n.receive(ctx, e.FieldValues)
@@ -104,9 +91,9 @@ func (n *Node) readInbox(ctx context.Context) {
 	}
 }
 
-// tail returns the entries of a Redis Stream after position, for which it waits
+// read returns the entries of a Redis Stream after position, for which it waits
 // at most probeAfter.
-func (n *Node) tail(ctx context.Context, key, position string) ([]rueidis.XRangeEntry, error) {
+func (n *Node) read(ctx context.Context, key, position string) ([]rueidis.XRangeEntry, error) {
 	// A connection that went dead without a word is noticed by a bound. It is
 	// not a deadline: with one, rueidis does not look at ctx until then, and
 	// Close would have to wait.
@@ -146,6 +133,8 @@ func (n *Node) receive(ctx context.Context, f map[string]string) {
 		if ms, err := strconv.ParseInt(f["retry"], 10, 64); err == nil {
 			n.closeHere(f["r"], closing{retry: time.Duration(ms) * time.Millisecond, taken: f["taken"] == "1"})
 		}
+	case kindSubscriptions:
+		n.background(func() { n.reloadSubscriptions(f["r"]) })
 	case kindReply, kindProgress:
 		if c := n.conn(f["c"]); c != nil && c.session == f["s"] {
 			c.receiveAnswer(f["k"], f["q"], json.RawMessage(f["d"]), f["e"] == "1")
@@ -159,7 +148,7 @@ func (n *Node) receiveEvent(f map[string]string) {
 		return
 	}
 	if r := n.reader(f["r"]); r != nil {
-		r.deliver(Event{EventID{r.stream.Stream, offset, f["t"]}, []byte(f["d"])}, f["e"] == "1")
+		r.deliver(Event{EventID{Stream: r.stream.Stream, Offset: offset, Tag: f["t"]}, []byte(f["d"])}, f["e"] == "1")
 	}
 }
 
@@ -167,20 +156,13 @@ func (n *Node) receiveEvent(f map[string]string) {
 // is. It does not fail: what does not arrive is in the log, where the reader
 // finds it.
 func (n *Node) deliver(ctx context.Context, ref string, e Event, end bool) {
-	if ref == "" {
-		return
-	}
 	instance, id := splitRef(ref)
-	if instance == n.id {
-		if r := n.reader(id); r != nil {
-			r.deliver(e, end)
-		}
+	if instance != n.id {
+		n.Publisher.deliver(ctx, ref, e, end)
 		return
 	}
-	_, err := n.send(ctx, instance, "k", kindEvent, "r", id,
-		"o", strconv.FormatInt(e.ID.Offset, 10), "t", e.ID.Tag, "d", rueidis.BinaryString(e.Data), "e", flag(end))
-	if err != nil {
-		n.opts.Logger.Warn("event not sent to its reader", "error", err)
+	if r := n.reader(id); r != nil {
+		r.deliver(e, end)
 	}
 }
 
@@ -218,20 +200,5 @@ func (n *Node) closeHere(id string, c closing) {
 // Standalone appends a message to a session's standalone stream, and hands it
 // to the stream's reader if there is one.
 func (n *Node) Standalone(ctx context.Context, session string, data []byte) error {
-	return n.say(ctx, StreamID{session, standaloneStream}, "", data)
-}
-
-// say appends a message to a stream and hands it to the stream's reader.
-func (n *Node) say(ctx context.Context, id StreamID, writer string, data []byte) error {
-	a := Append{Writer: writer, Tag: newTag(), Data: data}
-	offset, reader, err := n.log.Append(ctx, id, a)
-	if errors.Is(err, rds.ErrUnavailable) {
-		a.Again = true
-		offset, reader, err = n.log.Append(ctx, id, a)
-	}
-	if err != nil {
-		return err
-	}
-	n.deliver(ctx, reader, Event{EventID{id.Stream, offset, a.Tag}, data}, false)
-	return nil
+	return n.say(ctx, StreamID{session, standaloneStream}, "", data, n.deliver)
 }

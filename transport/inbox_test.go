@@ -86,7 +86,7 @@ func TestMessagesArriveInOrder(t *testing.T) {
 		r := f.standaloneReader(t, f.nodes[0], sid)
 		defer r.Release(t.Context())
 		for i := range count {
-			f.nodes[1].deliver(t.Context(), f.nodes[0].readerRef(r), Event{EventID{standaloneStream, int64(i), newTag()}, []byte(strconv.Itoa(i))}, i == count-1)
+			f.nodes[1].deliver(t.Context(), f.nodes[0].readerRef(r), Event{EventID{Stream: standaloneStream, Offset: int64(i), Tag: newTag()}, []byte(strconv.Itoa(i))}, i == count-1)
 		}
 		redistest.Until(t, "all have arrived", r.isEnded)
 		todo := r.take()

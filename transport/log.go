@@ -117,7 +117,7 @@ func (l *Log) Open(ctx context.Context, id StreamID, writer, reader string, call
 	if status == "full" {
 		return Event{}, ErrTooManyStreams
 	}
-	return Event{ID: EventID{id.Stream, 0, tag}}, statusError(status)
+	return Event{ID: EventID{Stream: id.Stream, Tag: tag}}, statusError(status)
 }
 
 // An Append says what to add to a stream.
@@ -169,6 +169,7 @@ type Attachment struct {
 	Writer   string          // the instance that writes; empty for the standalone stream
 	Previous string          // the reader until now; empty if there was none
 	Call     json.RawMessage // the id of the stream's call; nil for the standalone stream
+	Position string          // where on the bus the last reader's client was; empty if unknown
 }
 
 // readPage is how many events one script returns at the most: Redis does
@@ -199,6 +200,7 @@ func (l *Log) Attach(ctx context.Context, id StreamID, reader string, after *Eve
 	if call := r.text(); call != "" {
 		a.Call = json.RawMessage(call)
 	}
+	a.Position = r.text()
 	a.Events = r.events(id.Stream, a.From)
 	return a, r.err
 }
@@ -221,10 +223,11 @@ func (l *Log) Read(ctx context.Context, id StreamID, from int64) (events []Event
 	return r.events(id.Stream, from), next, ended, r.err
 }
 
-// Detach notes that reader has sent everything before offset seen and no longer
-// follows the stream. It does nothing if another connection has taken over.
-func (l *Log) Detach(ctx context.Context, id StreamID, reader string, seen int64) error {
-	_, err := streamDetach.Exec(ctx, l.rdb, []string{l.keys.Stream(id.Session, id.Stream)}, reader, strconv.FormatInt(seen, 10))
+// Detach notes that reader has sent everything before offset seen, and all
+// changes up to a position on the bus, and no longer follows the stream. It
+// does nothing if another connection has taken over.
+func (l *Log) Detach(ctx context.Context, id StreamID, reader string, seen int64, position string) error {
+	_, err := streamDetach.Exec(ctx, l.rdb, []string{l.keys.Stream(id.Session, id.Stream)}, reader, strconv.FormatInt(seen, 10), position)
 	return err
 }
 
@@ -308,7 +311,7 @@ func (r *reply) events(stream string, from int64) []Event {
 			r.err = fmt.Errorf("log entry %d of stream %s has no tag", offset, stream)
 			return nil
 		}
-		events = append(events, Event{EventID{stream, offset, entry[:tagLength]}, []byte(entry[tagLength:])})
+		events = append(events, Event{EventID{Stream: stream, Offset: offset, Tag: entry[:tagLength]}, []byte(entry[tagLength:])})
 	}
 	return events
 }

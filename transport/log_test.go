@@ -415,7 +415,7 @@ func TestLongLogsAreReadInPages(t *testing.T) {
 			want = append(want, strconv.Itoa(i))
 			r.append(t, id, want[i])
 		}
-		a, err := r.log.Attach(t.Context(), id, "r", &EventID{id.Stream, 0, firstTag(t, r, id)})
+		a, err := r.log.Attach(t.Context(), id, "r", &EventID{Stream: id.Stream, Offset: 0, Tag: firstTag(t, r, id)})
 		if err != nil || len(a.Events) != readPage {
 			t.Fatalf("%d events, %v", len(a.Events), err)
 		}

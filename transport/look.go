@@ -80,7 +80,7 @@ func (n *Node) closeDead(ctx context.Context, r *Reader, writer string) {
 		return
 	}
 	n.opts.Logger.Warn("ended the stream of a dead instance", "instance", writer)
-	n.deliver(ctx, reader, Event{EventID{r.stream.Stream, offset, a.Tag}, a.Data}, true)
+	n.deliver(ctx, reader, Event{EventID{Stream: r.stream.Stream, Offset: offset, Tag: a.Tag}, a.Data}, true)
 }
 
 // callReaders returns the readers here of unfinished call streams, but for

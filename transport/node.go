@@ -14,7 +14,6 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
 	"github.com/mcpfleet/mcpfleet/internal/rds"
 	"github.com/mcpfleet/mcpfleet/session"
 )
@@ -77,21 +76,25 @@ const (
 // concurrent use. Four goroutines serve it from [NewNode] to [Node.Close],
 // whatever the number of sessions, calls and streams.
 type Node struct {
+	*Publisher
+
 	id    string
-	rdb   rds.Client
-	keys  keys.Space
 	store *session.Store
-	log   *Log
 	opts  Options
 
 	seq     atomic.Int64 // of connections and readers
 	renewed atomic.Int64 // when the inbox was last renewed, Unix ns
 
-	mu       sync.Mutex
-	closed   bool
-	conns    map[string]*Conn
-	readers  map[string]*Reader
-	sessions map[string]*presence
+	mu        sync.Mutex
+	closed    bool
+	conns     map[string]*Conn
+	readers   map[string]*Reader
+	listeners map[*Listener]struct{}
+	sessions  map[string]*presence
+
+	tail   tail
+	feeds  *feeds
+	number uint64 // of the last message heard on the bus; 0 before the first
 
 	keeper keeper
 	stop   context.CancelFunc
@@ -118,34 +121,33 @@ func NewNode(ctx context.Context, client rueidis.Client, store *session.Store, o
 		opts = &Options{}
 	}
 	o := opts.withDefaults()
-	space, err := keys.New(o.Prefix)
+	publisher, err := newPublisher(client, o)
 	if err != nil {
 		return nil, err
 	}
 	n := &Node{
-		id:       strings.ToLower(rand.Text()[:16]),
-		rdb:      rds.New(client, o.Timeout),
-		keys:     space,
-		store:    store,
-		opts:     o,
-		conns:    map[string]*Conn{},
-		readers:  map[string]*Reader{},
-		sessions: map[string]*presence{},
+		Publisher: publisher,
+		id:        strings.ToLower(rand.Text()[:16]),
+		store:     store,
+		opts:      o,
+		conns:     map[string]*Conn{},
+		readers:   map[string]*Reader{},
+		listeners: map[*Listener]struct{}{},
+		sessions:  map[string]*presence{},
+		feeds:     newFeeds(),
 	}
-	n.log = &Log{n.rdb, space, o.Log}
 	n.keeper.init(n)
 	if _, err := n.renew(ctx, "0"); err != nil {
 		return nil, err
 	}
-	position, err := n.busPosition(ctx)
-	if err != nil {
+	if err := n.joinBus(ctx); err != nil {
 		return nil, err
 	}
 	// The loops outlive the call to NewNode; Close ends them.
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.stop = stop
 	n.wg.Go(func() { n.readInbox(run) })
-	n.wg.Go(func() { n.tailBus(run, position) })
+	n.wg.Go(func() { n.tailBus(run) })
 	n.wg.Go(func() { n.look(run) })
 	n.wg.Go(func() { n.keeper.run(run) })
 	return n, nil
@@ -205,7 +207,7 @@ func (n *Node) Calls() int {
 func (n *Node) Streams() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.readers)
+	return len(n.readers) + len(n.listeners)
 }
 
 // Close leaves the fleet: no request is taken any more, what still runs is
@@ -247,6 +249,9 @@ func (n *Node) CloseStreams(retry time.Duration) {
 	readers := make([]*Reader, 0, len(n.readers))
 	for _, r := range n.readers {
 		readers = append(readers, r)
+	}
+	for l := range n.listeners {
+		l.end()
 	}
 	n.mu.Unlock()
 	for _, r := range readers {
@@ -313,6 +318,9 @@ func (n *Node) removeReader(r *Reader) {
 	}
 	delete(n.readers, r.id)
 	n.release(r.stream.Session)
+	if r.feed != nil {
+		n.feeds.remove(r.feed)
+	}
 }
 
 func (n *Node) reader(id string) *Reader {

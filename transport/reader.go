@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/keys"
 	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/session"
 )
 
 // standaloneStream is the stream of GET requests, which belongs to no call.
@@ -37,12 +38,15 @@ type Reader struct {
 	stream StreamID
 
 	wake chan struct{} // has room for one: something below has changed
+	feed *feed         // of the bus; nil unless the stream is the standalone one
 
 	mu      sync.Mutex
 	queue   []Event
 	bytes   int                    // of the queue's data
 	next    int64                  // offset of the next event to queue; unattached before Attach
 	sent    int64                  // offset after the last event sent to the client
+	sentID  EventID                // of the last event sent to the client
+	sentAt  string                 // where on the bus the client is with what it was sent; empty if unknown
 	behind  bool                   // the log may have events that are not queued
 	news    int                    // how often behind was set, so that a look into the log knows what it missed
 	tags    [rememberedTags]string // of the last events queued, by offset
@@ -67,6 +71,9 @@ type closing struct {
 // on. It must be released with [Reader.Release].
 func (n *Node) newReader(stream StreamID) (*Reader, error) {
 	r := &Reader{node: n, id: n.nextID(), stream: stream, wake: make(chan struct{}, 1), next: unattached}
+	if IsStandalone(stream.Stream) {
+		r.feed = &feed{tail: &n.tail, wake: r.signal}
+	}
 	return r, n.addReader(r)
 }
 
@@ -81,8 +88,8 @@ type Resumption struct {
 // behind what its last reader has sent. It fails with [ErrLost] if the log does
 // not have the client's event. The caller serves the stream with
 // [Reader.Serve] and must release it.
-func (n *Node) Resume(ctx context.Context, session string, after *EventID) (*Resumption, error) {
-	stream := StreamID{session, standaloneStream}
+func (n *Node) Resume(ctx context.Context, rec session.Record, after *EventID) (*Resumption, error) {
+	stream := StreamID{rec.ID, standaloneStream}
 	if after != nil {
 		if after.IsEnd() {
 			return nil, ErrLost
@@ -93,9 +100,20 @@ func (n *Node) Resume(ctx context.Context, session string, after *EventID) (*Res
 	if err != nil {
 		return nil, err
 	}
-	a, err := n.log.Attach(ctx, stream, n.readerRef(r), after)
+	event := after
+	if after != nil && after.Offset == noOffset {
+		event = nil
+	}
+	a, err := n.log.Attach(ctx, stream, n.readerRef(r), event)
 	if err != nil {
 		n.removeReader(r)
+		return nil, err
+	}
+	if r.feed != nil {
+		err = n.openFeed(ctx, r, rec, a, after)
+	}
+	if err != nil {
+		r.Release(ctx)
 		return nil, err
 	}
 	if a.Previous != "" {
@@ -108,6 +126,7 @@ func (n *Node) Resume(ctx context.Context, session string, after *EventID) (*Res
 func (r *Reader) attach(a Attachment) {
 	r.mu.Lock()
 	r.next, r.sent, r.writer, r.call = a.From, a.From, a.Writer, a.Call
+	r.sentID = EventID{Stream: r.stream.Stream, Offset: noOffset}
 	r.logged(a.Events, a.Next, a.Ended, 0)
 	r.mu.Unlock()
 	r.signal()
@@ -290,10 +309,14 @@ func (r *Reader) Serve(ctx context.Context, w *SSEWriter, opts ServeOptions) err
 	defer quiet.Stop()
 	for {
 		todo := r.take()
-		if len(todo.events) > 0 {
-			if err := r.write(w, todo.events, opts.Priming); err != nil {
-				return err
-			}
+		wrote, err := r.write(w, todo.events, opts.Priming)
+		if err == nil && !wrote && todo.closed == nil {
+			wrote, err = r.writeChanges(w)
+		}
+		if err != nil {
+			return err
+		}
+		if wrote {
 			quiet.Reset(opts.KeepAlive)
 			continue
 		}
@@ -343,22 +366,63 @@ func (r *Reader) take() todo {
 	return t
 }
 
-func (r *Reader) write(w *SSEWriter, events []Event, priming bool) error {
+// write sends events of the log and reports whether there were any.
+func (r *Reader) write(w *SSEWriter, events []Event, priming bool) (wrote bool, err error) {
+	if len(events) == 0 {
+		return false, nil
+	}
+	position := r.Last().Position
 	out := make([]SSE, 0, len(events))
 	for _, e := range events {
 		if len(e.Data) > 0 || priming {
+			e.ID.Position = position
 			out = append(out, SSE{ID: e.ID.String(), Data: e.Data})
 		}
 	}
 	if len(out) > 0 {
 		if err := w.Write(out...); err != nil {
-			return err
+			return false, err
 		}
 	}
+	last := events[len(events)-1].ID
 	r.mu.Lock()
-	r.sent = events[len(events)-1].ID.Offset + 1
+	r.sent, r.sentID = last.Offset+1, last
 	r.mu.Unlock()
-	return nil
+	return true, nil
+}
+
+// writeChanges sends what the stream has to hear of the bus, and reports
+// whether that was anything.
+func (r *Reader) writeChanges(w *SSEWriter) (wrote bool, err error) {
+	if r.feed == nil {
+		return false, nil
+	}
+	id := r.Last()
+	items, _ := r.feed.take() // what was lost is replaced
+	out := make([]SSE, 0, len(items))
+	for _, i := range items {
+		id.Position = i.at.String()
+		out = append(out, SSE{ID: id.String(), Data: i.change.message})
+	}
+	if len(out) > 0 {
+		err = w.Write(out...)
+	}
+	if at, known := r.feed.position(); err == nil && known {
+		r.mu.Lock()
+		r.sentAt = at.String()
+		r.mu.Unlock()
+	}
+	return len(out) > 0, err
+}
+
+// Last returns the id from which the client can resume with what it has been
+// sent.
+func (r *Reader) Last() EventID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id := r.sentID
+	id.Position = r.sentAt
+	return id
 }
 
 // errClosed is why a connection ended whose stream goes on elsewhere.
@@ -407,11 +471,12 @@ func (r *Reader) Release(ctx context.Context) {
 	r.mu.Lock()
 	sent, taken := r.sent, r.closed != nil && r.closed.taken
 	r.mu.Unlock()
+	position := r.Last().Position
 	r.node.Use(r.stream.Session) // the session was in use until now
 	if taken {
 		return
 	}
-	if err := r.node.log.Detach(ctx, r.stream, r.node.readerRef(r), sent); err != nil {
+	if err := r.node.log.Detach(ctx, r.stream, r.node.readerRef(r), sent, position); err != nil {
 		r.node.opts.Logger.Warn("stream not detached", "error", err)
 	}
 }

@@ -84,7 +84,7 @@ func (p deliveryPlan) run(t *testing.T) (sent, got []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		underway = append(underway, delivery{Event{EventID{id.Stream, offset, a.Tag}, a.Data}, end})
+		underway = append(underway, delivery{Event{EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}, a.Data}, end})
 	}
 	deliver := func(i int, keep bool) {
 		d := underway[i]
@@ -501,7 +501,7 @@ func TestNoReaderStaysWhenResumeFails(t *testing.T) {
 		if _, err := n.Resume(t.Context(), session.NewID(), nil); !errors.Is(err, session.ErrNotFound) {
 			t.Errorf("no session: %v", err)
 		}
-		if _, err := n.Resume(t.Context(), sid, &EventID{newCallStream(nil), 1, newTag()}); !errors.Is(err, ErrLost) {
+		if _, err := n.Resume(t.Context(), sid, &EventID{Stream: newCallStream(nil), Offset: 1, Tag: newTag()}); !errors.Is(err, ErrLost) {
 			t.Errorf("no stream: %v", err)
 		}
 		f.links[0].Cut()

@@ -86,7 +86,7 @@ func (r *rig) append(t testing.TB, id StreamID, data string) EventID {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return EventID{id.Stream, offset, a.Tag}
+	return EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}
 }
 
 func (r *rig) end(t testing.TB, id StreamID) {

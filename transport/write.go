@@ -128,7 +128,7 @@ func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 			return err
 		}
 	}
-	return c.node.say(ctx, c.streamID(), c.node.id, data)
+	return c.node.say(ctx, c.streamID(), c.node.id, data, c.node.deliver)
 }
 
 // outageBound is how long a finished call waits for Redis to take its response.
@@ -148,7 +148,7 @@ func (c *Conn) endStream(ctx context.Context, response []byte) {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		offset, reader, err := c.node.log.Append(ctx, sid, a)
 		if err == nil {
-			c.node.deliver(ctx, reader, Event{EventID{sid.Stream, offset, a.Tag}, response}, true)
+			c.node.deliver(ctx, reader, Event{EventID{Stream: sid.Stream, Offset: offset, Tag: a.Tag}, response}, true)
 			return
 		}
 		if !errors.Is(err, rds.ErrUnavailable) {

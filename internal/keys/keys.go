@@ -46,6 +46,10 @@ func (s Space) Session(id string) string { return s.of(id, "session") }
 // Values is the hash that holds the values kept with a session.
 func (s Space) Values(id string) string { return s.of(id, "values") }
 
+// Subscriptions is the hash of the resources that a session is subscribed to,
+// each with the position on the bus from which its updates count.
+func (s Space) Subscriptions(id string) string { return s.of(id, "subs") }
+
 // OpenStreams is the sorted set of a session's unfinished call streams, scored
 // by the time (ms) at which they count as forgotten.
 func (s Space) OpenStreams(id string) string { return s.of(id, "streams") }

@@ -6,11 +6,11 @@
 -- With offset -1 the stream is begun if it is not there, and reading starts
 -- after what the last reader has seen.
 -- Returns {'ok', offset of the first event, next offset, '1' if ended, writer,
--- previous reader, the call's id, events...}, {'gone'} without the session, or
+-- previous reader, the call's id, the last reader's position on the bus, events...}, {'gone'} without the session, or
 -- {'lost'} if the client's event is not, or no longer, in the log.
 local ttl = redis.call('PTTL', KEYS[1])
 if ttl < 1 then return {'gone'} end
-local state = redis.call('HMGET', KEYS[2], 'next', 'base', 'ended', 'writer', 'reader', 'call', 'seen')
+local state = redis.call('HMGET', KEYS[2], 'next', 'base', 'ended', 'writer', 'reader', 'call', 'seen', 'position')
 local next, base, last = tonumber(state[1]), tonumber(state[2]), tonumber(ARGV[2])
 local from
 -- Redis may have evicted one key and not the other: then the log is lost. The
@@ -32,7 +32,7 @@ else
   from = last + 1
 end
 redis.call('HSET', KEYS[2], 'reader', ARGV[1], 'seen', from)
-local reply = {'ok', from, next, state[3] or '', state[4] or '', state[5] or '', state[6] or ''}
+local reply = {'ok', from, next, state[3] or '', state[4] or '', state[5] or '', state[6] or '', state[8] or ''}
 for _, entry in ipairs(redis.call('LRANGE', KEYS[3], from - base, from - base + ARGV[4] - 1)) do
   reply[#reply + 1] = entry
 end

@@ -1,0 +1,14 @@
+-- subscription_add.lua: subscribe a session to a resource. Who is subscribed
+-- keeps its position: updates since then may not have reached the client yet.
+-- KEYS[1] record   KEYS[2] subscriptions   KEYS[3] standalone stream's state
+-- ARGV[1] URI   ARGV[2] position on the bus   ARGV[3] most subscriptions
+-- Returns {'1' or '0' if there are too many, reader of the standalone stream};
+-- nil if the session is gone.
+local ttl = redis.call('PTTL', KEYS[1])
+if ttl < 1 then return false end
+local reader = redis.call('HGET', KEYS[3], 'reader') or ''
+if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return {'1', reader} end
+if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[3]) then return {'0', reader} end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ttl)
+return {'1', reader}

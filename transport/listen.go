@@ -1,0 +1,148 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// A Filter says what a listener wants to hear of (specification 2026-07-28,
+// "Subscriptions").
+type Filter struct {
+	Tools     bool     `json:"toolsListChanged,omitempty"`
+	Prompts   bool     `json:"promptsListChanged,omitempty"`
+	Resources bool     `json:"resourcesListChanged,omitempty"`
+	URIs      []string `json:"resourceSubscriptions,omitempty"`
+}
+
+// Empty reports whether the filter lets nothing through.
+func (f Filter) Empty() bool { return !f.Tools && !f.Prompts && !f.Resources && len(f.URIs) == 0 }
+
+// A Listener is one open subscriptions/listen stream. It hears every change
+// that was made after it was opened, or ends. It has no log and cannot be
+// resumed: the 2026-07-28 revision has no resumption.
+type Listener struct {
+	node *Node
+	id   json.RawMessage
+	wake chan struct{}
+	feed *feed
+	done chan struct{} // closed when the instance leaves
+}
+
+// Listen opens a listener for the request with the given raw id. It hears
+// changes from now on; it must be closed.
+func (n *Node) Listen(id json.RawMessage, filter Filter) (*Listener, error) {
+	l := &Listener{node: n, id: id, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	uris := make(map[string]position, len(filter.URIs))
+	for _, uri := range filter.URIs {
+		uris[uri] = position{}
+	}
+	l.feed = &feed{
+		tail: &n.tail, wake: l.signal, uris: uris, known: true,
+		lists: map[string]bool{"tools": filter.Tools, "prompts": filter.Prompts, "resources": filter.Resources},
+	}
+	for list, wanted := range l.feed.lists {
+		if !wanted {
+			delete(l.feed.lists, list)
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil, ErrClosed
+	}
+	n.listeners[l] = struct{}{}
+	n.feeds.add(l.feed)
+	// A change that comes now is marked, and taken although it may be older
+	// than the request: better one too many.
+	l.feed.start()
+	return l, nil
+}
+
+// start puts a feed where its instance is.
+func (f *feed) start() {
+	at := f.tail.position()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.behind {
+		f.at = at
+		return
+	}
+	f.at = at.previous()
+}
+
+func (l *Listener) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Close ends the listening.
+func (l *Listener) Close() {
+	l.node.mu.Lock()
+	delete(l.node.listeners, l)
+	l.node.mu.Unlock()
+	l.node.feeds.remove(l.feed)
+}
+
+// end has the listener's request answered, once.
+func (l *Listener) end() {
+	select {
+	case <-l.done:
+	default:
+		close(l.done)
+	}
+}
+
+// ErrTooSlow says that a listener has fallen so far behind that changes it
+// wanted are no longer known.
+var ErrTooSlow = errors.New("the listener is too slow")
+
+// Serve sends changes to w until ctx ends, the client is cut off because it
+// reads too slowly, or the instance leaves: then the listener's request is
+// answered, and Serve returns nil.
+func (l *Listener) Serve(ctx context.Context, w *SSEWriter, keepAlive time.Duration) error {
+	quiet := time.NewTimer(keepAlive)
+	defer quiet.Stop()
+	for {
+		items, lost := l.feed.take()
+		if lost {
+			return ErrTooSlow
+		}
+		if len(items) > 0 {
+			if err := l.write(w, items); err != nil {
+				return err
+			}
+			quiet.Reset(keepAlive)
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-l.done:
+			return w.Write(SSE{Data: l.completion()})
+		case <-l.wake:
+		case <-quiet.C:
+			if err := w.Comment("keep-alive"); err != nil {
+				return err
+			}
+			quiet.Reset(keepAlive)
+		}
+	}
+}
+
+func (l *Listener) write(w *SSEWriter, items []item) error {
+	out := make([]SSE, 0, len(items))
+	for _, i := range items {
+		out = append(out, SSE{Data: i.change.forListener(l.id)})
+	}
+	return w.Write(out...)
+}
+
+// completion is the response to the listener's request, which says that the
+// server ended the subscription.
+func (l *Listener) completion() []byte {
+	return EncodeResult(l.id, json.RawMessage(`{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":`+string(l.id)+`}}`))
+}

@@ -1,0 +1,151 @@
+package transport
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/keys"
+	"github.com/mcpfleet/mcpfleet/internal/rds"
+)
+
+// A Publisher tells the fleet's clients of changes, from any process that
+// reaches the fleet's Redis. It is safe for concurrent use, starts no goroutine
+// and needs no closing. Every method blocks for one or two calls to Redis, of
+// which the number does not depend on how many clients there are, and fails
+// with [session.ErrUnavailable] if Redis does not take the message; then it may
+// have been sent.
+type Publisher struct {
+	rdb    rds.Client
+	keys   keys.Space
+	log    *Log
+	logger *slog.Logger
+}
+
+// NewPublisher returns a publisher for the fleet with the given prefix ("mcp"
+// if empty). A zero timeout is 2 seconds.
+func NewPublisher(client rueidis.Client, prefix string, timeout time.Duration) (*Publisher, error) {
+	return newPublisher(client, Options{Prefix: prefix, Timeout: timeout}.withDefaults())
+}
+
+func newPublisher(client rueidis.Client, o Options) (*Publisher, error) {
+	if client == nil {
+		return nil, errors.New("the Redis client is nil")
+	}
+	space, err := keys.New(o.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	rdb := rds.New(client, o.Timeout)
+	return &Publisher{rdb: rdb, keys: space, log: &Log{rdb, space, o.Log}, logger: o.Logger}, nil
+}
+
+var (
+	//go:embed lua/bus_publish.lua
+	busPublishLua string
+
+	busPublish = rds.NewScript("publish on the bus", busPublishLua)
+)
+
+const (
+	maxBus = 10_000    // about how many messages the bus keeps
+	busTTL = time.Hour // of a bus without instances
+)
+
+// publish tells every instance something. A message whose fate is unknown is
+// published again, so it may arrive twice.
+func (p *Publisher) publish(ctx context.Context, fields ...string) error {
+	args := append([]string{strconv.Itoa(maxBus), strconv.FormatInt(busTTL.Milliseconds(), 10), "v", envelopeVersion}, fields...)
+	_, err := busPublish.Exec(ctx, p.rdb, []string{p.keys.Bus()}, args...)
+	if err != nil {
+		_, err = busPublish.Exec(ctx, p.rdb, []string{p.keys.Bus()}, args...)
+	}
+	return err
+}
+
+// ResourceUpdated tells every session that is subscribed to the resource, and
+// every listener, that it was updated.
+func (p *Publisher) ResourceUpdated(ctx context.Context, uri string) error {
+	return p.publish(ctx, "k", kindUpdated, "u", uri)
+}
+
+// ListChanged tells every session, and every listener that asked, that a list
+// has changed: "tools", "prompts" or "resources".
+func (p *Publisher) ListChanged(ctx context.Context, list string) error {
+	if !slices.Contains(lists, list) {
+		return fmt.Errorf("unknown list %q", list)
+	}
+	return p.publish(ctx, "k", kindChanged, "l", list)
+}
+
+// Notify sends a notification to one session, on its standalone stream, where
+// it waits if nobody reads. It fails with [session.ErrNotFound] if there is no
+// such session.
+func (p *Publisher) Notify(ctx context.Context, session, method string, params any) error {
+	raw, err := json.Marshal(params)
+	if err != nil {
+		return fmt.Errorf("notify %s: %w", method, err)
+	}
+	if params == nil {
+		raw = nil
+	}
+	data, err := encodeRequest(nil, method, raw)
+	if err != nil {
+		return fmt.Errorf("notify %s: %w", method, err)
+	}
+	return p.say(ctx, StreamID{session, standaloneStream}, "", data, p.deliver)
+}
+
+// say appends a message to a stream and hands it to the stream's reader.
+func (p *Publisher) say(ctx context.Context, id StreamID, writer string, data []byte, deliver func(context.Context, string, Event, bool)) error {
+	a := Append{Writer: writer, Tag: newTag(), Data: data}
+	offset, reader, err := p.log.Append(ctx, id, a)
+	if errors.Is(err, rds.ErrUnavailable) {
+		a.Again = true
+		offset, reader, err = p.log.Append(ctx, id, a)
+	}
+	if err != nil {
+		return err
+	}
+	deliver(ctx, reader, Event{EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}, data}, false)
+	return nil
+}
+
+// deliver sends an appended event to the reader of its stream. It does not
+// fail: what does not arrive is in the log, where the reader finds it.
+func (p *Publisher) deliver(ctx context.Context, ref string, e Event, end bool) {
+	instance, id := splitRef(ref)
+	if instance == "" {
+		return
+	}
+	_, err := p.send(ctx, instance, "k", kindEvent, "r", id,
+		"o", strconv.FormatInt(e.ID.Offset, 10), "t", e.ID.Tag, "d", rueidis.BinaryString(e.Data), "e", flag(end))
+	if err != nil {
+		p.logger.Warn("event not sent to its reader", "error", err)
+	}
+}
+
+// send puts a message into an instance's inbox and reports whether that
+// instance lives. A message whose fate is unknown is sent again, so it may
+// arrive twice.
+func (p *Publisher) send(ctx context.Context, instance string, fields ...string) (alive bool, err error) {
+	args := append([]string{strconv.Itoa(maxInbox), "v", envelopeVersion}, fields...)
+	for try := 0; ; try++ {
+		msg, err := inboxSend.Exec(ctx, p.rdb, []string{p.keys.Inbox(instance)}, args...)
+		if err == nil {
+			sent, err := msg.AsInt64()
+			return sent == 1, err
+		}
+		if try == 1 {
+			return false, err
+		}
+	}
+}
