@@ -170,7 +170,8 @@ func pause(ctx context.Context, try int) error {
 	}
 }
 
-// Delete makes a session's value as if it was never set.
+// Delete makes a session's value as if it was never set. After
+// [ErrUnavailable] it may or may not have.
 func (v *Values[T]) Delete(ctx context.Context, id string) error {
 	keys, err := v.keys(id)
 	if err != nil {
