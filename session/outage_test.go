@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -84,6 +85,59 @@ func TestAnUnknownOutcomeCanBeTriedAgain(t *testing.T) {
 		wantErr(t, "the same again", err, session.ErrConflict)
 		if n, version, err := session.NewValues[int](other, "n").Get(t.Context(), id); n != 7 || version != 1 || err != nil {
 			t.Errorf("value %d at version %d, %v", n, version, err)
+		}
+	})
+}
+
+// A hooked client calls after when a command is done.
+type hooked struct {
+	rueidis.Client
+	after func()
+}
+
+func (h *hooked) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	defer func() { h.after() }()
+	return h.Client.Do(ctx, cmd)
+}
+
+func TestAnOutageBetweenTwoStepsCostsOneTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := redistest.NewBubble(t)
+		link, calm := b.Link(), b.Client(t)
+		client := &hooked{link.Client(t), func() {}}
+		store := storeOf(t, client, &session.Options{MaxPerOwner: 1})
+		// All scripts are loaded, so that each step is one command.
+		if err := store.Delete(t.Context(), create(t, store, session.Record{Owner: "o"})); err != nil {
+			t.Fatal(err)
+		}
+
+		client.after = link.Freeze
+		start := time.Now()
+		_, err := store.Create(t.Context(), session.Record{Owner: "o"})
+		wantErr(t, "Create", err, session.ErrUnavailable)
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("Create took %v", took)
+		}
+		client.after = func() {}
+		link.Heal()
+		time.Sleep(10 * time.Minute)
+		if left := redistest.Keys(t, calm, "mcp"); len(left) != 0 {
+			t.Errorf("left behind by Create: %v", left)
+		}
+
+		id := create(t, store, session.Record{Owner: "o"})
+		writeStreams(t, calm, space(t, "mcp"), id)
+		client.after = link.Freeze
+		start = time.Now()
+		if err := store.Delete(t.Context(), id); err != nil {
+			t.Errorf("Delete whose first step succeeded: %v", err)
+		}
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("Delete took %v", took)
+		}
+		if _, err := storeOf(t, calm, nil).LoadFresh(t.Context(), id); err != session.ErrNotFound {
+			t.Errorf("after Delete: %v", err)
 		}
 	})
 }

@@ -115,16 +115,19 @@ func parseRecord(id string, values []rueidis.RedisMessage) (Record, error) {
 	if err != nil {
 		return Record{}, corrupt(fmt.Errorf("field expires: %w", err))
 	}
-	return Record{
-		ID:               id,
-		Owner:            text[fieldOwner],
-		InitializeParams: json.RawMessage(text[fieldParams]),
-		ProtocolVersion:  text[fieldVersion],
-		Initialized:      text[fieldInitialized] == "1",
-		LogLevel:         mcp.LoggingLevel(text[fieldLevel]),
-		Created:          created,
-		Expires:          expires,
-	}, nil
+	r := Record{
+		ID:              id,
+		Owner:           text[fieldOwner],
+		ProtocolVersion: text[fieldVersion],
+		Initialized:     text[fieldInitialized] == "1",
+		LogLevel:        mcp.LoggingLevel(text[fieldLevel]),
+		Created:         created,
+		Expires:         expires,
+	}
+	if params := text[fieldParams]; params != "" {
+		r.InitializeParams = json.RawMessage(params) // a copy: the text is the cache's
+	}
+	return r, nil
 }
 
 func corrupt(err error) error { return fmt.Errorf("unusable session record: %w", err) }
