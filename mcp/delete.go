@@ -9,6 +9,7 @@ import (
 
 // serveDelete ends a session.
 func (h *Handler) serveDelete(w http.ResponseWriter, r *http.Request) {
+	untimed(w)
 	if err := checkVersion(r); err != nil {
 		h.fail(w, r, nil, err)
 		return
@@ -32,6 +33,7 @@ func (h *Handler) serveDelete(w http.ResponseWriter, r *http.Request) {
 	case <-time.After(50 * time.Millisecond):
 	case <-r.Context().Done():
 	}
+	h.timed(w)
 	w.WriteHeader(http.StatusNoContent)
 }
 

@@ -89,6 +89,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, id json.RawMessag
 	if refused.status == http.StatusNotFound {
 		id = nil
 	}
+	h.timed(w)
 	writeError(w, id, refused)
 }
 

@@ -15,6 +15,7 @@ import (
 
 // serveGet opens a session's standalone stream, or resumes any of its streams.
 func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
+	untimed(w)
 	after, err := h.checkGet(w, r)
 	if err != nil {
 		h.fail(w, r, nil, err)
@@ -36,6 +37,7 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 		// There is nothing left and nothing will come. An empty stream would
 		// have clients come back at once, again and again.
 		stream.Release(r.Context())
+		h.timed(w)
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		_ = h.serveStream(w, r, stream.Reader, rec.ProtocolVersion, after) // the log has what was not sent

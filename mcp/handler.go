@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -106,6 +107,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, POST, DELETE")
 		writeError(w, nil, refuse(http.StatusMethodNotAllowed, "method %s is not allowed", r.Method))
 	}
+}
+
+// untimed lifts http.Server.WriteTimeout from a request: what a call takes, and
+// how long a stream is quiet, is not its business. HTTP/2 would reset a stream
+// whose deadline passes although nothing waits to be written.
+func untimed(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // not all have one
+}
+
+// timed bounds the writing of a response, from now.
+func (h *Handler) timed(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.opts.WriteTimeout)) // as above
 }
 
 // short is as much of a session's id as goes into logs: without authentication

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -54,13 +55,8 @@ func (r *rig) open(name string) { close(r.gate(name)) }
 // runs returns when a call of the tool "wait" runs.
 func (r *rig) runs(t testing.TB, name string) {
 	t.Helper()
-	select {
-	case got := <-r.entered:
-		if got != name {
-			t.Fatalf("call %q runs, want %q", got, name)
-		}
-	case <-t.Context().Done():
-		t.Fatal("the call does not begin")
+	if got := soon(t, r.entered); got != name {
+		t.Fatalf("call %q runs, want %q", got, name)
 	}
 }
 
@@ -251,6 +247,18 @@ func messages(stream *fleettest.Stream) <-chan transport.SSE {
 	return read
 }
 
+// soon returns what ch gives. In virtual time it is never too early to give up.
+func soon[T any](t testing.TB, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(time.Minute):
+		t.Fatal("it does not come")
+		panic("unreachable")
+	}
+}
+
 // A bystander is a session on the same fleet with a running call, an open
 // standalone stream and everything to lose.
 type bystander struct {
@@ -276,11 +284,11 @@ func newBystander(t testing.TB, s *simulation) *bystander {
 func (b *bystander) undisturbed(t testing.TB) {
 	t.Helper()
 	b.fleet.open("bystander")
-	wantText(t, <-b.reply, "went on")
+	wantText(t, soon(t, b.reply), "went on")
 	for i, instance := range b.fleet.instances {
 		said := fmt.Sprint("by instance ", i)
 		wantText(t, at(b.client, instance.url).CallTool(t, "aside", fmt.Sprintf(`{"text":%q}`, said)), "said")
-		if m := <-b.messages; !strings.Contains(string(m.Data), said) {
+		if m := soon(t, b.messages); !strings.Contains(string(m.Data), said) {
 			t.Errorf("the bystander's stream has %q, want %q", m.Data, said)
 		}
 	}

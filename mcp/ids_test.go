@@ -76,7 +76,7 @@ func TestDuplicateIDIsRefusedWhereTheFirstRuns(t *testing.T) {
 				t.Errorf("on another instance: %+v", got)
 			}
 			s.open(name)
-			if got := <-first; got.Status != 200 {
+			if got := soon(t, first); got.Status != 200 {
 				t.Errorf("the first: %+v", got)
 			}
 			if got := read(t, here.Post(t, ping)); got.Status != 200 {
@@ -102,7 +102,7 @@ func TestClientThatLeavesBeforeItsReply(t *testing.T) {
 		}()
 		s.runs(t, "left")
 		leave()
-		if err := <-gone; err == nil {
+		if err := soon(t, gone); err == nil {
 			t.Fatal("the client got an answer")
 		}
 		time.Sleep(5 * time.Second)

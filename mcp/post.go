@@ -35,6 +35,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, id, err)
 		return
 	}
+	untimed(w)
 	if err := checkVersion(r); err != nil {
 		h.fail(w, r, m.ID, err)
 		return
@@ -169,6 +170,7 @@ func (h *Handler) accepted(w http.ResponseWriter, r *http.Request, err error) {
 		h.fail(w, r, nil, err)
 		return
 	}
+	h.timed(w)
 	w.WriteHeader(http.StatusAccepted)
 }
 
@@ -261,7 +263,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMess
 		h.fail(w, r, id, a.Err)
 		return
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.opts.WriteTimeout)) // not all have one
+	h.timed(w)
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(a.Body) // a client that has gone has lost its answer: it had no event id
 }

@@ -286,7 +286,7 @@ func TestCancellationReachesTheCallWhereverItRuns(t *testing.T) {
 				}
 				at(c, from.url).Notify(t, "notifications/cancelled", `{"requestId":"7"}`) // another request
 				at(c, from.url).Notify(t, "notifications/cancelled", `{"requestId":7,"reason":"enough"}`)
-				got := <-done
+				got := soon(t, done)
 				if streams && (got.Type != "text/event-stream" || strings.Contains(got.Body, "jsonrpc")) {
 					t.Errorf("%s: the stream has a response: %+v", name, got)
 				}

@@ -230,7 +230,7 @@ func TestQuietCallOfAnSDKClientOutlivesTwoInstances(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		s.open("w")
-		got := <-called
+		got := soon(t, called)
 		if got.err != nil {
 			t.Fatal(got.err)
 		}

@@ -111,6 +111,22 @@ func TestNotFoundNeverComesFromTheCache(t *testing.T) {
 	})
 }
 
+// The cache does not know of lifetimes, the record does.
+func TestACachedRecordExpires(t *testing.T) {
+	t.Parallel()
+	eachCaching(t, func(t *testing.T, s *redistest.Server) {
+		store := storeOf(t, s.Client(t, deaf), &session.Options{Prefix: s.Prefix(t), CacheTTL: time.Hour, MaxLifetime: time.Second})
+		id := create(t, store, session.Record{})
+		if _, err := store.Load(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		redistest.Until(t, "the session is not found", func() bool {
+			_, err := store.Load(t.Context(), id)
+			return err == session.ErrNotFound
+		})
+	})
+}
+
 func TestRedisTellsCachesOfChanges(t *testing.T) {
 	t.Parallel()
 	eachCaching(t, func(t *testing.T, s *redistest.Server) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"github.com/redis/rueidis"
 )
 
 // unlinkStreams is how many streams are deleted by one command.
@@ -31,21 +33,28 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 		return fmt.Errorf("delete session: unexpected reply %v", parts)
 	}
 	existed, owner, streams := parts[0] == "1", parts[1], parts[2:]
-	s.unlink(ctx, id, streams)
-	s.release(ctx, owner, id)
+	s.clean(ctx, id, owner, streams)
 	if !existed {
 		return ErrNotFound
 	}
 	return nil
 }
 
-// unlink deletes the state and log of streams.
-func (s *Store) unlink(ctx context.Context, id string, streams []string) {
+// clean deletes the state and log of the streams of a session that is gone,
+// and gives back its place among its owner's. What fails here expires.
+func (s *Store) clean(ctx context.Context, id, owner string, streams []string) {
+	var cmds rueidis.Commands
 	for some := range slices.Chunk(streams, unlinkStreams) {
 		var names []string
 		for _, stream := range some {
 			names = append(names, s.keys.Stream(id, stream), s.keys.Log(id, stream))
 		}
-		s.rdb.Do(ctx, s.rdb.B().Unlink().Key(names...).Build())
+		cmds = append(cmds, s.rdb.B().Unlink().Key(names...).Build())
+	}
+	if s.counts(owner) {
+		cmds = append(cmds, s.releaseCommand(owner, id))
+	}
+	if len(cmds) > 0 {
+		s.rdb.DoMulti(ctx, cmds...)
 	}
 }

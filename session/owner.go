@@ -2,16 +2,19 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/redis/rueidis"
 )
 
 // The sessions of an owner are counted in another slot than the sessions
 // themselves, so no script covers both. A place is taken before the session is
 // created and given back after it is gone; a crash in between leaves it taken
-// until it expires. The count is never too low for long, and errors of what
-// keeps it are not the session's: hence no error below.
+// until it expires. Once the session is or is not there, errors in keeping the
+// count are not its caller's: release and refresh return none.
 
 // counts reports whether the sessions of owner are counted.
 func (s *Store) counts(owner string) bool { return s.opts.MaxPerOwner > 0 && owner != "" }
@@ -41,11 +44,20 @@ func (s *Store) reserve(ctx context.Context, owner, id string) (bool, error) {
 	return n == 1, nil
 }
 
-// release gives back the place of a session that is not there.
+// release gives back the place of a session that was not created.
 func (s *Store) release(ctx context.Context, owner, id string) {
-	if s.counts(owner) {
-		s.rdb.Do(ctx, s.rdb.B().Zrem().Key(s.keys.OwnerSessions(owner)).Member(id).Build())
-	}
+	s.rdb.Do(ctx, s.releaseCommand(owner, id))
+}
+
+// silent reports whether err says that Redis did not answer at all: then the
+// session may be there, and another command would only wait as long.
+func silent(err error) bool {
+	var reply *rueidis.RedisError
+	return errors.Is(err, ErrUnavailable) && !errors.As(err, &reply)
+}
+
+func (s *Store) releaseCommand(owner, id string) rueidis.Completed {
+	return s.rdb.B().Zrem().Key(s.keys.OwnerSessions(owner)).Member(id).Build()
 }
 
 // refresh keeps the place of a session that lives on.

@@ -75,7 +75,8 @@ func TestASessionThatWasNotCreatedGivesItsPlaceBack(t *testing.T) {
 func TestPlacesFollowTheLivesOfSessions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := storeOf(t, redistest.NewBubble(t).Client(t), &session.Options{TTL: time.Minute, MaxPerOwner: 2})
+		b := redistest.NewBubble(t)
+		store := storeOf(t, b.Client(t), &session.Options{TTL: time.Minute, MaxPerOwner: 2})
 		used := create(t, store, session.Record{Owner: "o"})
 		create(t, store, session.Record{Owner: "o"}) // and never used
 		for range 4 {
@@ -89,6 +90,9 @@ func TestPlacesFollowTheLivesOfSessions(t *testing.T) {
 		create(t, store, session.Record{Owner: "o"})
 		_, err := store.Create(t.Context(), session.Record{Owner: "o"})
 		wantErr(t, "third session again", err, session.ErrTooMany)
+		if places, err := b.ZMembers(space(t, "mcp").OwnerSessions("o")); len(places) != 2 || err != nil {
+			t.Errorf("places %v are kept, want 2; %v", places, err)
+		}
 	})
 }
 

@@ -126,19 +126,24 @@ func parseRecord(id string, values []rueidis.RedisMessage) (Record, error) {
 	if err != nil {
 		return Record{}, corrupt(fmt.Errorf("field expires: %w", err))
 	}
-	return Record{
-		ID:               id,
-		Owner:            text[fieldOwner],
-		InitializeParams: json.RawMessage(text[fieldParams]),
-		ProtocolVersion:  text[fieldVersion],
-		Initialized:      text[fieldInitialized] == "1",
-		LogLevel:         mcp.LoggingLevel(text[fieldLevel]),
-		Created:          created,
-		Expires:          expires,
-
-		ServerCapabilities: json.RawMessage(text[fieldServer]),
-		Position:           text[fieldPosition],
-	}, nil
+	r := Record{
+		ID:              id,
+		Owner:           text[fieldOwner],
+		ProtocolVersion: text[fieldVersion],
+		Initialized:     text[fieldInitialized] == "1",
+		LogLevel:        mcp.LoggingLevel(text[fieldLevel]),
+		Created:         created,
+		Expires:         expires,
+		Position:        text[fieldPosition],
+	}
+	// Copies: the text is the cache's.
+	if params := text[fieldParams]; params != "" {
+		r.InitializeParams = json.RawMessage(params)
+	}
+	if caps := text[fieldServer]; caps != "" {
+		r.ServerCapabilities = json.RawMessage(caps)
+	}
+	return r, nil
 }
 
 func corrupt(err error) error { return fmt.Errorf("unusable session record: %w", err) }

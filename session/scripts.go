@@ -6,8 +6,9 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/rds"
 )
 
-// Each script is one transition. Those that may run twice are sent again when
-// a connection breaks under them.
+// Each script is one transition. Those that do no harm when they run twice are
+// sent again when a connection breaks under them. Deleting a value is not one:
+// the second run could delete what was set after the first.
 var (
 	//go:embed session_create.lua
 	sessionCreateLua string
@@ -55,5 +56,5 @@ var (
 
 	//go:embed value_delete.lua
 	valueDeleteLua string
-	valueDelete    = rds.NewRepeatableScript("delete session value", valueDeleteLua)
+	valueDelete    = rds.NewScript("delete session value", valueDeleteLua)
 )

@@ -89,7 +89,7 @@ func (s *Store) Create(ctx context.Context, r Record) (Record, error) {
 		return Record{}, err
 	}
 	created, err := s.create(ctx, r)
-	if err != nil && reserved {
+	if err != nil && reserved && !silent(err) {
 		s.release(ctx, r.Owner, r.ID)
 	}
 	return created, err

@@ -102,13 +102,18 @@ func TestUseDoesNotProlongAnAbsoluteLifetime(t *testing.T) {
 func TestAShortLifetimeIsNotStretchedToTTL(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := storeOf(t, redistest.NewBubble(t).Client(t), &session.Options{TTL: time.Minute, MaxLifetime: 2 * time.Second})
-		id := create(t, store, session.Record{})
-		mustTouch(t, store, id)
+		store := storeOf(t, redistest.NewBubble(t).Client(t), &session.Options{
+			TTL: time.Minute, MaxLifetime: 2 * time.Second, MaxPerOwner: 2,
+		})
+		touched, untouched := create(t, store, session.Record{Owner: "o"}), create(t, store, session.Record{Owner: "o"})
+		mustTouch(t, store, touched)
 		time.Sleep(2 * time.Second)
-		if alive(t, store, id) {
+		if alive(t, store, touched) || alive(t, store, untouched) {
 			t.Error("alive after its absolute lifetime")
 		}
+		// Nor are their places.
+		create(t, store, session.Record{Owner: "o"})
+		create(t, store, session.Record{Owner: "o"})
 	})
 }
 

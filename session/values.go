@@ -51,35 +51,52 @@ func NewValues[T any](store *Store, name string) *Values[T] {
 // Get returns a session's value and its version: the zero T and 0 if it was
 // never set. Get asks Redis, so it sees every change made before.
 func (v *Values[T]) Get(ctx context.Context, id string) (T, Version, error) {
-	var value T
+	var zero T
 	keys, err := v.keys(id)
 	if err != nil {
-		return value, 0, err
+		return zero, 0, err
 	}
 	reply, err := valueGet.Exec(ctx, v.store.rdb, keys, v.name)
 	if err != nil {
-		return value, 0, err
+		return zero, 0, err
 	}
 	if reply.IsNil() {
-		return value, 0, ErrNotFound
+		return zero, 0, ErrNotFound
 	}
 	stored, err := reply.ToString()
 	if err != nil {
-		return value, 0, v.wrap(err)
+		return zero, 0, v.wrap(err)
 	}
 	if stored == "" {
-		return value, 0, nil
+		return zero, 0, nil
 	}
+	return v.decode(stored)
+}
+
+// decode reads what value_set.lua stored: version, a space and JSON.
+func (v *Values[T]) decode(stored string) (T, Version, error) {
+	var value, zero T
 	number, text, _ := strings.Cut(stored, " ")
 	version, err := strconv.ParseInt(number, 10, 64)
 	if err != nil {
-		return value, 0, v.wrap(err)
-	}
-	if err := json.Unmarshal([]byte(text), &value); err != nil {
-		var zero T // Unmarshal may have filled a part
 		return zero, 0, v.wrap(err)
 	}
+	if err := json.Unmarshal([]byte(text), &value); err != nil {
+		return zero, 0, v.wrap(err) // not value: Unmarshal may have filled a part
+	}
 	return value, Version(version), nil
+}
+
+// encode returns value as JSON, if it is small enough.
+func (v *Values[T]) encode(value T) (string, error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return "", v.wrap(err)
+	}
+	if limit := v.store.opts.MaxValue; len(text) > limit {
+		return "", v.wrap(fmt.Errorf("%d bytes, %d are allowed: %w", len(text), limit, ErrTooLarge))
+	}
+	return string(text), nil
 }
 
 // CompareAndSet stores a session's value if it is at version old, and returns
@@ -98,15 +115,12 @@ func (v *Values[T]) CompareAndSet(ctx context.Context, id string, old Version, v
 	if err != nil {
 		return 0, err
 	}
-	text, err := json.Marshal(value)
+	text, err := v.encode(value)
 	if err != nil {
-		return 0, v.wrap(err)
-	}
-	if limit := v.store.opts.MaxValue; len(text) > limit {
-		return 0, v.wrap(fmt.Errorf("%d bytes, %d are allowed: %w", len(text), limit, ErrTooLarge))
+		return 0, err
 	}
 	reply, err := valueSet.Exec(ctx, v.store.rdb, keys, v.name,
-		strconv.FormatInt(int64(old), 10), string(text), strconv.Itoa(v.store.opts.MaxValues))
+		strconv.FormatInt(int64(old), 10), text, strconv.Itoa(v.store.opts.MaxValues))
 	if err != nil {
 		return 0, err
 	}
@@ -170,7 +184,8 @@ func pause(ctx context.Context, try int) error {
 	}
 }
 
-// Delete makes a session's value as if it was never set.
+// Delete makes a session's value as if it was never set. After
+// [ErrUnavailable] it may or may not have.
 func (v *Values[T]) Delete(ctx context.Context, id string) error {
 	keys, err := v.keys(id)
 	if err != nil {

@@ -186,6 +186,9 @@ func TestValuesAreBounded(t *testing.T) {
 		}
 		_, err = value(3).CompareAndSet(t.Context(), id, 0, "x")
 		wantErr(t, "value 4", err, session.ErrTooMany)
+		if _, err := value(0).Update(t.Context(), id, func(string) (string, error) { return "y", nil }); err != nil {
+			t.Errorf("change of a value when there are as many as allowed: %v", err)
+		}
 		if err := value(1).Delete(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}

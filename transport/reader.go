@@ -307,6 +307,7 @@ type ServeOptions struct {
 func (r *Reader) Serve(ctx context.Context, w *SSEWriter, opts ServeOptions) error {
 	quiet := time.NewTimer(opts.KeepAlive)
 	defer quiet.Stop()
+	defer w.extendDeadline() // for what net/http writes at the end
 	for {
 		todo := r.take()
 		wrote, err := r.write(w, todo.events, opts.Priming)

@@ -187,7 +187,11 @@ func (s *SSEWriter) send() error {
 
 func (s *SSEWriter) flush() error {
 	s.extendDeadline()
-	return s.rc.Flush()
+	err := s.rc.Flush()
+	// Until the next write there is no deadline: HTTP/2 resets a stream whose
+	// deadline passes, although nothing waits to be written.
+	_ = s.rc.SetWriteDeadline(time.Time{})
+	return err
 }
 
 // extendDeadline moves the deadline of writes. A ResponseWriter without

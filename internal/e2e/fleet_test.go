@@ -1,0 +1,239 @@
+//go:build unix
+
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/internal/balance"
+	"github.com/mcpfleet/mcpfleet/internal/fleettest"
+	"github.com/mcpfleet/mcpfleet/internal/race"
+	"github.com/mcpfleet/mcpfleet/internal/redistest"
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	defer func() {
+		if binaries.dir != "" {
+			os.RemoveAll(binaries.dir)
+		}
+	}()
+	return redistest.Main(m)
+}
+
+// binaries are the demo programs, built once for all tests of the process, and
+// with the race detector if the tests have it.
+var binaries struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// The programs.
+const (
+	everything  = "everything"
+	conformance = "conformance"
+)
+
+func build(t testing.TB, program string) (path string) {
+	t.Helper()
+	binaries.once.Do(func() {
+		if binaries.dir, binaries.err = os.MkdirTemp("", "e2e"); binaries.err != nil {
+			return
+		}
+		args := []string{"build", "-o", binaries.dir}
+		if race.Enabled {
+			args = append(args, "-race")
+		}
+		cmd := exec.Command("go", append(args, "./examples/"+everything, "./examples/"+conformance)...)
+		cmd.Dir = filepath.Join("..", "..")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			binaries.err = fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	})
+	if binaries.err != nil {
+		t.Fatal(binaries.err)
+	}
+	return filepath.Join(binaries.dir, program)
+}
+
+// A fleet is several processes of one program on one Redis, behind a balancer
+// that sends each request to any of them.
+type fleet struct {
+	// URL is the MCP endpoint behind the balancer.
+	URL string
+
+	t       testing.TB
+	program string
+	env     []string
+
+	mu        sync.Mutex
+	processes []*process
+	pinned    *process
+
+	balancer atomic.Pointer[balance.Balancer]
+}
+
+// startFleet runs n processes, which are gone when the test has ended. Extra
+// settings are like "SESSION_TTL=1m".
+func startFleet(t testing.TB, program string, n int, env ...string) *fleet {
+	t.Helper()
+	f := &fleet{t: t, program: build(t, program)}
+	f.env = slices.Concat([]string{
+		"PORT=0", "REDIS_URL=redis://" + redistest.Real(t).Addr(), "REDIS_PREFIX=" + redistest.NewPrefix(),
+	}, env)
+	var wg sync.WaitGroup
+	f.processes = make([]*process, n)
+	for i := range f.processes {
+		wg.Go(func() { f.processes[i] = startProcess(t, f.program, f.env) })
+	}
+	wg.Wait()
+	for i, p := range f.processes {
+		if p.err != nil {
+			t.Fatalf("process %d: %v", i, p.err)
+		}
+	}
+	f.route()
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.balancer.Load().ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		front.CloseClientConnections()
+		front.Close()
+		f.balancer.Load().Close()
+	})
+	f.URL = front.URL + "/mcp"
+	return f
+}
+
+// process returns the i-th process.
+func (f *fleet) process(i int) *process {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.processes[i]
+}
+
+// route has the balancer spread requests over the processes that live.
+func (f *fleet) route() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var live []*process
+	var backends []*url.URL
+	for _, p := range f.processes {
+		if p.running() {
+			live = append(live, p)
+			backends = append(backends, p.base)
+		}
+	}
+	pinned := slices.Index(live, f.pinned)
+	next := balance.New(func(n int) int {
+		if pinned >= 0 {
+			return pinned
+		}
+		return rand.IntN(n)
+	}, backends...)
+	if old := f.balancer.Swap(next); old != nil {
+		old.Close()
+	}
+}
+
+// pin has all requests go to one process while it lives.
+func (f *fleet) pin(p *process) {
+	f.mu.Lock()
+	f.pinned = p
+	f.mu.Unlock()
+	f.route()
+}
+
+// spread undoes pin.
+func (f *fleet) spread() { f.pin(nil) }
+
+// kill ends a process without warning. From then on the balancer knows.
+func (f *fleet) kill(p *process) {
+	p.kill()
+	f.route()
+}
+
+// replace starts a process in place of the i-th, which has ended.
+func (f *fleet) replace(i int) error {
+	p := startProcess(f.t, f.program, f.env)
+	if p.err != nil {
+		return p.err
+	}
+	f.mu.Lock()
+	f.processes[i] = p
+	f.mu.Unlock()
+	f.route()
+	return nil
+}
+
+// connect returns a session of a go-sdk client, closed when the test ends.
+func (f *fleet) connect(t testing.TB, opts *mcp.ClientOptions) *mcp.ClientSession {
+	t.Helper()
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	client := mcp.NewClient(&mcp.Implementation{Name: "e2e", Version: "1"}, opts)
+	cs, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{
+		Endpoint: f.URL, HTTPClient: &http.Client{Transport: base},
+	}, nil)
+	if err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	t.Cleanup(func() {
+		cs.Close()
+		base.CloseIdleConnections()
+	})
+	return cs
+}
+
+// raw returns a client of the balancer with a session, which sends what it is
+// told; its requests go to one process with [at].
+func (f *fleet) raw(t testing.TB) *fleettest.Client {
+	t.Helper()
+	c := fleettest.Initialized(t, f.URL)
+	c.HTTP.Timeout = patience
+	return c
+}
+
+// at returns a client of the same session whose requests all go to p.
+func at(c *fleettest.Client, p *process) *fleettest.Client {
+	other := *c
+	other.URL = p.URL
+	return &other
+}
+
+func echo(t testing.TB, cs *mcp.ClientSession, message string) error {
+	t.Helper()
+	res, err := cs.CallTool(t.Context(), &mcp.CallToolParams{Name: "echo", Arguments: map[string]any{"message": message}})
+	if err != nil {
+		return err
+	}
+	if got := text(res); got != "Echo: "+message {
+		return errors.New("echo answered " + got)
+	}
+	return nil
+}
+
+// text returns the text of a result's first content.
+func text(res *mcp.CallToolResult) string {
+	if len(res.Content) > 0 {
+		if c, ok := res.Content[0].(*mcp.TextContent); ok {
+			return c.Text
+		}
+	}
+	return ""
+}
