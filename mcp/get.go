@@ -30,7 +30,7 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, transport.ErrClosed):
 		h.sendAway(w, r, after)
 	case errors.Is(err, transport.ErrLost):
-		h.serveLost(w, r, rec, after)
+		h.serveLost(w, r, after)
 	case err != nil:
 		h.fail(w, r, nil, err)
 	case stream.Empty:
@@ -40,7 +40,7 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 		h.timed(w)
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		_ = h.serveStream(w, r, stream.Reader, rec.ProtocolVersion, after) // the log has what was not sent
+		_ = h.serveStream(w, r, stream.Reader, rec.ProtocolVersion, after != nil) // the log has what was not sent
 	}
 }
 
@@ -75,18 +75,24 @@ func (h *Handler) resume(r *http.Request, after *transport.EventID) (session.Rec
 	if after != nil && after.IsEnd() {
 		return rec, nil, transport.ErrLost
 	}
-	stream, err := h.node.Resume(r.Context(), rec.ID, after)
+	stream, err := h.node.Resume(r.Context(), rec, after)
 	if errors.Is(err, session.ErrNotFound) {
 		h.store.Forget(rec.ID) // the cache has a session that has ended
 	}
 	return rec, stream, err
 }
 
-// serveStream sends a stream, behind after if that is not nil, until it ends,
-// the client goes or its token expires, and gives it up. It returns nil only if
-// the client has all of it.
-func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *transport.Reader, version string, after *transport.EventID) error {
-	sse, err := h.startStream(w, version, after)
+// serveStream sends a stream until it ends, the client goes or its token
+// expires, and gives it up. It returns nil only if the client has all of it. A
+// client that resumes, and one of a standalone stream, is told first where it
+// is: if the connection broke before the next event, it would come back without
+// an id, or give the call up.
+func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *transport.Reader, version string, resumed bool) error {
+	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
+	err := sse.Start()
+	if err == nil && version >= versionPriming && (resumed || reader.Standalone()) {
+		err = sse.Write(transport.SSE{ID: reader.Last().String()})
+	}
 	if err != nil {
 		reader.Release(r.Context())
 		return err
@@ -94,9 +100,8 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *tr
 	return h.serveReader(r, sse, reader, version)
 }
 
-// startStream begins a stream for a client of a protocol version. A client that
-// resumes is told again what it had last: if the connection broke before the
-// next event, it would come back without an id, or give the call up.
+// startStream begins a stream behind after, if that is not nil, before its
+// reader is known.
 func (h *Handler) startStream(w http.ResponseWriter, version string, after *transport.EventID) (*transport.SSEWriter, error) {
 	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
 	err := sse.Start()
@@ -111,6 +116,9 @@ func (h *Handler) serveReader(r *http.Request, sse *transport.SSEWriter, reader 
 	ctx, cancel := untilExpiry(r.Context())
 	defer cancel()
 	defer reader.Release(r.Context())
+	if reader.Standalone() {
+		defer h.whileOpen(ctx, &Stream{session: reader.Session()})()
+	}
 	return reader.Serve(ctx, sse, transport.ServeOptions{Priming: version >= versionPriming, KeepAlive: h.opts.KeepAlive})
 }
 
@@ -125,9 +133,9 @@ func untilExpiry(ctx context.Context) (context.Context, context.CancelFunc) {
 // serveLost answers a client that wants to resume from an event which is not in
 // the log. Any error status would end its whole session, so it is told within
 // the stream.
-func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, rec session.Record, after *transport.EventID) {
+func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *transport.EventID) {
 	if transport.IsStandalone(after.Stream) {
-		h.resync(w, r, rec)
+		h.resync(w, r)
 		return
 	}
 	if after.IsEnd() {
@@ -151,21 +159,16 @@ func (h *Handler) sendAway(w http.ResponseWriter, r *http.Request, after *transp
 }
 
 // resync gives a client a new standalone stream in place of one that has lost
-// events. What it may have missed are changes, so it is told that everything
-// may have changed.
-func (h *Handler) resync(w http.ResponseWriter, r *http.Request, rec session.Record) {
-	_, stream, err := h.resume(r, nil)
+// events. What it may have missed are changes, so it is told that all it wants
+// to hear of may have changed.
+func (h *Handler) resync(w http.ResponseWriter, r *http.Request) {
+	anew := transport.Anew()
+	rec, stream, err := h.resume(r, &anew)
 	if err != nil {
 		h.fail(w, r, nil, err)
 		return
 	}
-	for _, kind := range []string{"tools", "prompts", "resources"} {
-		message := []byte(`{"jsonrpc":"2.0","method":"notifications/` + kind + `/list_changed"}`)
-		if err := h.node.Standalone(r.Context(), rec.ID, message); err != nil {
-			h.logger.WarnContext(r.Context(), "resync is incomplete", "session", short(rec.ID), "error", err)
-		}
-	}
-	_ = h.serveStream(w, r, stream.Reader, rec.ProtocolVersion, nil) // as in serveGet
+	_ = h.serveStream(w, r, stream.Reader, rec.ProtocolVersion, false) // as in serveGet
 }
 
 // hold keeps a GET request open while Redis is away: clients take an error here

@@ -32,6 +32,8 @@ const (
 // and its UserID is whom a session belongs to. Without such middleware a
 // session belongs to whoever knows its id.
 type Handler struct {
+	*Notifier
+
 	getServer func(*http.Request) *mcp.Server
 	opts      Options
 	store     *session.Store
@@ -39,6 +41,8 @@ type Handler struct {
 	logger    *slog.Logger
 	clients   clientCache
 	held      chan struct{} // a place for each GET that waits for Redis
+	modern    http.Handler
+	running   atomic.Int64 // calls of the era without sessions
 	draining  atomic.Bool
 	closed    chan struct{}
 	cutShort  error // what Shutdown returns; set before closed is closed
@@ -79,6 +83,7 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
 	h := &Handler{
+		Notifier:  &Notifier{node.Publisher},
 		getServer: getServer,
 		opts:      o,
 		store:     store,
@@ -87,6 +92,7 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 		held:      make(chan struct{}, maxHeld),
 		closed:    make(chan struct{}),
 	}
+	h.modern = newModern(h)
 	h.logger.Info("instance joined the fleet")
 	return h, nil
 }

@@ -55,13 +55,14 @@ func (h *Handler) newSession(r *http.Request, m *transport.Message) (session.Rec
 		return session.Record{}, transport.ErrClosed
 	}
 	owner, err := h.principal(r)
-	return session.Record{ID: session.NewID(), Owner: owner, InitializeParams: m.Params}, err
+	return session.Record{ID: session.NewID(), Owner: owner, InitializeParams: m.Params, Position: h.node.Position()}, err
 }
 
 // begin stores the session that an initialize result describes.
 func (h *Handler) begin(ctx context.Context, rec *session.Record, result json.RawMessage) error {
 	var agreed struct {
-		ProtocolVersion string `json:"protocolVersion"`
+		ProtocolVersion string          `json:"protocolVersion"`
+		Capabilities    json.RawMessage `json:"capabilities"`
 	}
 	if err := json.Unmarshal(result, &agreed); err != nil {
 		return fmt.Errorf("decode initialize result: %w", err)
@@ -70,7 +71,7 @@ func (h *Handler) begin(ctx context.Context, rec *session.Record, result json.Ra
 	if _, err := decodeInitialize(rec.InitializeParams); err != nil {
 		return err
 	}
-	rec.ProtocolVersion = agreed.ProtocolVersion
+	rec.ProtocolVersion, rec.ServerCapabilities = agreed.ProtocolVersion, agreed.Capabilities
 	created, err := h.store.Create(ctx, *rec)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -22,7 +23,7 @@ import (
 // is idempotent; the Redis client may be closed after it.
 func (h *Handler) Shutdown(ctx context.Context) error {
 	if h.draining.CompareAndSwap(false, true) {
-		h.cutShort = h.node.Idle(ctx)
+		h.cutShort = h.idle(ctx)
 		// The rest has its own bounds; an expired ctx must not leave it undone.
 		h.node.Close(context.WithoutCancel(ctx))
 		h.logger.Info("instance left the fleet")
@@ -35,6 +36,20 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// idle waits until no call runs here, or ctx ends.
+func (h *Handler) idle(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for h.running.Load() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return h.node.Idle(ctx)
 }
 
 // Ready reports why the instance cannot serve, or nil. It blocks for one call

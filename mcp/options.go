@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -88,6 +89,12 @@ type Options struct {
 	// MaxQueue and MaxQueueBytes bound what waits in memory for one slow
 	// client. If zero, 256 messages and 4 MiB.
 	MaxQueue, MaxQueueBytes int
+
+	// OnStream, if not nil, is called when the standalone stream of a session, or
+	// a listener of protocol 2026-07-28, is opened on this instance, on a
+	// goroutine of its own. Its context ends when the stream leaves this
+	// instance; then it must return.
+	OnStream func(ctx context.Context, stream *Stream)
 
 	// DefaultLogLevel is the level of log messages for a client that has not
 	// set one. If empty, such a client gets none, as with the SDK's handler.

@@ -26,7 +26,7 @@ const (
 )
 
 func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
-	m, err := h.readMessage(w, r)
+	m, body, err := h.readMessage(w, r)
 	if err != nil {
 		var id json.RawMessage
 		if m != nil {
@@ -36,6 +36,10 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	untimed(w)
+	if isModern(r, m) {
+		h.serveModern(w, r, m, body)
+		return
+	}
 	if err := checkVersion(r); err != nil {
 		h.fail(w, r, m.ID, err)
 		return
@@ -64,22 +68,23 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readMessage reads the one message of a POST.
-func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (*transport.Message, error) {
+// readMessage reads the one message of a POST, and returns its body as well.
+func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (*transport.Message, []byte, error) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return nil, refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
+		return nil, nil, refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
 	}
 	if !accepts(r, "application/json") || !accepts(r, "text/event-stream") {
-		return nil, refuse(http.StatusNotAcceptable, "Accept must contain application/json and text/event-stream")
+		return nil, nil, refuse(http.StatusNotAcceptable, "Accept must contain application/json and text/event-stream")
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.opts.MaxBody))
 	if err != nil {
 		if large := new(http.MaxBytesError); errors.As(err, &large) {
-			return nil, err
+			return nil, nil, err
 		}
-		return nil, refuse(http.StatusBadRequest, "request body could not be read")
+		return nil, nil, refuse(http.StatusBadRequest, "request body could not be read")
 	}
-	return transport.DecodeMessage(body)
+	m, err := transport.DecodeMessage(body)
+	return m, body, err
 }
 
 // accepts reports whether the client takes a media type.
@@ -181,9 +186,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, rec session.Recor
 		return
 	}
 	req := h.request(r, rec, m)
-	if m.Method == "logging/setLevel" {
-		req.OnResult = func(ctx context.Context, _ json.RawMessage) error { return h.storeLevel(ctx, rec.ID, m.Params) }
-	}
+	req.OnResult = h.onResult(rec, m)
 	state, err := h.state(rec)
 	if err != nil {
 		h.fail(w, r, m.ID, err)
@@ -242,7 +245,7 @@ func (h *Handler) reply(w http.ResponseWriter, r *http.Request, conn *transport.
 			h.answer(w, r, id, a)
 			return
 		case reader := <-conn.Stream():
-			if h.serveStream(w, r, reader, version, nil) != nil {
+			if h.serveStream(w, r, reader, version, false) != nil {
 				conn.Leave(ctx)
 			}
 			return

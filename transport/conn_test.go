@@ -107,7 +107,7 @@ func TestAHandlerThatSpeaksMakesTheReplyAStream(t *testing.T) {
 			t.Errorf("resumed: %d messages, want 4", len(again))
 		}
 		last := r.lastID(t)
-		res, err := f.nodes[1].Resume(t.Context(), sid, last)
+		res, err := f.nodes[1].Resume(t.Context(), session.Record{ID: sid}, last)
 		if err != nil || !res.Empty {
 			t.Fatalf("behind the end: %+v, %v", res, err)
 		}

@@ -59,6 +59,10 @@ func (id EventID) String() string {
 	return s
 }
 
+// Anew returns the id of a client of the standalone stream of which nothing is
+// known: it is to be told that anything may have changed.
+func Anew() EventID { return EventID{Stream: keys.Standalone, Offset: noOffset} }
+
 // IsEnd reports whether nothing can follow id.
 func (id EventID) IsEnd() bool { return id.Offset == endOffset }
 

@@ -16,7 +16,7 @@ func TestEventIDsParseToWhatTheyWere(t *testing.T) {
 		newCallStream(json.RawMessage(`"` + strings.Repeat("x", 500) + `"`)),
 	} {
 		for _, id := range []EventID{
-			{stream, 0, newTag()}, {stream, 999_999_999_999_999, newTag()}, {Stream: stream, Offset: endOffset},
+			{Stream: stream, Tag: newTag()}, {Stream: stream, Offset: 999_999_999_999_999, Tag: newTag()}, {Stream: stream, Offset: endOffset},
 		} {
 			got, err := ParseEventID(id.String())
 			if err != nil {

@@ -10,7 +10,7 @@ func TestReaderNoticesThatTheEndOfItsLogWasLost(t *testing.T) {
 		return Event{EventID{Stream: standaloneStream, Offset: offset, Tag: tag}, []byte(`{}`)}
 	}
 	attached := func(n int64) *Reader {
-		r := &Reader{node: &Node{opts: Options{}.withDefaults()}, wake: make(chan struct{}, 1)}
+		r := &Reader{node: &Node{opts: Options{}.withDefaults(), feeds: newFeeds()}, wake: make(chan struct{}, 1)}
 		r.attach(Attachment{})
 		for offset := range n {
 			r.deliver(event(offset, "before"), false)

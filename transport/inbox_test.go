@@ -43,7 +43,7 @@ func TestRenewalKeepsTheInboxAndDropsWhatWasRead(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		r := newRig(t, s.Client(t), LogOptions{})
-		n := &Node{id: "aaaaaaaaaaaaaaaa", rdb: r.log.rdb, keys: r.keys}
+		n := &Node{id: "aaaaaaaaaaaaaaaa", Publisher: &Publisher{rdb: r.log.rdb, keys: r.keys}}
 		renew := func(read string, want bool) {
 			t.Helper()
 			if existed, err := n.renew(t.Context(), read); existed != want || err != nil {
@@ -58,7 +58,7 @@ func TestRenewalKeepsTheInboxAndDropsWhatWasRead(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		entries, err := n.tail(t.Context(), n.keys.Inbox(n.id), "0")
+		entries, err := n.read(t.Context(), n.keys.Inbox(n.id), "0")
 		if err != nil || len(entries) != 4 {
 			t.Fatalf("%d entries, %v", len(entries), err)
 		}
@@ -66,7 +66,7 @@ func TestRenewalKeepsTheInboxAndDropsWhatWasRead(t *testing.T) {
 			ids = append(ids, e.ID)
 		}
 		renew(ids[2], true)
-		left, err := n.tail(t.Context(), n.keys.Inbox(n.id), "0")
+		left, err := n.read(t.Context(), n.keys.Inbox(n.id), "0")
 		if err != nil || len(left) != 2 || left[1].ID != ids[3] {
 			t.Errorf("%v, %v", left, err)
 		}

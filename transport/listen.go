@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -18,6 +20,12 @@ type Filter struct {
 
 // Empty reports whether the filter lets nothing through.
 func (f Filter) Empty() bool { return !f.Tools && !f.Prompts && !f.Resources && len(f.URIs) == 0 }
+
+func (f Filter) lists() map[string]bool {
+	wanted := map[string]bool{"tools": f.Tools, "prompts": f.Prompts, "resources": f.Resources}
+	maps.DeleteFunc(wanted, func(_ string, wants bool) bool { return !wants })
+	return wanted
+}
 
 // A Listener is one open subscriptions/listen stream. It hears every change
 // that was made after it was opened, or ends. It has no log and cannot be
@@ -40,12 +48,7 @@ func (n *Node) Listen(id json.RawMessage, filter Filter) (*Listener, error) {
 	}
 	l.feed = &feed{
 		tail: &n.tail, wake: l.signal, uris: uris, known: true,
-		lists: map[string]bool{"tools": filter.Tools, "prompts": filter.Prompts, "resources": filter.Resources},
-	}
-	for list, wanted := range l.feed.lists {
-		if !wanted {
-			delete(l.feed.lists, list)
-		}
+		lists: filter.lists(),
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -145,4 +148,35 @@ func (l *Listener) write(w *SSEWriter, items []item) error {
 // server ended the subscription.
 func (l *Listener) completion() []byte {
 	return EncodeResult(l.id, json.RawMessage(`{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":`+string(l.id)+`}}`))
+}
+
+// Restrict narrows the listener to what was accepted of its filter.
+func (l *Listener) Restrict(accepted Filter) {
+	uris := make(map[string]position, len(accepted.URIs))
+	for _, uri := range accepted.URIs {
+		uris[uri] = position{}
+	}
+	l.feed.mu.Lock()
+	l.feed.uris, l.feed.lists = uris, accepted.lists()
+	l.feed.mu.Unlock()
+	l.node.feeds.add(l.feed)
+}
+
+// URIs returns the resources that the listener hears of, sorted.
+func (l *Listener) URIs() []string {
+	l.feed.mu.Lock()
+	defer l.feed.mu.Unlock()
+	return slices.Sorted(maps.Keys(l.feed.uris))
+}
+
+// Update tells this one listener, if it listens to the resource, that the
+// resource was updated.
+func (l *Listener) Update(uri string) error {
+	l.feed.mu.Lock()
+	if _, ok := l.feed.uris[uri]; ok && len(l.feed.extra) < l.node.opts.MaxQueue {
+		l.feed.extra = append(l.feed.extra, item{newUpdate(l.feed.at, uri), l.feed.at})
+	}
+	l.feed.mu.Unlock()
+	l.signal()
+	return nil
 }

@@ -303,7 +303,7 @@ func (p *logProgram) detach(rt *rapid.T) {
 		seen = rapid.Int64Range(0, s.next()).Draw(rt, "seen")
 	}
 	p.on(rt, stream, "detach", p.model.detach(stream, reader, seen), func(r *rig, id StreamID) reading {
-		if err := r.log.Detach(p.t.Context(), id, reader, seen); err != nil {
+		if err := r.log.Detach(p.t.Context(), id, reader, seen, ""); err != nil {
 			return failed(err)
 		}
 		return reading{}

@@ -207,7 +207,7 @@ func TestAGoneSessionHasNoStreams(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		if err := r.log.Detach(t.Context(), id, "r/1", 1); err != nil {
+		if err := r.log.Detach(t.Context(), id, "r/1", 1, ""); err != nil {
 			t.Errorf("detach: %v", err)
 		}
 		if _, _, _, err := r.log.Read(t.Context(), id, 0); !errors.Is(err, ErrLost) {
@@ -328,13 +328,13 @@ func TestTakeOverTellsThePreviousReader(t *testing.T) {
 		if diff := cmp.Diff([]string{"", "a/1", "b/1"}, previous); diff != "" {
 			t.Error("-want +got:\n" + diff)
 		}
-		if err := r.log.Detach(t.Context(), id, "a/1", 0); err != nil { // too late
+		if err := r.log.Detach(t.Context(), id, "a/1", 0, ""); err != nil { // too late
 			t.Fatal(err)
 		}
 		if _, reader, err := r.log.Append(t.Context(), id, Append{Tag: newTag()}); reader != "b/2" || err != nil {
 			t.Errorf("the reader is %q, %v", reader, err)
 		}
-		if err := r.log.Detach(t.Context(), id, "b/2", 1); err != nil {
+		if err := r.log.Detach(t.Context(), id, "b/2", 1, ""); err != nil {
 			t.Fatal(err)
 		}
 		if _, reader, err := r.log.Append(t.Context(), id, Append{Tag: newTag()}); reader != "" || err != nil {
@@ -361,13 +361,13 @@ func TestAReaderWithoutAnEventBeginsBehindWhatTheLastOneSent(t *testing.T) {
 		attach("a/1", "0") // what was said before anybody read
 		r.append(t, id, "1")
 		r.append(t, id, "2")
-		if err := r.log.Detach(t.Context(), id, "a/1", 2); err != nil { // it has sent 0 and 1
+		if err := r.log.Detach(t.Context(), id, "a/1", 2, ""); err != nil { // it has sent 0 and 1
 			t.Fatal(err)
 		}
 		attach("a/2", "2")
 		r.append(t, id, "3")
 		attach("a/3", "2", "3") // a/2 died without a word: nobody knows what it sent
-		if err := r.log.Detach(t.Context(), id, "a/3", 4); err != nil {
+		if err := r.log.Detach(t.Context(), id, "a/3", 4, ""); err != nil {
 			t.Fatal(err)
 		}
 		attach("a/4")
@@ -540,7 +540,7 @@ func TestErrorsOfRedisAreOneError(t *testing.T) {
 	_, attachErr := r.log.Attach(t.Context(), id, "r", nil)
 	_, _, _, readErr := r.log.Read(t.Context(), id, 0)
 	_, statesErr := r.log.states(t.Context(), []StreamID{id})
-	for i, err := range []error{openErr, appendErr, attachErr, readErr, statesErr, r.log.Detach(t.Context(), id, "r/1", 0)} {
+	for i, err := range []error{openErr, appendErr, attachErr, readErr, statesErr, r.log.Detach(t.Context(), id, "r/1", 0, "")} {
 		if !errors.Is(err, session.ErrUnavailable) {
 			t.Errorf("%d: %v", i, err)
 		}

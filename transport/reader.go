@@ -120,6 +120,11 @@ func (n *Node) Resume(ctx context.Context, rec session.Record, after *EventID) (
 		n.takeOver(ctx, a.Previous)
 	}
 	r.attach(a)
+	if event != nil {
+		r.mu.Lock()
+		r.sentID = *event
+		r.mu.Unlock()
+	}
 	return &Resumption{Reader: r, Empty: a.Ended && a.From == a.Next}, nil
 }
 
@@ -415,6 +420,12 @@ func (r *Reader) writeChanges(w *SSEWriter) (wrote bool, err error) {
 	}
 	return len(out) > 0, err
 }
+
+// Session returns the id of the session that the stream is of.
+func (r *Reader) Session() string { return r.stream.Session }
+
+// Standalone reports whether the stream belongs to no call.
+func (r *Reader) Standalone() bool { return r.feed != nil }
 
 // Last returns the id from which the client can resume with what it has been
 // sent.

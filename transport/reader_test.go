@@ -162,7 +162,7 @@ type client struct {
 
 func newClient(t *testing.T, n *Node, id StreamID, after *EventID) *client {
 	t.Helper()
-	res, err := n.Resume(t.Context(), id.Session, after)
+	res, err := n.Resume(t.Context(), session.Record{ID: id.Session}, after)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,9 +247,9 @@ func TestAReaderGivesEveryEventOnceInOrder(t *testing.T) {
 }
 
 // standaloneReader is an open standalone stream that nobody serves yet.
-func (f *fleet) standaloneReader(t testing.TB, n *Node, session string) *Reader {
+func (f *fleet) standaloneReader(t testing.TB, n *Node, sid string) *Reader {
 	t.Helper()
-	r, err := n.Resume(t.Context(), session, nil)
+	r, err := n.Resume(t.Context(), session.Record{ID: sid}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -483,7 +483,7 @@ func TestResumeBehindTheEndIsLost(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
 		sid := beginSession(t, f.store)
 		end := EventID{Stream: newCallStream(json.RawMessage(`1`)), Offset: endOffset}
-		if _, err := f.nodes[0].Resume(t.Context(), sid, &end); !errors.Is(err, ErrLost) {
+		if _, err := f.nodes[0].Resume(t.Context(), session.Record{ID: sid}, &end); !errors.Is(err, ErrLost) {
 			t.Errorf("resumed: %v", err)
 		}
 		if n := f.nodes[0].Streams(); n != 0 {
@@ -498,19 +498,19 @@ func TestNoReaderStaysWhenResumeFails(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
 		sid := beginSession(t, f.store)
 		n := f.nodes[0]
-		if _, err := n.Resume(t.Context(), session.NewID(), nil); !errors.Is(err, session.ErrNotFound) {
+		if _, err := n.Resume(t.Context(), session.Record{ID: session.NewID()}, nil); !errors.Is(err, session.ErrNotFound) {
 			t.Errorf("no session: %v", err)
 		}
-		if _, err := n.Resume(t.Context(), sid, &EventID{Stream: newCallStream(nil), Offset: 1, Tag: newTag()}); !errors.Is(err, ErrLost) {
+		if _, err := n.Resume(t.Context(), session.Record{ID: sid}, &EventID{Stream: newCallStream(nil), Offset: 1, Tag: newTag()}); !errors.Is(err, ErrLost) {
 			t.Errorf("no stream: %v", err)
 		}
 		f.links[0].Cut()
-		if _, err := n.Resume(t.Context(), sid, nil); !errors.Is(err, session.ErrUnavailable) {
+		if _, err := n.Resume(t.Context(), session.Record{ID: sid}, nil); !errors.Is(err, session.ErrUnavailable) {
 			t.Errorf("no Redis: %v", err)
 		}
 		f.links[0].Heal()
 		n.Close(t.Context())
-		if _, err := n.Resume(t.Context(), sid, nil); !errors.Is(err, ErrClosed) {
+		if _, err := n.Resume(t.Context(), session.Record{ID: sid}, nil); !errors.Is(err, ErrClosed) {
 			t.Errorf("no instance: %v", err)
 		}
 		if n.Streams() != 0 || len(n.sessions) != 0 {

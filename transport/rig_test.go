@@ -314,9 +314,9 @@ func serve(ctx context.Context, r *Reader, v *viewer) error {
 }
 
 // resume follows a stream through an instance.
-func (f *fleet) resume(t testing.TB, n *Node, session string, after *EventID) *viewer {
+func (f *fleet) resume(t testing.TB, n *Node, sid string, after *EventID) *viewer {
 	t.Helper()
-	r, err := n.Resume(t.Context(), session, after)
+	r, err := n.Resume(t.Context(), session.Record{ID: sid}, after)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"encoding/json"
+	"maps"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -127,10 +128,6 @@ func announced(capabilities json.RawMessage) map[string]bool {
 	wanted["tools"] = caps.Tools != nil && caps.Tools.ListChanged
 	wanted["prompts"] = caps.Prompts != nil && caps.Prompts.ListChanged
 	wanted["resources"] = caps.Resources != nil && caps.Resources.ListChanged
-	for list, announces := range wanted {
-		if !announces {
-			delete(wanted, list)
-		}
-	}
+	maps.DeleteFunc(wanted, func(_ string, announces bool) bool { return !announces })
 	return wanted
 }

@@ -233,7 +233,13 @@ func (c *Conn) wantsLog(ctx context.Context, params json.RawMessage) (bool, erro
 	if err != nil {
 		return false, rejected(err)
 	}
-	return level != "" && slices.Index(levels, message.Level) >= slices.Index(levels, level), nil
+	return WantsLog(level, message.Level), nil
+}
+
+// WantsLog reports whether a client that set level, or none if empty, wants a
+// message of another level.
+func WantsLog(level, message mcp.LoggingLevel) bool {
+	return level != "" && slices.Index(levels, message) >= slices.Index(levels, level)
 }
 
 func (c *Conn) logLevel(ctx context.Context) (mcp.LoggingLevel, error) {

@@ -1,0 +1,101 @@
+package mcp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/transport"
+)
+
+// A Stream is an open stream of notifications that belong to no call: the
+// standalone stream of a session, or a listener of protocol 2026-07-28. It is
+// what [Options.OnStream] gets. It is safe for concurrent use; once its stream
+// has left this instance its methods go on working for a session, and fail for
+// a listener.
+type Stream struct {
+	handler  *Handler
+	session  string
+	listener *transport.Listener
+}
+
+// Session returns the id of the stream's session, empty for a listener.
+func (s *Stream) Session() string { return s.session }
+
+// Notify sends a notification to the stream's client. A listener gets only the
+// updates that it asked for; anything else is dropped, because the protocol
+// forbids it.
+func (s *Stream) Notify(ctx context.Context, method string, params any) error {
+	if s.listener == nil {
+		return s.handler.Notify(ctx, s.session, method, params)
+	}
+	if method != "notifications/resources/updated" {
+		return nil
+	}
+	raw, err := json.Marshal(params)
+	if err != nil {
+		return fmt.Errorf("notify %s: %w", method, err)
+	}
+	var update struct {
+		URI string `json:"uri"`
+	}
+	if err := json.Unmarshal(raw, &update); err != nil {
+		return fmt.Errorf("notify %s: %w", method, err)
+	}
+	return s.listener.Update(update.URI)
+}
+
+// Log sends a log message if the session's client wants its level. A listener
+// gets none: from 2026-07-28 on log messages belong to calls.
+func (s *Stream) Log(ctx context.Context, params *mcp.LoggingMessageParams) error {
+	if s.listener != nil {
+		return nil
+	}
+	level, err := s.handler.store.LogLevel(ctx, s.session)
+	if err != nil {
+		return err
+	}
+	if level == "" {
+		level = s.handler.opts.DefaultLogLevel
+	}
+	if !transport.WantsLog(level, params.Level) {
+		return nil
+	}
+	return s.handler.Notify(ctx, s.session, "notifications/message", params)
+}
+
+// Subscriptions returns the URIs of the resources that the client is subscribed
+// to now, sorted.
+func (s *Stream) Subscriptions(ctx context.Context) ([]string, error) {
+	if s.listener != nil {
+		return s.listener.URIs(), nil
+	}
+	subs, err := s.handler.store.Subscriptions(ctx, s.session)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(subs)), nil
+}
+
+// whileOpen runs OnStream for a stream that is open here, and returns what ends
+// its context and waits for it.
+func (h *Handler) whileOpen(ctx context.Context, s *Stream) (leave func()) {
+	if h.opts.OnStream == nil {
+		return func() {}
+	}
+	s.handler = h
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.opts.OnStream(ctx, s)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
