@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/keys"
 	"github.com/mcpfleet/mcpfleet/internal/redistest"
 	"github.com/mcpfleet/mcpfleet/session"
 )
@@ -182,6 +183,8 @@ func TestWithoutMemoryRedisIsUnavailable(t *testing.T) {
 	if _, err := values.CompareAndSet(t.Context(), id, 0, 1); err != nil {
 		t.Fatal(err)
 	}
+	writeStreams(t, c, space(t, "mcp"), id)
+	mustTouch(t, store, id, keys.Standalone, "open", "ended")
 	before := redistest.Keys(t, c, "mcp")
 	config(t, c, "maxmemory-policy", "noeviction")
 	config(t, c, "maxmemory", "1")
@@ -217,7 +220,7 @@ func TestWithoutMemoryRedisIsUnavailable(t *testing.T) {
 	if _, err := store.LoadFresh(t.Context(), id); err != nil {
 		t.Errorf("LoadFresh: %v", err)
 	}
-	mustTouch(t, store, id)
+	mustTouch(t, store, id, "open")
 	if err := store.Delete(t.Context(), id); err != nil {
 		t.Errorf("Delete: %v", err)
 	}

@@ -160,6 +160,15 @@ func TestTouchKeepsEverythingOfTheSession(t *testing.T) {
 		if pulse.StandaloneNext != 12 {
 			t.Errorf("next event of the standalone stream is %d, want 12", pulse.StandaloneNext)
 		}
+		// The places of the streams it names, and of no other.
+		places, err := c.Do(t.Context(), c.B().Zrange().Key(sp.OpenStreams(id)).Min("0").Max("-1").Withscores().Build()).AsZScores()
+		if err != nil {
+			t.Fatal(err)
+		}
+		until := time.UnixMilli(int64(places[0].Score))
+		if len(places) != 1 || places[0].Member != "open" || (time.Until(until)-75*time.Minute).Abs() > time.Minute {
+			t.Errorf("open streams are %v, the first until %v", places, until)
+		}
 		untouched := map[string]bool{sp.Stream(id, "ended"): true, sp.Log(id, "ended"): true}
 		for _, k := range redistest.AssertTTLs(t, c, prefix) {
 			want := 75 * time.Minute

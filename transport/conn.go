@@ -61,18 +61,33 @@ type Conn struct {
 
 	// out makes outgoing messages take turns: each is in the log before the
 	// next. It is held during calls to Redis.
-	out    sync.Mutex
+	out    turn
 	phase  phase
 	reader *Reader // the connection that began the stream
+	opens  opening // the stream that the reply becomes, should it
 
 	mu       sync.Mutex
 	sid      StreamID // the reply's stream, once there is one
+	orphan   StreamID // a stream that may have been opened without our knowing
 	finished bool
 	left     time.Time // when the client's connection broke; zero while it stands
 	asked    questions
 
 	level logLevel
 }
+
+// An opening is a stream that is not there yet. The second try to open it is
+// the same stream: the first may have succeeded unnoticed.
+type opening struct {
+	stream StreamID
+	tag    string
+}
+
+// A turn is a mutex for what may take long.
+type turn chan struct{}
+
+func (t turn) Lock()   { t <- struct{}{} }
+func (t turn) Unlock() { <-t }
 
 // phase is how far the reply to a call has come.
 type phase int
@@ -129,6 +144,7 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 		done:    make(chan struct{}),
 
 		accepted: time.Now(),
+		out:      make(turn, 1),
 	}
 	c.incoming.init()
 	if req.Message.IsNotification() {
@@ -303,11 +319,14 @@ func (c *Conn) leftAt() time.Time {
 // that Read returns then.
 func (c *Conn) finish() {
 	c.mu.Lock()
-	finished := c.finished
+	finished, orphan := c.finished, c.orphan
 	c.finished = true
 	c.mu.Unlock()
 	if finished {
 		return
+	}
+	if orphan.Stream != "" {
+		c.node.endLate(orphan, Append{Writer: c.node.id, End: true})
 	}
 	c.node.removeConn(c)
 	close(c.done)

@@ -103,7 +103,12 @@ var (
 // data: it gives a client an id to resume from before anything happened. A
 // session that has too many open streams gets [ErrTooManyStreams].
 func (l *Log) Open(ctx context.Context, id StreamID, writer, reader string, call json.RawMessage) (Event, error) {
-	tag := newTag()
+	return l.open(ctx, id, newTag(), writer, reader, call)
+}
+
+// open is Open with the first event's tag; repeated with the same tag it is
+// the same stream.
+func (l *Log) open(ctx context.Context, id StreamID, tag, writer, reader string, call json.RawMessage) (Event, error) {
 	msg, err := streamOpen.Exec(ctx, l.rdb,
 		[]string{l.keys.Session(id.Session), l.keys.OpenStreams(id.Session), l.keys.Stream(id.Session, id.Stream), l.keys.Log(id.Session, id.Stream)},
 		id.Stream, writer, reader, string(call), tag, strconv.Itoa(l.opts.MaxStreams))

@@ -37,10 +37,10 @@ type rig struct {
 // its instances look around.
 const testTTL = 30 * time.Second
 
-func newRig(t testing.TB, client rueidis.Client, opts LogOptions) *rig {
+func newRig(t testing.TB, client rueidis.Client, opts LogOptions, ttl ...time.Duration) *rig {
 	t.Helper()
 	prefix := redistest.NewPrefix()
-	store, err := session.NewStore(client, &session.Options{Prefix: prefix, TTL: testTTL})
+	store, err := session.NewStore(client, &session.Options{Prefix: prefix, TTL: append(ttl, testTTL)[0]})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,10 +147,10 @@ func newFleet(t testing.TB, s *redistest.Server, opts Options) *fleet {
 }
 
 // newBubbleFleet starts two instances, each with a link of its own.
-func newBubbleFleet(t testing.TB, opts Options) *fleet {
+func newBubbleFleet(t testing.TB, opts Options, ttl ...time.Duration) *fleet {
 	t.Helper()
 	b := redistest.NewBubble(t)
-	f := &fleet{rig: newRig(t, b.Client(t), opts.Log)}
+	f := &fleet{rig: newRig(t, b.Client(t), opts.Log, ttl...)}
 	for range 2 {
 		link := b.Link()
 		f.links = append(f.links, link)
@@ -161,7 +161,7 @@ func newBubbleFleet(t testing.TB, opts Options) *fleet {
 
 func (f *fleet) join(t testing.TB, client rueidis.Client, opts Options) *Node {
 	t.Helper()
-	store, err := session.NewStore(client, &session.Options{Prefix: f.prefix, TTL: testTTL})
+	store, err := session.NewStore(client, &session.Options{Prefix: f.prefix, TTL: f.store.TTL()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,20 +89,28 @@ func (c *Conn) open(ctx context.Context) error {
 	case !c.leftAt().IsZero():
 		return errors.New("the client's connection broke before it had an event id to resume from")
 	}
-	stream := StreamID{c.session, newCallStream(c.req.Message.ID)}
+	if c.opens.tag == "" {
+		c.opens = opening{StreamID{c.session, newCallStream(c.req.Message.ID)}, newTag()}
+	}
+	stream := c.opens.stream
 	reader, err := c.node.newReader(stream)
 	if err != nil {
 		return err
 	}
-	first, err := c.node.log.Open(ctx, stream, c.node.id, c.node.readerRef(reader), c.req.Message.ID)
+	first, err := c.node.log.open(ctx, stream, c.opens.tag, c.node.id, c.node.readerRef(reader), c.req.Message.ID)
 	if err != nil {
 		c.node.removeReader(reader)
+		if errors.Is(err, rds.ErrUnavailable) {
+			c.mu.Lock()
+			c.orphan = stream
+			c.mu.Unlock()
+		}
 		return err
 	}
 	reader.attach(Attachment{Events: []Event{first}, Next: 1, Writer: c.node.id, Call: c.req.Message.ID})
 	c.phase, c.reader = phaseStream, reader
 	c.mu.Lock()
-	c.sid = stream
+	c.sid, c.orphan = stream, StreamID{}
 	c.mu.Unlock()
 	c.stream <- reader
 	if !c.leftAt().IsZero() {
@@ -160,11 +168,32 @@ func (c *Conn) endStream(ctx context.Context, response []byte) {
 		if time.Now().After(deadline) || c.node.isClosed() {
 			c.node.opts.Logger.Error("response not logged", "error", err)
 			c.reader.deliverUnlogged(response)
+			a.Again = a.Tag != ""
+			c.node.endLate(sid, a)
 			return
 		}
 		a.Again = a.Tag != ""
 		time.Sleep(pause)
 	}
+}
+
+// endLate ends a stream when Redis is back, for whoever reads it then: its
+// writer lives, so nobody else will. If the instance leaves before, it is dead,
+// and a reader ends the stream.
+func (n *Node) endLate(id StreamID, a Append) {
+	n.background(func() {
+		ctx := context.Background() // nobody waits for this; each call to Redis is bounded
+		for !n.isClosed() {
+			offset, reader, err := n.log.Append(ctx, id, a)
+			if err == nil {
+				n.deliver(ctx, reader, Event{EventID{id.Stream, offset, a.Tag}, a.Data}, true)
+			}
+			if !errors.Is(err, rds.ErrUnavailable) {
+				return
+			}
+			time.Sleep(time.Second)
+		}
+	})
 }
 
 // notify sends a notification of the server.

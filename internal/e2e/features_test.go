@@ -30,7 +30,7 @@ func TestGoClientUsesEveryFeature(t *testing.T) {
 		ProgressNotificationHandler: func(_ context.Context, req *mcp.ProgressNotificationClientRequest) {
 			progress <- req.Params.Progress
 		},
-	})
+	}, nil)
 	for _, use := range []struct {
 		feature string
 		run     func(*testing.T, *mcp.ClientSession)

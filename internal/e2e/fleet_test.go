@@ -128,7 +128,7 @@ func (f *fleet) process(i int) *process {
 	return f.processes[i]
 }
 
-// route has the balancer spread requests over the processes that live.
+// route has the balancer spread requests over the processes that live, if any.
 func (f *fleet) route() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -139,6 +139,9 @@ func (f *fleet) route() {
 			live = append(live, p)
 			backends = append(backends, p.base)
 		}
+	}
+	if len(live) == 0 {
+		return // there is nobody to ask, as the balancer will find
 	}
 	pinned := slices.Index(live, f.pinned)
 	next := balance.New(func(n int) int {
@@ -182,13 +185,14 @@ func (f *fleet) replace(i int) error {
 	return nil
 }
 
-// connect returns a session of a go-sdk client, closed when the test ends.
-func (f *fleet) connect(t testing.TB, opts *mcp.ClientOptions) *mcp.ClientSession {
+// connect returns a session of a go-sdk client, closed when the test ends. It
+// tells seen, if there is one, of every response.
+func (f *fleet) connect(t testing.TB, opts *mcp.ClientOptions, seen func(*http.Response)) *mcp.ClientSession {
 	t.Helper()
 	base := http.DefaultTransport.(*http.Transport).Clone()
 	client := mcp.NewClient(&mcp.Implementation{Name: "e2e", Version: "1"}, opts)
 	cs, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{
-		Endpoint: f.URL, HTTPClient: &http.Client{Transport: base},
+		Endpoint: f.URL, HTTPClient: &http.Client{Transport: observer{base, seen}},
 	}, nil)
 	if err != nil {
 		t.Fatalf("connect: %v", err)
@@ -200,13 +204,18 @@ func (f *fleet) connect(t testing.TB, opts *mcp.ClientOptions) *mcp.ClientSessio
 	return cs
 }
 
-// raw returns a client of the balancer with a session, which sends what it is
-// told; its requests go to one process with [at].
-func (f *fleet) raw(t testing.TB) *fleettest.Client {
-	t.Helper()
-	c := fleettest.Initialized(t, f.URL)
-	c.HTTP.Timeout = patience
-	return c
+// An observer tells of the responses that pass.
+type observer struct {
+	http.RoundTripper
+	seen func(*http.Response)
+}
+
+func (o observer) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := o.RoundTripper.RoundTrip(req)
+	if err == nil && o.seen != nil {
+		o.seen(res)
+	}
+	return res, err
 }
 
 // at returns a client of the same session whose requests all go to p.

@@ -59,7 +59,7 @@ func TestGoClientLearnsThatItsCallDied(t *testing.T) {
 		ProgressNotificationHandler: func(_ context.Context, req *mcp.ProgressNotificationClientRequest) {
 			progress <- req.Params.Progress
 		},
-	})
+	}, nil)
 	victim := f.process(0)
 	f.pin(victim)
 	answered := make(chan error, 1)

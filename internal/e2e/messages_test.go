@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -46,6 +47,16 @@ func receive[T any](t testing.TB, ch <-chan T) T {
 	}
 }
 
+// until waits until done reports true.
+func until(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("still not so after %v: %s", patience, what)
+		}
+	}
+}
+
 // response returns the next response on a stream.
 func response(t testing.TB, s *fleettest.Stream) *transport.Message {
 	t.Helper()
@@ -54,4 +65,14 @@ func response(t testing.TB, s *fleettest.Stream) *transport.Message {
 			return m
 		}
 	}
+}
+
+// step returns how far an operation says it is.
+func step(t testing.TB, m *transport.Message) int {
+	t.Helper()
+	var p struct{ Progress int }
+	if err := json.Unmarshal(m.Params, &p); err != nil || m.Method != "notifications/progress" {
+		t.Fatalf("not a step: %s%s%s", m.Method, m.Result, m.Error)
+	}
+	return p.Progress
 }

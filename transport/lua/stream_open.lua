@@ -6,7 +6,10 @@
 -- Returns 'ok' (also when repeated), 'gone' without the session, or 'full'.
 local ttl = redis.call('PTTL', KEYS[1])
 if ttl < 1 then return 'gone' end
-if redis.call('HGET', KEYS[3], 'tag') == ARGV[5] then return 'ok' end
+if redis.call('HGET', KEYS[3], 'tag') == ARGV[5] then
+  redis.call('HSET', KEYS[3], 'reader', ARGV[3])
+  return 'ok'
+end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
