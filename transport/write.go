@@ -186,7 +186,7 @@ func (n *Node) endLate(id StreamID, a Append) {
 		for !n.isClosed() {
 			offset, reader, err := n.log.Append(ctx, id, a)
 			if err == nil {
-				n.deliver(ctx, reader, Event{EventID{id.Stream, offset, a.Tag}, a.Data}, true)
+				n.deliver(ctx, reader, Event{EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}, a.Data}, true)
 			}
 			if !errors.Is(err, rds.ErrUnavailable) {
 				return

@@ -135,12 +135,27 @@ func (i *Instance) Close() {
 	i.server.Close()
 }
 
-// Connect returns a session of a go-sdk client with the balancer, closed when
-// the test ends.
+// WithSessions has a go-sdk client speak the newest protocol that has sessions.
+// Left alone it takes the newest of all.
+var WithSessions = &mcp.ClientSessionOptions{ProtocolVersion: "2025-11-25"}
+
+// Connect returns a session of a go-sdk client with the balancer, of protocol
+// 2025-11-25, closed when the test ends.
 func (f *Fleet) Connect(t testing.TB, opts *mcp.ClientOptions) *mcp.ClientSession {
 	t.Helper()
+	return f.connect(t, opts, WithSessions)
+}
+
+// ConnectModern is Connect for the newest protocol, 2026-07-28.
+func (f *Fleet) ConnectModern(t testing.TB, opts *mcp.ClientOptions) *mcp.ClientSession {
+	t.Helper()
+	return f.connect(t, opts, nil)
+}
+
+func (f *Fleet) connect(t testing.TB, opts *mcp.ClientOptions, era *mcp.ClientSessionOptions) *mcp.ClientSession {
+	t.Helper()
 	client := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, opts)
-	cs, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: f.URL}, nil)
+	cs, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: f.URL}, era)
 	if err != nil {
 		t.Fatalf("connect: %v", err)
 	}
