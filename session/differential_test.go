@@ -30,7 +30,7 @@ type instruction struct {
 }
 
 var operations = []string{
-	"create", "create", "create", "load", "cached", "initialize", "setLevel", "level", "touch", "delete",
+	"create", "create", "create", "load", "cached", "negotiate", "initialize", "setLevel", "level", "touch", "delete",
 	"get", "set", "set", "set", "unset", "streams",
 }
 
@@ -90,6 +90,8 @@ func (m *machine) step(ctx context.Context, ids []string, in instruction) string
 		if err != nil {
 			return fmt.Sprint(err)
 		}
+	case "negotiate":
+		return fmt.Sprint(store.Negotiate(ctx, id, session.Agreement{InitializeParams: []byte(in.Text), ProtocolVersion: "2024-11-05"}))
 	case "initialize":
 		return fmt.Sprint(store.SetInitialized(ctx, id))
 	case "setLevel":

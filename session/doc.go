@@ -22,6 +22,8 @@ var (
 	ErrNotFound = errors.New("session not found")
 	// ErrExists says that there already is a session with that id.
 	ErrExists = errors.New("session exists")
+	// ErrNegotiated says that initialize has settled the session's protocol before.
+	ErrNegotiated = errors.New("session has been initialized")
 	// ErrTooMany says that the owner has too many sessions, or the session too
 	// many values.
 	ErrTooMany = errors.New("too many")

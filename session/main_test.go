@@ -84,11 +84,14 @@ func everyCall(t testing.TB, store *session.Store) map[string]func(id string) er
 		"Load":           func(id string) error { _, err := store.Load(ctx, id); return err },
 		"LoadFresh":      func(id string) error { _, err := store.LoadFresh(ctx, id); return err },
 		"SetInitialized": func(id string) error { _, err := store.SetInitialized(ctx, id); return err },
-		"SetLogLevel":    func(id string) error { return store.SetLogLevel(ctx, id, "info") },
-		"LogLevel":       func(id string) error { _, err := store.LogLevel(ctx, id); return err },
-		"Touch":          func(id string) error { _, err := store.Touch(ctx, id, "1"); return err },
-		"Delete":         func(id string) error { return store.Delete(ctx, id) },
-		"Values.Get":     func(id string) error { _, _, err := values.Get(ctx, id); return err },
+		"Negotiate": func(id string) error {
+			return store.Negotiate(ctx, id, session.Agreement{ProtocolVersion: "2024-11-05"})
+		},
+		"SetLogLevel": func(id string) error { return store.SetLogLevel(ctx, id, "info") },
+		"LogLevel":    func(id string) error { _, err := store.LogLevel(ctx, id); return err },
+		"Touch":       func(id string) error { _, err := store.Touch(ctx, id, "1"); return err },
+		"Delete":      func(id string) error { return store.Delete(ctx, id) },
+		"Values.Get":  func(id string) error { _, _, err := values.Get(ctx, id); return err },
 		"Values.CompareAndSet": func(id string) error {
 			_, err := values.CompareAndSet(ctx, id, 0, 1)
 			return err

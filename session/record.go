@@ -34,6 +34,10 @@ type Record struct {
 	ServerCapabilities json.RawMessage
 	// Position is where the fleet's bus was when the session began.
 	Position string
+	// Legacy reports whether the session is of the HTTP+SSE transport of protocol
+	// 2024-11-05: it begins before initialize, has one stream for all that the
+	// server says, and ends with that stream.
+	Legacy bool
 	// Created is when the session was created, by Redis's clock.
 	Created time.Time
 	// Expires is the end of the session's absolute lifetime, by Redis's clock,
@@ -57,6 +61,7 @@ const (
 	fieldExpires
 	fieldServer
 	fieldPosition
+	fieldLegacy
 )
 
 var fields = [...]string{
@@ -70,12 +75,13 @@ var fields = [...]string{
 	fieldExpires:     "expires",
 	fieldServer:      "server",
 	fieldPosition:    "position",
+	fieldLegacy:      "legacy",
 }
 
 // arguments returns the fields that the creator of a session chooses, each
 // name followed by its value.
 func (r *Record) arguments() []string {
-	return []string{
+	args := []string{
 		fields[fieldSchema], schema,
 		fields[fieldOwner], r.Owner,
 		fields[fieldParams], string(r.InitializeParams),
@@ -85,6 +91,10 @@ func (r *Record) arguments() []string {
 		fields[fieldServer], string(r.ServerCapabilities),
 		fields[fieldPosition], r.Position,
 	}
+	if r.Legacy { // few are
+		args = append(args, fields[fieldLegacy], flag(true))
+	}
+	return args
 }
 
 func flag(b bool) string {
@@ -135,6 +145,7 @@ func parseRecord(id string, values []rueidis.RedisMessage) (Record, error) {
 		Created:         created,
 		Expires:         expires,
 		Position:        text[fieldPosition],
+		Legacy:          text[fieldLegacy] == "1",
 	}
 	// Copies: the text is the cache's.
 	if params := text[fieldParams]; params != "" {

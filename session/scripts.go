@@ -18,6 +18,10 @@ var (
 	sessionInitializeLua string
 	sessionInitialize    = rds.NewScript("initialize session", sessionInitializeLua)
 
+	//go:embed session_negotiate.lua
+	sessionNegotiateLua string
+	sessionNegotiate    = rds.NewScript("negotiate session", sessionNegotiateLua)
+
 	//go:embed session_touch.lua
 	sessionTouchLua string
 	sessionTouch    = rds.NewRepeatableScript("touch session", sessionTouchLua)
