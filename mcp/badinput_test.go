@@ -114,8 +114,7 @@ func TestHeaders(t *testing.T) {
 		sessionNeeded = "Mcp-Session-Id header is required, except to initialize"
 		post          = "Accept must contain application/json and text/event-stream"
 		versions      = `unsupported protocol version %q (supported: 2025-11-25, 2025-06-18, 2025-03-26, 2024-11-05)`
-		stateless     = `{"jsonrpc":"2.0","id":%s,"error":{"code":-32022,"message":"unsupported protocol version",` +
-			`"data":{"supported":["2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"requested":"2026-07-28"}}}`
+		noMeta        = `missing or invalid _meta field "io.modelcontextprotocol/protocolVersion"`
 	)
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		b, c := newBystander(t, s), s.session(t)
@@ -138,14 +137,15 @@ func TestHeaders(t *testing.T) {
 			{"POST", "Mcp-Protocol-Version", "2025-06-18", ok}, // supported: the session's version counts
 			{"POST", "Mcp-Protocol-Version", "1999-01-01", errorAnswer(400, "1", -32000, fmt.Sprintf(versions, "1999-01-01"))},
 			{"POST", "Mcp-Protocol-Version", "1999-01-01 \"quoted\"", errorAnswer(400, "1", -32000, fmt.Sprintf(versions, "1999-01-01 \"quoted\""))},
-			{"POST", "Mcp-Protocol-Version", "2026-07-28", answer{400, "application/json", fmt.Sprintf(stateless, "1")}},
+			{"POST", "Mcp-Protocol-Version", "2026-07-28", errorAnswer(400, "1", -32602, noMeta)}, // of another era: TestModernRequestsThatAreRefused
 			{"POST", "Mcp-Session-Id", "", errorAnswer(400, "1", -32600, sessionNeeded)},
 			{"GET", "Accept", "", errorAnswer(406, "null", -32000, "Accept must contain text/event-stream")},
 			{"GET", "Accept", "application/json", errorAnswer(406, "null", -32000, "Accept must contain text/event-stream")},
 			{"GET", "Mcp-Protocol-Version", "1999-01-01", errorAnswer(400, "null", -32000, fmt.Sprintf(versions, "1999-01-01"))},
-			{"GET", "Mcp-Protocol-Version", "2026-07-28", answer{400, "application/json", fmt.Sprintf(stateless, "null")}},
+			{"GET", "Mcp-Protocol-Version", "2026-07-28", errorAnswer(405, "null", -32000, "method GET is not allowed")},
 			{"GET", "Mcp-Session-Id", "", errorAnswer(400, "null", -32600, sessionNeeded)},
 			{"DELETE", "Mcp-Protocol-Version", "1999-01-01", errorAnswer(400, "null", -32000, fmt.Sprintf(versions, "1999-01-01"))},
+			{"DELETE", "Mcp-Protocol-Version", "2026-07-28", errorAnswer(405, "null", -32000, "method DELETE is not allowed")},
 			{"DELETE", "Mcp-Session-Id", "", errorAnswer(400, "null", -32600, sessionNeeded)},
 		} {
 			for _, instance := range s.instances {

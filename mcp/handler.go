@@ -42,7 +42,8 @@ type Handler struct {
 	clients   clientCache
 	held      chan struct{} // a place for each GET that waits for Redis
 	modern    http.Handler
-	running   atomic.Int64 // calls of the era without sessions
+	calls     modernCalls
+	watchers  watchers
 	draining  atomic.Bool
 	closed    chan struct{}
 	cutShort  error // what Shutdown returns; set before closed is closed
@@ -102,17 +103,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.guard(w, r) {
 		return
 	}
-	switch r.Method {
-	case http.MethodPost:
+	switch modern := r.Header.Get(versionHeader) >= versionStateless; {
+	case r.Method == http.MethodPost:
 		h.servePost(w, r)
-	case http.MethodGet:
+	case modern:
+		// There are no sessions to listen to or to end (specification
+		// 2026-07-28, "Earlier Streamable HTTP Revisions").
+		notAllowed(w, r, "POST")
+	case r.Method == http.MethodGet:
 		h.serveGet(w, r)
-	case http.MethodDelete:
+	case r.Method == http.MethodDelete:
 		h.serveDelete(w, r)
 	default:
-		w.Header().Set("Allow", "GET, POST, DELETE")
-		writeError(w, nil, refuse(http.StatusMethodNotAllowed, "method %s is not allowed", r.Method))
+		notAllowed(w, r, "GET, POST, DELETE")
 	}
+}
+
+func notAllowed(w http.ResponseWriter, r *http.Request, allowed string) {
+	w.Header().Set("Allow", allowed)
+	writeError(w, nil, refuse(http.StatusMethodNotAllowed, "method %s is not allowed", r.Method))
 }
 
 // untimed lifts http.Server.WriteTimeout from a request: what a call takes, and

@@ -23,7 +23,11 @@ import (
 // is idempotent; the Redis client may be closed after it.
 func (h *Handler) Shutdown(ctx context.Context) error {
 	if h.draining.CompareAndSwap(false, true) {
-		h.cutShort = h.idle(ctx)
+		h.calls.close()
+		if h.cutShort = h.idle(ctx); h.cutShort != nil {
+			h.calls.cut(h.refusalOf(ctx, transport.ErrClosed))
+		}
+		h.watchers.end()
 		// The rest has its own bounds; an expired ctx must not leave it undone.
 		h.node.Close(context.WithoutCancel(ctx))
 		h.logger.Info("instance left the fleet")
@@ -42,7 +46,7 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 func (h *Handler) idle(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for h.running.Load() > 0 {
+	for h.calls.count() > 0 {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -26,14 +27,13 @@ func (h *Handler) serveListen(w http.ResponseWriter, r *http.Request, m *transpo
 		return
 	}
 	defer listener.Close()
-	verdict := h.judge(r)
-	accepted, ack, ok := verdict.acknowledged()
-	if !ok {
-		verdict.copyTo(w)
+	verdict := h.judge(r, m)
+	if verdict.accepted == nil {
+		h.timed(w)
+		verdict.copyTo(w, m.ID)
 		return
 	}
-	listener.Restrict(accepted)
-	if err := h.serveListener(w, r, listener, ack); err != nil && r.Context().Err() == nil {
+	if err := h.serveListener(w, r, listener, verdict.accepted); err != nil && r.Context().Err() == nil {
 		h.logger.WarnContext(r.Context(), "listener cut off", "error", err)
 	}
 }
@@ -54,36 +54,45 @@ func (h *Handler) newListener(m *transport.Message) (*transport.Listener, error)
 	return h.node.Listen(m.ID, params.Filter)
 }
 
-func (h *Handler) serveListener(w http.ResponseWriter, r *http.Request, listener *transport.Listener, ack []byte) error {
+func (h *Handler) serveListener(w http.ResponseWriter, r *http.Request, listener *transport.Listener, accepted json.RawMessage) error {
+	var filter transport.Filter
+	if err := json.Unmarshal(accepted, &filter); err != nil {
+		return err
+	}
+	listener.Restrict(filter)
 	ctx, cancel := untilExpiry(r.Context())
 	defer cancel()
 	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
 	if err := sse.Start(); err != nil {
 		return err
 	}
-	if err := sse.Write(transport.SSE{Data: ack}); err != nil {
+	if err := listener.Acknowledge(sse, accepted); err != nil {
 		return err
+	}
+	if filter.Empty() {
+		return listener.Complete(sse)
 	}
 	defer h.whileOpen(ctx, &Stream{listener: listener})()
 	return listener.Serve(ctx, sse, h.opts.KeepAlive)
 }
 
 // judge has the SDK handle a listen request until it has answered it one way or
-// the other.
-func (h *Handler) judge(r *http.Request) *verdict {
+// the other. The SDK knows the request by another id.
+func (h *Handler) judge(r *http.Request, m *transport.Message) *verdict {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	v := &verdict{header: http.Header{}, status: http.StatusOK, done: cancel}
-	h.modern.ServeHTTP(v, r.WithContext(ctx))
+	h.modern.ServeHTTP(v, again(ctx, r, aliased(m)))
 	return v
 }
 
-// A verdict is the SDK's response to a listen request, up to its first event.
+// A verdict is what the SDK says to a listen request.
 type verdict struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-	done   func() // ends the SDK's part, which would go on listening
+	header   http.Header
+	status   int
+	body     bytes.Buffer    // a refusal, or of a stream what is not a whole event yet
+	accepted json.RawMessage // the filter that was acknowledged; nil if it was not
+	done     func()          // ends the SDK's part, which would go on listening
 }
 
 func (v *verdict) Header() http.Header { return v.header }
@@ -92,40 +101,45 @@ func (v *verdict) Flush()              {}
 
 func (v *verdict) Write(p []byte) (int, error) {
 	v.body.Write(p)
-	if v.isStream() && bytes.Contains(v.body.Bytes(), []byte("\n\n")) {
-		v.done()
+	for v.header.Get("Content-Type") == eventStream && v.accepted == nil {
+		end := bytes.Index(v.body.Bytes(), []byte("\n\n"))
+		if end < 0 {
+			break
+		}
+		v.hear(v.body.Next(end + 2))
 	}
 	return len(p), nil
 }
 
-func (v *verdict) isStream() bool { return v.header.Get("Content-Type") == "text/event-stream" }
-
-// acknowledged returns what the SDK acknowledged, and its message.
-func (v *verdict) acknowledged() (accepted transport.Filter, ack []byte, ok bool) {
-	if !v.isStream() {
-		return transport.Filter{}, nil, false
-	}
-	event, err := transport.ReadSSE(bufio.NewReader(bytes.NewReader(v.body.Bytes())))
+// hear takes one event. What a SubscribeHandler says before the acknowledgement
+// cannot be sent: that has to be the first message.
+func (v *verdict) hear(event []byte) {
+	e, err := transport.ReadSSE(bufio.NewReader(bytes.NewReader(event)))
 	if err != nil {
-		return transport.Filter{}, nil, false
+		return
 	}
 	var message struct {
 		Method string `json:"method"`
 		Params struct {
-			Filter transport.Filter `json:"notifications"`
+			Filter json.RawMessage `json:"notifications"`
 		} `json:"params"`
 	}
-	err = json.Unmarshal(event.Data, &message)
-	if err != nil || message.Method != "notifications/subscriptions/acknowledged" {
-		return transport.Filter{}, nil, false
+	switch err := json.Unmarshal(e.Data, &message); {
+	case err != nil:
+	case message.Method == "notifications/subscriptions/acknowledged":
+		v.accepted = message.Params.Filter
+		v.done()
+	case message.Method == "":
+		// An error that has no HTTP status of its own.
+		v.header.Set("Content-Type", "application/json")
+		v.body.Reset()
+		v.body.Write(e.Data)
 	}
-	return message.Params.Filter, event.Data, true
 }
 
-func (v *verdict) copyTo(w http.ResponseWriter) {
-	for name, values := range v.header {
-		w.Header()[name] = values
-	}
+func (v *verdict) copyTo(w http.ResponseWriter, id json.RawMessage) {
+	maps.Copy(w.Header(), v.header)
+	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(v.status)
-	_, _ = w.Write(v.body.Bytes()) // a client that has gone needs no refusal
+	_, _ = w.Write(unaliased(asMessage(v.body.Bytes(), id), id)) // a client that has gone needs no refusal
 }

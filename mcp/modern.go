@@ -2,11 +2,11 @@ package mcp
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
-	"sync"
-	"time"
+	"strconv"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -49,87 +49,91 @@ func newModern(h *Handler) http.Handler {
 
 // serveModern serves a message of the era without sessions.
 func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m *transport.Message, body []byte) {
-	if h.draining.Load() {
-		h.fail(w, r, m.ID, transport.ErrClosed)
+	if err := h.checkModern(w, r, m); err != nil {
+		h.fail(w, r, m.ID, err)
 		return
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
 	if m.Method == "subscriptions/listen" && m.IsCall() {
 		h.serveListen(w, r, m)
 		return
 	}
-	h.running.Add(1)
-	defer h.running.Add(-1)
-	lively := &livelyWriter{ResponseWriter: w, quiet: h.opts.KeepAlive, timeout: h.opts.WriteTimeout}
-	defer lively.stop()
-	h.modern.ServeHTTP(lively, r)
-}
-
-// A livelyWriter adds to the SDK's responses what ours have: a deadline for each
-// write, and comments while an event stream is quiet.
-type livelyWriter struct {
-	http.ResponseWriter
-	quiet, timeout time.Duration
-
-	mu      sync.Mutex
-	timer   *time.Timer
-	stopped bool
-}
-
-func (l *livelyWriter) Unwrap() http.ResponseWriter { return l.ResponseWriter }
-
-func (l *livelyWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.extend()
-	l.keepAlive()
-	return l.ResponseWriter.Write(p)
-}
-
-// Flush implements [http.Flusher], which the SDK asks for.
-func (l *livelyWriter) Flush() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.extend()
-	l.keepAlive()
-	_ = http.NewResponseController(l.ResponseWriter).Flush() // a client that has gone is noticed by its context
-}
-
-func (l *livelyWriter) extend() {
-	_ = http.NewResponseController(l.ResponseWriter).SetWriteDeadline(time.Now().Add(l.timeout)) // not all have one
-}
-
-// keepAlive starts the wait for the next comment anew. l.mu must be held.
-func (l *livelyWriter) keepAlive() {
-	if l.Header().Get("Content-Type") != "text/event-stream" || l.stopped {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	call := newModernCall(h, w, m, cancel)
+	if !h.calls.add(call) {
+		h.fail(w, r, m.ID, transport.ErrClosed)
 		return
 	}
-	if l.timer == nil {
-		l.timer = time.AfterFunc(l.quiet, l.comment)
-		return
+	defer h.calls.remove(call)
+	defer call.stop()
+	if call.alias {
+		body = aliased(m)
 	}
-	l.timer.Reset(l.quiet)
+	h.modern.ServeHTTP(call, again(ctx, r, body))
 }
 
-func (l *livelyWriter) comment() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.stopped {
-		return
+// checkModern checks what the SDK does not.
+func (h *Handler) checkModern(w http.ResponseWriter, r *http.Request, m *transport.Message) error {
+	if h.draining.Load() {
+		return transport.ErrClosed
 	}
-	l.extend()
-	if _, err := io.WriteString(l.ResponseWriter, ": keep-alive\n\n"); err == nil {
-		_ = http.NewResponseController(l.ResponseWriter).Flush() // as in Flush
+	if m.IsCall() && !transport.CanFlush(w) {
+		return transport.ErrNoFlush
 	}
-	l.keepAlive()
+	_, err := h.principal(r)
+	return err
 }
 
-// stop makes sure that nothing is written after the handler has returned.
-func (l *livelyWriter) stop() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.stopped = true
-	if l.timer != nil {
-		l.timer.Stop()
+// again returns the request with its body to be read again.
+func again(ctx context.Context, r *http.Request, body []byte) *http.Request {
+	r = r.WithContext(ctx) // a copy: net/http still needs the request as it was
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return r
+}
+
+// needsAlias reports whether the SDK would change an id: it reads numbers as
+// floats.
+func needsAlias(id json.RawMessage) bool {
+	if len(id) == 0 || id[0] == '"' {
+		return false
+	}
+	n, err := strconv.ParseInt(string(id), 10, 64)
+	return err != nil || n > 1<<53 || n < -1<<53
+}
+
+// aliased returns a request with another id, which the SDK can handle.
+func aliased(m *transport.Message) []byte {
+	params := m.Params
+	if params == nil {
+		params = json.RawMessage("null")
+	}
+	body, err := json.Marshal(map[string]json.RawMessage{
+		"jsonrpc": json.RawMessage(`"2.0"`), "id": json.RawMessage("1"),
+		"method": mustMarshal(m.Method), "params": params,
+	})
+	if err != nil {
+		return nil // what was decoded can be encoded
+	}
+	return body
+}
+
+func mustMarshal(s string) json.RawMessage {
+	data, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a string is always JSON
+	}
+	return data
+}
+
+// unaliased returns a response, which may not be one, under the request's own id.
+func unaliased(response []byte, id json.RawMessage) []byte {
+	m, err := transport.DecodeMessage(response)
+	switch {
+	case err != nil || !m.IsResponse():
+		return response
+	case m.Error != nil:
+		return transport.EncodeRawError(id, m.Error)
+	default:
+		return transport.EncodeResult(id, m.Result)
 	}
 }

@@ -110,20 +110,10 @@ func checkVersion(r *http.Request) error {
 		return nil
 	}
 	sessions := slices.DeleteFunc(mcp.SupportedProtocolVersions(), func(v string) bool { return v >= versionStateless })
-	switch {
-	case slices.Contains(sessions, v):
-		return nil
-	case v >= versionStateless:
-		data, err := json.Marshal(mcp.UnsupportedProtocolVersionData{Supported: sessions, Requested: v})
-		if err != nil {
-			return err
-		}
-		return &refusal{status: http.StatusBadRequest, wire: jsonrpc.Error{
-			Code: mcp.CodeUnsupportedProtocolVersion, Message: "unsupported protocol version", Data: data,
-		}}
-	default:
+	if !slices.Contains(sessions, v) {
 		return refuse(http.StatusBadRequest, "unsupported protocol version %q (supported: %s)", v, strings.Join(sessions, ", "))
 	}
+	return nil
 }
 
 // session returns the session of a request, if it is the user's. Nothing is

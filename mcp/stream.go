@@ -46,7 +46,8 @@ func (s *Stream) Notify(ctx context.Context, method string, params any) error {
 	if err := json.Unmarshal(raw, &update); err != nil {
 		return fmt.Errorf("notify %s: %w", method, err)
 	}
-	return s.listener.Update(update.URI)
+	s.listener.Update(update.URI)
+	return nil
 }
 
 // Log sends a log message if the session's client wants its level. A listener

@@ -8,6 +8,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 // Watch announces to the whole fleet when tools, prompts or resources are added
@@ -15,8 +17,10 @@ import (
 // those it is connected to at the moment. It does not change the servers of
 // other instances, which must be changed as well.
 //
-// Watch returns at once and watches until [Handler.Shutdown]. Watching a server
-// costs three goroutines; a server made for a single request is not worth it.
+// Watch returns at once and watches until [Handler.Shutdown], after which it
+// fails. Watching a server costs two goroutines, so it is not for a server made
+// for a single request; a server watched on several instances, or twice, has its
+// changes announced as often.
 func (h *Handler) Watch(server *mcp.Server) error {
 	w := &watcher{handler: h, incoming: make(chan jsonrpc.Message, 1), done: make(chan struct{})}
 	// To the server it is one more session, of an era in which list changes are
@@ -34,11 +38,38 @@ func (h *Handler) Watch(server *mcp.Server) error {
 	if err != nil {
 		return fmt.Errorf("fleet: watch server: %w", err)
 	}
-	go func() {
-		<-h.closed
+	if !h.watchers.add(ss) {
 		_ = ss.Close() // our own connection's Close does not fail
-	}()
+		return fmt.Errorf("fleet: watch server: %w", transport.ErrClosed)
+	}
 	return nil
+}
+
+// watchers are the sessions of watched servers.
+type watchers struct {
+	mu       sync.Mutex
+	ended    bool
+	sessions []*mcp.ServerSession
+}
+
+// add reports whether the session may watch.
+func (ws *watchers) add(ss *mcp.ServerSession) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if !ws.ended {
+		ws.sessions = append(ws.sessions, ss)
+	}
+	return !ws.ended
+}
+
+func (ws *watchers) end() {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.ended = true
+	for _, ss := range ws.sessions {
+		_ = ss.Close() // as above
+	}
+	ws.sessions = nil
 }
 
 // A watcher is the connection of a session that only hears of list changes.

@@ -31,10 +31,14 @@ type Request struct {
 	// AnswerOnly says that nothing but the response can be sent: initialize,
 	// before whose response there is no session.
 	AnswerOnly bool
+	// Outlet says where what the server says goes.
+	Outlet Outlet
 	// OnResult, if not nil, is called with the result of a call before anyone
 	// sees it. If it returns a *jsonrpc.Error that is the response; with any
 	// other error there is none, and the error is in [Answer].
 	OnResult func(ctx context.Context, result json.RawMessage) error
+
+	carried carriage
 }
 
 // A Conn is the SDK's connection for one request: the SDK server reads the
@@ -151,6 +155,7 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 		c.left = c.accepted // the client has its 202 and does not wait
 	}
 	if err := n.addConn(c); err != nil {
+		n.background(func() { n.carriedOut(context.Background(), req.carried) }) // nobody waits for it; the call to Redis is bounded
 		return nil, err
 	}
 	c.incoming.put(c.request())
@@ -236,7 +241,7 @@ func (c *Conn) SessionID() string { return c.session }
 // ErrRequestEnded is what a *mcp.ServerSession says that is used after its
 // request has ended.
 var ErrRequestEnded = errors.New("the request this session was connected for has ended; " +
-	"any instance serves the session now, so keep its ID, not the *mcp.ServerSession")
+	"any instance serves the session now: keep its ID and use Notify of fleet.Handler or fleet.Notifier, not the *mcp.ServerSession")
 
 // Read implements [mcp.Connection]. It returns the request, the client's
 // answers to the handler's questions, and [ErrRequestEnded] at last.
@@ -276,7 +281,7 @@ func (c *Conn) Done() <-chan struct{} { return c.done }
 func (c *Conn) OpenStream(ctx context.Context) error {
 	c.out.Lock()
 	defer c.out.Unlock()
-	if c.phase != phaseJSON {
+	if c.phase != phaseJSON || c.aside() {
 		return nil
 	}
 	return c.open(ctx)
@@ -328,6 +333,7 @@ func (c *Conn) finish() {
 	if orphan.Stream != "" {
 		c.node.endLate(orphan, Append{Writer: c.node.id, End: true})
 	}
+	c.node.carriedOut(context.Background(), c.req.carried) // nobody waits for it; the call to Redis is bounded
 	c.node.removeConn(c)
 	close(c.done)
 	if time.Since(c.accepted) > time.Second {
@@ -383,10 +389,14 @@ func (c *Conn) cancel() {
 	c.stopHandler()
 	ctx := context.Background() // as in abandon
 	c.out.Lock()
-	if c.phase == phaseStream {
+	switch {
+	case c.phase == phaseStream:
 		c.withdrawQuestions(ctx)
 		c.endStream(ctx, nil)
-	} else {
+	case c.phase == phaseJSON && c.req.Outlet == OutletStandalone:
+		c.withdrawQuestions(ctx)
+		c.phase = phaseDone
+	default:
 		c.reply(ctx, EncodeError(c.req.Message.ID, ErrCancelled))
 	}
 	c.out.Unlock()

@@ -104,8 +104,9 @@ func (l *Listener) end() {
 var ErrTooSlow = errors.New("the listener is too slow")
 
 // Serve sends changes to w until ctx ends, the client is cut off because it
-// reads too slowly, or the instance leaves: then the listener's request is
-// answered, and Serve returns nil.
+// reads too slowly, or the instance leaves. If it is the server that ends the
+// listening, because it leaves or because ctx has a deadline, the listener's
+// request is answered, and Serve returns nil.
 func (l *Listener) Serve(ctx context.Context, w *SSEWriter, keepAlive time.Duration) error {
 	quiet := time.NewTimer(keepAlive)
 	defer quiet.Stop()
@@ -123,9 +124,12 @@ func (l *Listener) Serve(ctx context.Context, w *SSEWriter, keepAlive time.Durat
 		}
 		select {
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return l.Complete(w)
+			}
 			return context.Cause(ctx)
 		case <-l.done:
-			return w.Write(SSE{Data: l.completion()})
+			return l.Complete(w)
 		case <-l.wake:
 		case <-quiet.C:
 			if err := w.Comment("keep-alive"); err != nil {
@@ -144,10 +148,17 @@ func (l *Listener) write(w *SSEWriter, items []item) error {
 	return w.Write(out...)
 }
 
-// completion is the response to the listener's request, which says that the
-// server ended the subscription.
-func (l *Listener) completion() []byte {
-	return EncodeResult(l.id, json.RawMessage(`{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":`+string(l.id)+`}}`))
+// Acknowledge tells the client what was accepted of its filter.
+func (l *Listener) Acknowledge(w *SSEWriter, accepted json.RawMessage) error {
+	return w.Write(SSE{Data: slices.Concat(
+		[]byte(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":`), l.id,
+		[]byte(`},"notifications":`), accepted, []byte(`}}`))})
+}
+
+// Complete answers the listener's request: the server has ended the subscription.
+func (l *Listener) Complete(w *SSEWriter) error {
+	result := `{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":` + string(l.id) + `}}`
+	return w.Write(SSE{Data: EncodeResult(l.id, json.RawMessage(result))})
 }
 
 // Restrict narrows the listener to what was accepted of its filter.
@@ -170,13 +181,13 @@ func (l *Listener) URIs() []string {
 }
 
 // Update tells this one listener, if it listens to the resource, that the
-// resource was updated.
-func (l *Listener) Update(uri string) error {
+// resource was updated. Several updates that wait are one.
+func (l *Listener) Update(uri string) {
 	l.feed.mu.Lock()
-	if _, ok := l.feed.uris[uri]; ok && len(l.feed.extra) < l.node.opts.MaxQueue {
+	waits := slices.ContainsFunc(l.feed.extra, func(i item) bool { return i.change.uri == uri })
+	if _, ok := l.feed.uris[uri]; ok && !waits {
 		l.feed.extra = append(l.feed.extra, item{newUpdate(l.feed.at, uri), l.feed.at})
 	}
 	l.feed.mu.Unlock()
 	l.signal()
-	return nil
 }

@@ -168,6 +168,11 @@ func EncodeError(id json.RawMessage, err error) []byte {
 	return encodeResponse(id, "error", data)
 }
 
+// EncodeRawError is [EncodeError] for an error that is encoded.
+func EncodeRawError(id, wire json.RawMessage) []byte {
+	return encodeResponse(id, "error", wire)
+}
+
 func encodeResponse(id json.RawMessage, field string, value []byte) []byte {
 	if id == nil {
 		id = json.RawMessage("null")

@@ -1,0 +1,285 @@
+package mcp
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/mcpfleet/mcpfleet/transport"
+)
+
+const eventStream = "text/event-stream"
+
+// A modernCall is a running request of the era without sessions, and the
+// [http.ResponseWriter] on which the SDK answers it. It adds what our own
+// responses have: a deadline for each write, a stream that begins although
+// there is nothing to send yet, comments while it is quiet, and an error in
+// place of the response that Shutdown does not wait for.
+type modernCall struct {
+	w      http.ResponseWriter
+	rc     *http.ResponseController
+	header http.Header // the SDK's, who changes it without asking; w's own is touched under mu
+	id     json.RawMessage
+	alias  bool // the SDK knows the request by another id
+	opts   *Options
+	cancel context.CancelFunc
+
+	mu       sync.Mutex
+	timer    *time.Timer // until the stream begins, then until the next comment; nil for a notification
+	begun    bool        // the status has been sent
+	stream   bool        // and it was that of an event stream
+	bare     bool        // what is written is a message without the form of an event
+	answered bool
+	over     bool // nothing may be written any more
+}
+
+func newModernCall(h *Handler, w http.ResponseWriter, m *transport.Message, cancel context.CancelFunc) *modernCall {
+	c := &modernCall{
+		w: w, rc: http.NewResponseController(w), header: http.Header{}, id: m.ID, alias: needsAlias(m.ID),
+		opts: &h.opts, cancel: cancel,
+	}
+	if m.IsCall() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.timer = time.AfterFunc(h.opts.StreamAfter, c.stir)
+	}
+	return c
+}
+
+// Header implements [http.ResponseWriter].
+func (c *modernCall) Header() http.Header { return c.header }
+
+// WriteHeader implements [http.ResponseWriter].
+func (c *modernCall) WriteHeader(status int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begin(status)
+}
+
+// begin sends the status. If a stream has begun it is too late for another one:
+// then what follows is sent on the stream. c.mu must be held.
+func (c *modernCall) begin(status int) {
+	isStream := c.header.Get("Content-Type") == eventStream
+	switch {
+	case c.over:
+	case c.begun:
+		c.bare = c.stream && !isStream
+	default:
+		maps.Copy(c.w.Header(), c.header)
+		switch {
+		case isStream:
+			c.w.Header().Set("X-Accel-Buffering", "no")
+		case status >= http.StatusBadRequest:
+			c.w.Header().Set("Content-Type", "application/json")
+		}
+		c.begun, c.stream = true, isStream
+		c.w.WriteHeader(status)
+	}
+}
+
+// Write implements [http.ResponseWriter]. The SDK writes one message at a time.
+func (c *modernCall) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return 0, transport.ErrClosed
+	}
+	if !c.begun {
+		c.begin(http.StatusOK)
+	}
+	data := p
+	if c.stream && !c.bare {
+		data = eventData(p)
+	}
+	c.answered = c.answered || isResponse(data)
+	if c.alias {
+		data = unaliased(data, c.id)
+	}
+	out := p
+	switch {
+	case !c.stream:
+		out = asMessage(data, c.id)
+	case c.bare:
+		out = transport.AppendSSE(nil, transport.SSE{Data: asMessage(data, c.id)})
+	case c.alias:
+		out = transport.AppendSSE(nil, transport.SSE{Data: data})
+	}
+	c.extend()
+	if _, err := c.w.Write(out); err != nil {
+		return 0, err
+	}
+	if c.bare {
+		c.flush()
+	}
+	return len(p), nil
+}
+
+// eventData returns the message in an event of the SDK.
+func eventData(event []byte) []byte {
+	_, data, _ := bytes.Cut(event, []byte("data: "))
+	return bytes.TrimRight(data, "\n")
+}
+
+// asMessage returns an error for what is no message: some of the SDK's refusals
+// are plain text, which clients would take for those of an older server.
+func asMessage(data []byte, id json.RawMessage) []byte {
+	if json.Valid(data) {
+		return data
+	}
+	return transport.EncodeError(id, &refuse(http.StatusBadRequest, "%s", bytes.TrimSpace(data)).wire)
+}
+
+// isResponse reports whether a message is a response. It reads no further than
+// to what tells: results may be large.
+func isResponse(message []byte) bool {
+	d := json.NewDecoder(bytes.NewReader(message))
+	if _, err := d.Token(); err != nil {
+		return false
+	}
+	for {
+		switch field, err := d.Token(); {
+		case err != nil || field == "method":
+			return false
+		case field == "result" || field == "error":
+			return true
+		}
+		if _, err := d.Token(); err != nil { // the version, or the id
+			return false
+		}
+	}
+}
+
+// Flush implements [http.Flusher], which the SDK asks for.
+func (c *modernCall) Flush() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		c.flush()
+	}
+}
+
+// flush sends what was written. Then there is no deadline until the next write:
+// HTTP/2 resets a stream whose deadline passes. c.mu must be held.
+func (c *modernCall) flush() {
+	c.extend()
+	_ = c.rc.Flush()                       // a client that has gone is noticed by its context
+	_ = c.rc.SetWriteDeadline(time.Time{}) // not all have one
+	if c.timer != nil {
+		c.timer.Reset(c.opts.KeepAlive)
+	}
+}
+
+func (c *modernCall) extend() {
+	_ = c.rc.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout)) // as in flush
+}
+
+// stir says that the call lives: it begins the stream, or adds a comment.
+func (c *modernCall) stir() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over || c.answered || c.begun && !c.stream {
+		return
+	}
+	if !c.begun {
+		h := c.w.Header()
+		h.Set("Content-Type", eventStream)
+		h.Set("Cache-Control", "no-cache, no-transform")
+		h.Set("X-Accel-Buffering", "no")
+		c.begun, c.stream = true, true
+		c.w.WriteHeader(http.StatusOK)
+	} else {
+		c.extend()
+		_, _ = io.WriteString(c.w, ": keep-alive\n\n") // as in flush
+	}
+	c.flush()
+}
+
+// cut answers a call with an error, if it is not answered, and ends it.
+func (c *modernCall) cut(refused *refusal) {
+	defer c.cancel()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over || c.answered || c.id == nil {
+		return
+	}
+	body := transport.EncodeError(c.id, &refused.wire)
+	c.extend()
+	switch {
+	case !c.begun:
+		// The client shall have it all although the handler may go on.
+		c.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		writeError(c.w, c.id, refused)
+	case c.stream:
+		_, _ = c.w.Write(transport.AppendSSE(nil, transport.SSE{Data: body})) // as in flush
+	}
+	c.over = true
+	c.flush()
+}
+
+// stop makes sure that nothing is written after the SDK's handler has returned.
+func (c *modernCall) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	c.extend() // for what net/http writes at the end
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+}
+
+// modernCalls are the running calls of the era without sessions.
+type modernCalls struct {
+	mu      sync.Mutex
+	closed  bool
+	running map[*modernCall]struct{}
+}
+
+// add reports whether the call may run.
+func (cs *modernCalls) add(c *modernCall) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.closed {
+		return false
+	}
+	if cs.running == nil {
+		cs.running = map[*modernCall]struct{}{}
+	}
+	cs.running[c] = struct{}{}
+	return true
+}
+
+func (cs *modernCalls) remove(c *modernCall) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	delete(cs.running, c)
+}
+
+func (cs *modernCalls) count() int {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return len(cs.running)
+}
+
+// close takes no more calls.
+func (cs *modernCalls) close() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.closed = true
+}
+
+// cut ends all running calls, side by side: a client may be slow.
+func (cs *modernCalls) cut(refused *refusal) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	var wg sync.WaitGroup
+	for c := range cs.running {
+		wg.Go(func() { c.cut(refused) })
+	}
+	wg.Wait()
+}
