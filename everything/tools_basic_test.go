@@ -82,6 +82,21 @@ func TestWrongArgumentsAreToolErrors(t *testing.T) {
 		{"sampleLLM", `{"prompt": "hi", "maxTokens": 1e18}`, "is greater than"},
 		{"elicitInputs", `{"name": "me"}`, "name"},
 		{"mcp_apps_hello_world", `{"x": 1}`, "x"},
+		{"getWeather", `{}`, `missing properties: ["city"]`},
+		{"getWeather", `{"city": "Atlantis"}`, "city"},
+		{"getWeather", `{"city": "oslo"}`, "city"},
+		{"getTinyAudio", `{"loud": true}`, "loud"},
+		{"getResourceLinks", `{"count": 0}`, "less than 1"},
+		{"getResourceLinks", `{"count": 11}`, "greater than 10"},
+		{"getResourceLinks", `{"count": 1.5}`, "count"},
+		{"listRoots", `{"all": true}`, "all"},
+		{"elicitUrl", `{"url": "https://evil.example"}`, "url"},
+		{"sampleWithTools", `{}`, `missing properties: ["prompt"]`},
+		{"sampleWithTools", `{"prompt": null}`, "prompt"},
+		{"toggleTool", `{}`, `missing properties: ["on"]`},
+		{"toggleTool", `{"on": "yes"}`, "on"},
+		{"toggleTool", `{"on": null}`, "on"},
+		{"toggleTool", `{"on": true, "tool": "echo"}`, "tool"},
 	}
 	for _, version := range []string{v2025, v2026} {
 		cs := connect(t, everything.New(nil), version, answeringClient())
