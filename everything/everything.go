@@ -86,7 +86,8 @@ func New(opts *Options) *mcp.Server {
 		UnsubscribeHandler: unsubscribe,
 		SetCacheable:       setCacheable,
 	})
-	server.AddReceivingMiddleware(pageResources, explainUnknownResource, announceLevel, handshake.hide)
+	server.AddReceivingMiddleware(
+		dropNullArguments, pageResources, explainUnknownResource, announceLevel, handshake.hide)
 
 	addBasicTools(server)
 	addLongRunningTool(server)

@@ -53,6 +53,7 @@ func TestWrongArgumentsAreToolErrors(t *testing.T) {
 		{"echo", `{"message": "hi", "loud": true}`, "loud"},
 		{"echo", `[]`, "arguments"},
 		{"echo", `"hi"`, "arguments"},
+		{"annotatedMessage", `null`, `missing properties: ["messageType"]`},
 		{"add", `{"a": 1}`, `missing properties: ["b"]`},
 		{"add", `{"a": "1", "b": 2}`, "/properties/a"},
 		{"add", `{"a": 1e999, "b": 2}`, "arguments"},
@@ -104,6 +105,26 @@ func TestWrongArgumentsAreToolErrors(t *testing.T) {
 			t.Run(version+"/"+tt.tool+tt.args, func(t *testing.T) {
 				wantToolError(t, call(t, cs, tt.tool, json.RawMessage(tt.args)), tt.want)
 			})
+		}
+	}
+}
+
+// The SDK's client does not send them. A server that panics here, is gone: it
+// does so in a goroutine of the SDK.
+func TestArgumentsThatAreNullAreNone(t *testing.T) {
+	t.Parallel()
+	endpoint := serveHTTP(t, everything.New(nil), v2026)
+	for _, arguments := range []string{"", `"arguments": null,`, `"arguments": {},`} {
+		answer := post2026(t, endpoint, "tools/call", `{`+arguments+`"name": "getResourceLinks"}`)
+		if content := answer["result"].(map[string]any)["content"].([]any); len(content) != 1+3 {
+			t.Errorf("%s: %v", arguments, content)
+		}
+	}
+	for _, arguments := range []string{"", `, "arguments": null`} {
+		messages := newWire(t).post(t, `{"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+			"params": {"name": "getResourceLinks"`+arguments+`}}`)
+		if content := messages[0]["result"].(map[string]any)["content"].([]any); len(content) != 1+3 {
+			t.Errorf("%s: %v", arguments, content)
 		}
 	}
 }
