@@ -24,6 +24,9 @@ var appHTML string
 func addApp(server *mcp.Server) {
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "mcp_apps_hello_world",
+		Title:       "Hello World App",
+		Annotations: lookup(),
+		Icons:       icons(screenIcon),
 		Description: "Demonstrates MCP Apps - returns an interactive UI that runs in the client",
 		InputSchema: inputSchema[noArgs](nil),
 		Meta:        mcp.Meta{"ui": map[string]any{"resourceUri": appURI}},
@@ -31,8 +34,12 @@ func addApp(server *mcp.Server) {
 	server.AddResource(&mcp.Resource{
 		URI:         appURI,
 		Name:        "Hello World MCP App",
+		Title:       "Hello World App",
 		Description: "Interactive UI for the mcp_apps_hello_world tool",
 		MIMEType:    appMIMEType,
+		Size:        int64(len(appHTML)),
+		Annotations: &mcp.Annotations{Audience: []mcp.Role{"user"}, Priority: 0.5},
+		Icons:       icons(screenIcon),
 	}, readApp)
 }
 

@@ -11,15 +11,20 @@ import (
 const maxCompletions = 100
 
 // completionHandler completes the arguments of prompts and of the template of
-// the static resources, by prefix. An argument it knows no values for has none;
-// an unknown prompt or resource is an error.
+// the static resources, by prefix and in view of the arguments chosen before. An
+// argument it knows no values for has none; an unknown prompt or resource is an
+// error.
 func completionHandler(prompts []prompt) func(context.Context, *mcp.CompleteRequest) (*mcp.CompleteResult, error) {
 	values := completer{prompts: make(map[string]prompt, len(prompts)), ids: resourceIDs()}
 	for _, p := range prompts {
 		values.prompts[p.prompt.Name] = p
 	}
 	return func(_ context.Context, req *mcp.CompleteRequest) (*mcp.CompleteResult, error) {
-		all, err := values.of(req.Params.Ref, req.Params.Argument.Name)
+		var chosen map[string]string
+		if req.Params.Context != nil {
+			chosen = req.Params.Context.Arguments
+		}
+		all, err := values.of(req.Params.Ref, req.Params.Argument.Name, chosen)
 		if err != nil {
 			return nil, err
 		}
@@ -33,14 +38,18 @@ type completer struct {
 	ids     []string
 }
 
-// of returns all values of an argument of what ref refers to.
-func (c completer) of(ref *mcp.CompleteReference, argument string) ([]string, error) {
+// of returns all values of an argument of what ref refers to, given those that
+// were chosen for others.
+func (c completer) of(ref *mcp.CompleteReference, argument string, chosen map[string]string) ([]string, error) {
 	if ref.Type == "ref/prompt" {
 		p, ok := c.prompts[ref.Name]
 		if !ok {
 			return nil, invalidParams("unknown prompt %q", ref.Name)
 		}
-		return p.values[argument], nil
+		if values := p.values[argument]; values != nil {
+			return values(chosen), nil
+		}
+		return nil, nil
 	}
 	switch {
 	case ref.URI == resourceTemplate && argument == "id":

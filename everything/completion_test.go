@@ -12,9 +12,16 @@ import (
 
 func complete(t *testing.T, cs *mcp.ClientSession, ref mcp.CompleteReference, argument, value string) (*mcp.CompleteResult, error) {
 	t.Helper()
+	return completeAfter(t, cs, ref, nil, argument, value)
+}
+
+// completeAfter completes an argument after others were chosen.
+func completeAfter(t *testing.T, cs *mcp.ClientSession, ref mcp.CompleteReference, context *mcp.CompleteContext, argument, value string) (*mcp.CompleteResult, error) {
+	t.Helper()
 	return cs.Complete(t.Context(), &mcp.CompleteParams{
 		Ref:      &ref,
 		Argument: mcp.CompleteParamsArgument{Name: argument, Value: value},
+		Context:  context,
 	})
 }
 
@@ -69,6 +76,46 @@ func TestCompletionOffersWhatBeginsWithTheValue(t *testing.T) {
 			want := mcp.CompletionResultDetails{Values: tt.want, Total: len(tt.want)}
 			if diff := cmp.Diff(want, res.Completion); diff != "" {
 				t.Errorf("%v %s=%q (-want +got):\n%s", tt.ref, tt.argument, tt.value, diff)
+			}
+		}
+	})
+}
+
+func TestCompletionDependsOnWhatWasChosen(t *testing.T) {
+	t.Parallel()
+	chose := func(arguments map[string]string) *mcp.CompleteContext {
+		return &mcp.CompleteContext{Arguments: arguments}
+	}
+	all := []string{"Nairobi", "Mombasa", "Bergen", "Oslo", "Tromsø", "Arequipa", "Lima", "Hanoi", "Huế"}
+	tests := []struct {
+		context         *mcp.CompleteContext
+		argument, value string
+		want            []string
+	}{
+		{nil, "country", "", []string{"Kenya", "Norway", "Peru", "Vietnam"}},
+		{nil, "country", "V", []string{"Vietnam"}},
+		{chose(map[string]string{"city": "Oslo"}), "country", "", []string{"Kenya", "Norway", "Peru", "Vietnam"}},
+		{nil, "city", "", all},
+		{nil, "city", "H", []string{"Hanoi", "Huế"}},
+		{chose(nil), "city", "", all},
+		{chose(map[string]string{"country": ""}), "city", "", all},
+		{chose(map[string]string{"state": "Norway"}), "city", "", all},
+		{chose(map[string]string{"country": "Norway"}), "city", "", []string{"Bergen", "Oslo", "Tromsø"}},
+		{chose(map[string]string{"country": "Norway", "x": "y"}), "city", "O", []string{"Oslo"}},
+		{chose(map[string]string{"country": "Peru"}), "city", "O", []string{}},
+		{chose(map[string]string{"country": "norway"}), "city", "", []string{}},
+		{chose(map[string]string{"country": "Norway"}), "village", "", []string{}},
+	}
+	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+		cs := connect(nil)
+		for _, tt := range tests {
+			res, err := completeAfter(t, cs, promptRef("weather_prompt"), tt.context, tt.argument, tt.value)
+			if err != nil {
+				t.Fatalf("%v %s=%q: %v", tt.context, tt.argument, tt.value, err)
+			}
+			want := mcp.CompletionResultDetails{Values: tt.want, Total: len(tt.want)}
+			if diff := cmp.Diff(want, res.Completion); diff != "" {
+				t.Errorf("%v %s=%q (-want +got):\n%s", tt.context, tt.argument, tt.value, diff)
 			}
 		}
 	})

@@ -19,9 +19,13 @@ func TestServerIntroducesItself(t *testing.T) {
 	t.Parallel()
 	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
 		res := connect(nil).InitializeResult()
-		wantJSON(t, res.ServerInfo, `{"name": "example-servers/feature-reference", "version": "1.0.0"}`)
+		wantIcons(t, "server", res.ServerInfo.Icons)
+		wantJSON(t, without(t, []any{res.ServerInfo}, "icons"), `[
+			{"name": "example-servers/feature-reference", "title": "Everything", "version": "1.0.0"}
+		]`)
 		wantJSON(t, res.Capabilities, `{
-			"completions": {}, "logging": {}, "prompts": {}, "resources": {"subscribe": true}, "tools": {}
+			"completions": {}, "logging": {}, "prompts": {}, "resources": {"subscribe": true},
+			"tools": {"listChanged": true}
 		}`)
 	})
 }
@@ -51,7 +55,7 @@ func TestToolsAreListedWithTheirSchemas(t *testing.T) {
 		if res.NextCursor != "" {
 			t.Error("the tools do not fit on one page")
 		}
-		wantJSON(t, res.Tools, `[
+		wantJSON(t, without(t, res.Tools, "title", "annotations", "icons"), `[
 			{
 				"name": "add",
 				"description": "Adds two numbers",
@@ -102,6 +106,28 @@ func TestToolsAreListedWithTheirSchemas(t *testing.T) {
 				"inputSchema": {"type": "object", "additionalProperties": false}
 			},
 			{
+				"name": "elicitUrl",
+				"description": "Demonstrates URL elicitation: asks the user to open a page outside of the client",
+				"inputSchema": {"type": "object", "additionalProperties": false}
+			},
+			{
+				"name": "getResourceLinks",
+				"description": "Returns links to resources, which a client may read or not",
+				"inputSchema": {
+					"type": "object",
+					"properties": {
+						"count": {
+							"type": "integer",
+							"description": "Number of links to return (1-10)",
+							"default": 3,
+							"minimum": 1,
+							"maximum": 10
+						}
+					},
+					"additionalProperties": false
+				}
+			},
+			{
 				"name": "getResourceReference",
 				"description": "Returns a resource reference that can be used by MCP clients",
 				"inputSchema": {
@@ -119,8 +145,48 @@ func TestToolsAreListedWithTheirSchemas(t *testing.T) {
 				}
 			},
 			{
+				"name": "getTinyAudio",
+				"description": "Returns a short sound",
+				"inputSchema": {"type": "object", "additionalProperties": false}
+			},
+			{
 				"name": "getTinyImage",
 				"description": "Returns the MCP_TINY_IMAGE",
+				"inputSchema": {"type": "object", "additionalProperties": false}
+			},
+			{
+				"name": "getWeather",
+				"description": "Demonstrates structured content: the weather in a city, which never changes",
+				"inputSchema": {
+					"type": "object",
+					"properties": {
+						"city": {
+							"type": "string",
+							"description": "Name of the city",
+							"enum": [
+								"Nairobi", "Mombasa", "Bergen", "Oslo", "Tromsø", "Arequipa", "Lima", "Hanoi", "Huế"
+							]
+						}
+					},
+					"required": ["city"],
+					"additionalProperties": false
+				},
+				"outputSchema": {
+					"type": "object",
+					"properties": {
+						"city": {"type": "string", "description": "Name of the city"},
+						"country": {"type": "string", "description": "Country the city is in"},
+						"temperature": {"type": "number", "description": "Temperature in degrees Celsius"},
+						"conditions": {"type": "string", "description": "What the sky looks like"},
+						"humidity": {"type": "integer", "description": "Relative humidity in percent"}
+					},
+					"required": ["city", "country", "temperature", "conditions", "humidity"],
+					"additionalProperties": false
+				}
+			},
+			{
+				"name": "listRoots",
+				"description": "Demonstrates roots: lists what the client lets servers work on",
 				"inputSchema": {"type": "object", "additionalProperties": false}
 			},
 			{
@@ -169,6 +235,26 @@ func TestToolsAreListedWithTheirSchemas(t *testing.T) {
 						}
 					},
 					"required": ["prompt"],
+					"additionalProperties": false
+				}
+			},
+			{
+				"name": "sampleWithTools",
+				"description": "Demonstrates sampling with tools: the client's LLM may ask the server for the weather",
+				"inputSchema": {
+					"type": "object",
+					"properties": {"prompt": {"type": "string", "description": "The prompt to send to the LLM"}},
+					"required": ["prompt"],
+					"additionalProperties": false
+				}
+			},
+			{
+				"name": "toggleTool",
+				"description": "Switches the tool secretHandshake on or off, for all clients of the server",
+				"inputSchema": {
+					"type": "object",
+					"properties": {"on": {"type": "boolean", "description": "Whether secretHandshake is to be on"}},
+					"required": ["on"],
 					"additionalProperties": false
 				}
 			}
@@ -238,6 +324,12 @@ func useEverything(t *testing.T, cs *mcp.ClientSession, message string) ([]strin
 		{Name: "getResourceReference", Arguments: map[string]any{"resourceId": 2}},
 		{Name: "longRunningOperation", Arguments: map[string]any{"duration": 0}},
 		{Name: "mcp_apps_hello_world"},
+		{Name: "getWeather", Arguments: map[string]any{"city": "Oslo"}},
+		{Name: "getTinyAudio"},
+		{Name: "getResourceLinks"},
+		{Name: "listRoots"},
+		{Name: "toggleTool", Arguments: map[string]any{"on": true}},
+		{Name: "secretHandshake"},
 	}
 	for _, params := range calls {
 		res, err := cs.CallTool(t.Context(), &params)

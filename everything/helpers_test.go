@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -161,6 +163,19 @@ func wantJSON(t *testing.T, got any, want string) {
 	}
 }
 
+// without returns the JSON value of v, a list of objects, without some members
+// of each.
+func without(t *testing.T, v any, members ...string) any {
+	t.Helper()
+	list := decode(t, encode(t, v)).([]any)
+	for _, object := range list {
+		maps.DeleteFunc(object.(map[string]any), func(name string, _ any) bool {
+			return slices.Contains(members, name)
+		})
+	}
+	return list
+}
+
 func encode(t *testing.T, v any) []byte {
 	t.Helper()
 	data, err := json.Marshal(v)
@@ -235,4 +250,42 @@ func events(t *testing.T, stream []byte) []map[string]any {
 		messages = append(messages, decode(t, data).(map[string]any))
 	}
 	return messages
+}
+
+// post2026 sends one request of 2026-07-28 without a client, with the given
+// params, to which it adds what every request has, and returns the answer.
+func post2026(t *testing.T, endpoint, method, params string) map[string]any {
+	t.Helper()
+	with := decode(t, []byte(params)).(map[string]any)
+	with["_meta"] = map[string]any{
+		"io.modelcontextprotocol/protocolVersion": v2026,
+		"io.modelcontextprotocol/clientCapabilities": map[string]any{
+			"roots": map[string]any{}, "sampling": map[string]any{"tools": map[string]any{}},
+			"elicitation": map[string]any{"form": map[string]any{}, "url": map[string]any{}},
+		},
+	}
+	body := encode(t, map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": with})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json, text/event-stream")
+	req.Header.Set("Mcp-Protocol-Version", v2026)
+	req.Header.Set("Mcp-Method", method)
+	if name, ok := with["name"].(string); ok {
+		req.Header.Set("Mcp-Name", name)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The answer is a body of its own or the one event of a stream.
+	_, answer, _ := strings.Cut(string(data), "{")
+	return decode(t, []byte("{"+answer)).(map[string]any)
 }

@@ -3,6 +3,7 @@ package everything
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -13,40 +14,74 @@ import (
 type prompt struct {
 	prompt *mcp.Prompt
 	get    func(arguments map[string]string) ([]*mcp.PromptMessage, error)
-	values map[string][]string
+	values map[string]choices
+}
+
+// choices returns the values an argument may be completed with, given those
+// arguments that have a value already.
+type choices func(chosen map[string]string) []string
+
+func fixed(values ...string) choices {
+	return func(map[string]string) []string { return values }
 }
 
 func newPrompts() []prompt {
 	return []prompt{
 		{
-			prompt: &mcp.Prompt{Name: "simple_prompt", Description: "A prompt without arguments"},
-			get:    simplePrompt,
+			prompt: &mcp.Prompt{
+				Name:        "simple_prompt",
+				Title:       "Simple Prompt",
+				Description: "A prompt without arguments",
+				Icons:       icons(promptIcon),
+			},
+			get: simplePrompt,
 		},
 		{
 			prompt: &mcp.Prompt{
 				Name:        "complex_prompt",
+				Title:       "Complex Prompt",
 				Description: "A prompt with arguments",
+				Icons:       icons(promptIcon),
 				Arguments: []*mcp.PromptArgument{
-					{Name: "temperature", Description: "Temperature setting", Required: true},
-					{Name: "style", Description: "Output style"},
+					{Name: "temperature", Title: "Temperature", Description: "Temperature setting", Required: true},
+					{Name: "style", Title: "Style", Description: "Output style"},
 				},
 			},
 			get: complexPrompt,
-			values: map[string][]string{
-				"temperature": {"0", "0.5", "0.7", "1.0"},
-				"style":       {"casual", "formal", "technical", "friendly"},
+			values: map[string]choices{
+				"temperature": fixed("0", "0.5", "0.7", "1.0"),
+				"style":       fixed("casual", "formal", "technical", "friendly"),
 			},
 		},
 		{
 			prompt: &mcp.Prompt{
 				Name:        "resource_prompt",
+				Title:       "Resource Prompt",
 				Description: "A prompt that includes an embedded resource reference",
+				Icons:       icons(promptIcon),
 				Arguments: []*mcp.PromptArgument{
-					{Name: "resourceId", Description: "Resource ID to include (1-100)", Required: true},
+					{Name: "resourceId", Title: "Resource ID", Description: "Resource ID to include (1-100)", Required: true},
 				},
 			},
 			get:    resourcePrompt,
-			values: map[string][]string{"resourceId": resourceIDs()},
+			values: map[string]choices{"resourceId": fixed(resourceIDs()...)},
+		},
+		{
+			prompt: &mcp.Prompt{
+				Name:        "weather_prompt",
+				Title:       "Weather Prompt",
+				Description: "A prompt with an argument whose completion depends on another one",
+				Icons:       icons(promptIcon),
+				Arguments: []*mcp.PromptArgument{
+					{Name: "country", Title: "Country", Description: "Country to go to", Required: true},
+					{Name: "city", Title: "City", Description: "City of that country", Required: true},
+				},
+			},
+			get: weatherPrompt,
+			values: map[string]choices{
+				"country": fixed(countries()...),
+				"city":    func(chosen map[string]string) []string { return cities(chosen["country"]) },
+			},
 		},
 	}
 }
@@ -95,6 +130,17 @@ func resourcePrompt(args map[string]string) ([]*mcp.PromptMessage, error) {
 		{Role: "user", Content: text(fmt.Sprintf(
 			"This prompt includes %s. Please analyze the following resource:", id.name()))},
 		{Role: "user", Content: &mcp.EmbeddedResource{Resource: id.contents()}},
+	}, nil
+}
+
+func weatherPrompt(args map[string]string) ([]*mcp.PromptMessage, error) {
+	country, city := args["country"], args["city"]
+	if !slices.Contains(cities(country), city) {
+		return nil, invalidParams("Unknown city: %s in %s.", city, country)
+	}
+	return []*mcp.PromptMessage{
+		{Role: "user", Content: text(fmt.Sprintf(
+			"I am going to %s in %s. Look up the weather with %s, and tell me what to wear.", city, country, weatherName))},
 	}, nil
 }
 

@@ -14,23 +14,38 @@ func TestPromptsAreListedWithTheirArguments(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantJSON(t, res.Prompts, `[
+		for _, p := range res.Prompts {
+			wantIcons(t, p.Name, p.Icons)
+		}
+		wantJSON(t, without(t, res.Prompts, "icons"), `[
 			{
 				"name": "complex_prompt",
+				"title": "Complex Prompt",
 				"description": "A prompt with arguments",
 				"arguments": [
-					{"name": "temperature", "description": "Temperature setting", "required": true},
-					{"name": "style", "description": "Output style"}
+					{"name": "temperature", "title": "Temperature", "description": "Temperature setting", "required": true},
+					{"name": "style", "title": "Style", "description": "Output style"}
 				]
 			},
 			{
 				"name": "resource_prompt",
+				"title": "Resource Prompt",
 				"description": "A prompt that includes an embedded resource reference",
 				"arguments": [
-					{"name": "resourceId", "description": "Resource ID to include (1-100)", "required": true}
+					{"name": "resourceId", "title": "Resource ID",
+						"description": "Resource ID to include (1-100)", "required": true}
 				]
 			},
-			{"name": "simple_prompt", "description": "A prompt without arguments"}
+			{"name": "simple_prompt", "title": "Simple Prompt", "description": "A prompt without arguments"},
+			{
+				"name": "weather_prompt",
+				"title": "Weather Prompt",
+				"description": "A prompt with an argument whose completion depends on another one",
+				"arguments": [
+					{"name": "country", "title": "Country", "description": "Country to go to", "required": true},
+					{"name": "city", "title": "City", "description": "City of that country", "required": true}
+				]
+			}
 		]`)
 	})
 }
@@ -101,6 +116,17 @@ func TestResourcePrompt(t *testing.T) {
 	})
 }
 
+func TestWeatherPrompt(t *testing.T) {
+	t.Parallel()
+	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+		args := map[string]string{"country": "Norway", "city": "Tromsø"}
+		wantJSON(t, getPrompt(t, connect(nil), "weather_prompt", args).Messages, `[
+			{"role": "user", "content": {"type": "text", "text":
+				"I am going to Tromsø in Norway. Look up the weather with getWeather, and tell me what to wear."}}
+		]`)
+	})
+}
+
 func TestWrongPromptRequestsAreInvalidParams(t *testing.T) {
 	t.Parallel()
 	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
@@ -122,6 +148,10 @@ func TestWrongPromptRequestsAreInvalidParams(t *testing.T) {
 			{"resource_prompt", map[string]string{"resourceId": "1.5"}, "Invalid resourceId: 1.5."},
 			{"resource_prompt", map[string]string{"resourceId": " 7"}, "Invalid resourceId:  7."},
 			{"resource_prompt", map[string]string{"resourceId": "%d"}, "Invalid resourceId: %d."},
+			{"weather_prompt", map[string]string{"country": "Norway"}, `missing required argument "city"`},
+			{"weather_prompt", map[string]string{"city": "Oslo"}, `missing required argument "country"`},
+			{"weather_prompt", map[string]string{"country": "Peru", "city": "Oslo"}, "Unknown city: Oslo in Peru."},
+			{"weather_prompt", map[string]string{"country": "%s", "city": "%d"}, "Unknown city: %d in %s."},
 		} {
 			_, err := cs.GetPrompt(t.Context(), &mcp.GetPromptParams{Name: tt.name, Arguments: tt.args})
 			wantRPCError(t, err, -32602, tt.want)

@@ -18,16 +18,15 @@ const (
 // addResources adds the static resources, and the template that describes them.
 func addResources(server *mcp.Server) {
 	for id := resourceID(1); id <= resourceCount; id++ {
-		server.AddResource(&mcp.Resource{
-			URI:      id.uri(),
-			Name:     id.name(),
-			MIMEType: id.mimeType(),
-		}, readResource)
+		server.AddResource(id.describe(), readResource)
 	}
 	server.AddResourceTemplate(&mcp.ResourceTemplate{
 		URITemplate: resourceTemplate,
 		Name:        "Static Resource",
+		Title:       "Static Resource",
 		Description: "A static resource with a numeric ID",
+		Annotations: &mcp.Annotations{Audience: []mcp.Role{"user", "assistant"}, Priority: 0.5},
+		Icons:       icons(documentIcon),
 	}, readResource)
 }
 
@@ -77,6 +76,40 @@ func (id resourceID) contents() *mcp.ResourceContents {
 		contents.Blob = fmt.Appendf(nil, "Resource %s: This is a base64 blob", id)
 	}
 	return contents
+}
+
+// describe returns the resource as it is listed.
+func (id resourceID) describe() *mcp.Resource {
+	contents := id.contents()
+	resource := &mcp.Resource{
+		URI:         id.uri(),
+		Name:        id.name(),
+		Title:       id.name() + " (text)",
+		MIMEType:    id.mimeType(),
+		Size:        int64(len(contents.Text) + len(contents.Blob)), // it has one of them
+		Annotations: &mcp.Annotations{Audience: []mcp.Role{"user", "assistant"}, Priority: 0.5},
+		Icons:       icons(documentIcon),
+	}
+	if !id.isText() {
+		resource.Title = id.name() + " (binary)"
+		resource.Annotations = &mcp.Annotations{Audience: []mcp.Role{"user"}, Priority: 0.3}
+		resource.Icons = icons(binaryIcon)
+	}
+	return resource
+}
+
+// link returns a link to the resource, with all that a listing tells of it.
+func (id resourceID) link() *mcp.ResourceLink {
+	r := id.describe()
+	return &mcp.ResourceLink{
+		URI:         r.URI,
+		Name:        r.Name,
+		Title:       r.Title,
+		MIMEType:    r.MIMEType,
+		Size:        &r.Size,
+		Annotations: r.Annotations,
+		Icons:       r.Icons,
+	}
 }
 
 // readResource reads a static resource. The template matches more than there

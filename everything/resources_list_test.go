@@ -69,13 +69,24 @@ func TestListedResourcesAreDescribed(t *testing.T) {
 		}
 		all = append(all, r)
 	}
-	wantJSON(t, []*mcp.Resource{all[0], all[1], all[99], all[100]}, `[
-		{"uri": "test://static/resource/1", "name": "Resource 1", "mimeType": "text/plain"},
-		{"uri": "test://static/resource/2", "name": "Resource 2", "mimeType": "application/octet-stream"},
-		{"uri": "test://static/resource/100", "name": "Resource 100", "mimeType": "application/octet-stream"},
-		{"uri": "ui://hello-world/app.html", "name": "Hello World MCP App",
-			"description": "Interactive UI for the mcp_apps_hello_world tool",
-			"mimeType": "text/html;profile=mcp-app"}
+	for _, r := range all {
+		wantIcons(t, r.URI, r.Icons)
+	}
+	app := fmt.Sprintf(`{"uri": "ui://hello-world/app.html", "name": "Hello World MCP App", "title": "Hello World App",
+		"description": "Interactive UI for the mcp_apps_hello_world tool",
+		"mimeType": "text/html;profile=mcp-app", "size": %d,
+		"annotations": {"audience": ["user"], "priority": 0.5}}`, len(readAppFile(t)))
+	wantJSON(t, without(t, []*mcp.Resource{all[0], all[1], all[99], all[100]}, "icons"), `[
+		{"uri": "test://static/resource/1", "name": "Resource 1", "title": "Resource 1 (text)",
+			"mimeType": "text/plain", "size": 40,
+			"annotations": {"audience": ["user", "assistant"], "priority": 0.5}},
+		{"uri": "test://static/resource/2", "name": "Resource 2", "title": "Resource 2 (binary)",
+			"mimeType": "application/octet-stream", "size": 33,
+			"annotations": {"audience": ["user"], "priority": 0.3}},
+		{"uri": "test://static/resource/100", "name": "Resource 100", "title": "Resource 100 (binary)",
+			"mimeType": "application/octet-stream", "size": 35,
+			"annotations": {"audience": ["user"], "priority": 0.3}},
+		`+app+`
 	]`)
 }
 

@@ -4,10 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -177,35 +174,9 @@ func TestSubscriberGetsUpdates(t *testing.T) {
 // The SDK's client does not look at the answer of a listen request.
 func TestListeningToUnknownResourcesIsRefusedFrom2026(t *testing.T) {
 	t.Parallel()
-	const body = `{"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": {
-		"_meta": {
-			"io.modelcontextprotocol/protocolVersion": "2026-07-28",
-			"io.modelcontextprotocol/clientCapabilities": {}
-		},
-		"notifications": {"resourceSubscriptions": ["test://static/resource/7", "test://static/resource/101\u0001"]}}}`
-	endpoint := serveHTTP(t, everything.New(nil), v2026)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, value := range map[string]string{
-		"Content-Type": "application/json", "Accept": "application/json, text/event-stream",
-		"Mcp-Protocol-Version": v2026, "Mcp-Method": "subscriptions/listen",
-	} {
-		req.Header.Set(name, value)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The answer is a body of its own or the one event of a stream.
-	_, answer, _ := strings.Cut(string(data), "{")
-	wantJSON(t, decode(t, []byte("{"+answer)), `{"jsonrpc": "2.0", "id": 1, "error": {
+	answer := post2026(t, serveHTTP(t, everything.New(nil), v2026), "subscriptions/listen", `{
+		"notifications": {"resourceSubscriptions": ["test://static/resource/7", "test://static/resource/101\u0001"]}}`)
+	wantJSON(t, answer, `{"jsonrpc": "2.0", "id": 1, "error": {
 		"code": -32602, "message": "Resource not found", "data": {"uri": "test://static/resource/101\u0001"}}}`)
 }
 
@@ -216,10 +187,13 @@ func TestResourceTemplateIsListed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantJSON(t, res.ResourceTemplates, `[{
+		wantIcons(t, "template", res.ResourceTemplates[0].Icons)
+		wantJSON(t, without(t, res.ResourceTemplates, "icons"), `[{
 			"uriTemplate": "test://static/resource/{id}",
 			"name": "Static Resource",
-			"description": "A static resource with a numeric ID"
+			"title": "Static Resource",
+			"description": "A static resource with a numeric ID",
+			"annotations": {"audience": ["user", "assistant"], "priority": 0.5}
 		}]`)
 	})
 }

@@ -12,21 +12,33 @@ import (
 func addBasicTools(server *mcp.Server) {
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "echo",
+		Title:       "Echo",
+		Annotations: lookup(),
+		Icons:       icons(flaskIcon),
 		Description: "Echoes back the input",
 		InputSchema: inputSchema[echoArgs](nil),
 	}, echo)
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "add",
+		Title:       "Add Numbers",
+		Annotations: lookup(),
+		Icons:       icons(flaskIcon),
 		Description: "Adds two numbers",
 		InputSchema: inputSchema[addArgs](nil),
 	}, add)
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "getTinyImage",
+		Title:       "Tiny Image",
+		Annotations: lookup(),
+		Icons:       icons(flaskIcon),
 		Description: "Returns the MCP_TINY_IMAGE",
 		InputSchema: inputSchema[noArgs](nil),
 	}, getTinyImage)
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "annotatedMessage",
+		Title:       "Annotated Message",
+		Annotations: lookup(),
+		Icons:       icons(flaskIcon),
 		Description: "Demonstrates how annotations can be used to provide metadata about content",
 		InputSchema: inputSchema[annotatedMessageArgs](func(p map[string]*jsonschema.Schema) {
 			p["messageType"].Enum = []any{"error", "success", "debug"}
@@ -35,6 +47,9 @@ func addBasicTools(server *mcp.Server) {
 	}, annotatedMessage)
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "getResourceReference",
+		Title:       "Resource Reference",
+		Annotations: lookup(),
+		Icons:       icons(documentIcon),
 		Description: "Returns a resource reference that can be used by MCP clients",
 		InputSchema: inputSchema[resourceReferenceArgs](func(p map[string]*jsonschema.Schema) {
 			bound(p["resourceId"], 1, resourceCount)

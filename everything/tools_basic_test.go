@@ -53,6 +53,7 @@ func TestWrongArgumentsAreToolErrors(t *testing.T) {
 		{"echo", `{"message": "hi", "loud": true}`, "loud"},
 		{"echo", `[]`, "arguments"},
 		{"echo", `"hi"`, "arguments"},
+		{"annotatedMessage", `null`, `missing properties: ["messageType"]`},
 		{"add", `{"a": 1}`, `missing properties: ["b"]`},
 		{"add", `{"a": "1", "b": 2}`, "/properties/a"},
 		{"add", `{"a": 1e999, "b": 2}`, "arguments"},
@@ -82,6 +83,21 @@ func TestWrongArgumentsAreToolErrors(t *testing.T) {
 		{"sampleLLM", `{"prompt": "hi", "maxTokens": 1e18}`, "is greater than"},
 		{"elicitInputs", `{"name": "me"}`, "name"},
 		{"mcp_apps_hello_world", `{"x": 1}`, "x"},
+		{"getWeather", `{}`, `missing properties: ["city"]`},
+		{"getWeather", `{"city": "Atlantis"}`, "city"},
+		{"getWeather", `{"city": "oslo"}`, "city"},
+		{"getTinyAudio", `{"loud": true}`, "loud"},
+		{"getResourceLinks", `{"count": 0}`, "less than 1"},
+		{"getResourceLinks", `{"count": 11}`, "greater than 10"},
+		{"getResourceLinks", `{"count": 1.5}`, "count"},
+		{"listRoots", `{"all": true}`, "all"},
+		{"elicitUrl", `{"url": "https://evil.example"}`, "url"},
+		{"sampleWithTools", `{}`, `missing properties: ["prompt"]`},
+		{"sampleWithTools", `{"prompt": null}`, "prompt"},
+		{"toggleTool", `{}`, `missing properties: ["on"]`},
+		{"toggleTool", `{"on": "yes"}`, "on"},
+		{"toggleTool", `{"on": null}`, "on"},
+		{"toggleTool", `{"on": true, "tool": "echo"}`, "tool"},
 	}
 	for _, version := range []string{v2025, v2026} {
 		cs := connect(t, everything.New(nil), version, answeringClient())
@@ -89,6 +105,26 @@ func TestWrongArgumentsAreToolErrors(t *testing.T) {
 			t.Run(version+"/"+tt.tool+tt.args, func(t *testing.T) {
 				wantToolError(t, call(t, cs, tt.tool, json.RawMessage(tt.args)), tt.want)
 			})
+		}
+	}
+}
+
+// The SDK's client does not send them. A server that panics here, is gone: it
+// does so in a goroutine of the SDK.
+func TestArgumentsThatAreNullAreNone(t *testing.T) {
+	t.Parallel()
+	endpoint := serveHTTP(t, everything.New(nil), v2026)
+	for _, arguments := range []string{"", `"arguments": null,`, `"arguments": {},`} {
+		answer := post2026(t, endpoint, "tools/call", `{`+arguments+`"name": "getResourceLinks"}`)
+		if content := answer["result"].(map[string]any)["content"].([]any); len(content) != 1+3 {
+			t.Errorf("%s: %v", arguments, content)
+		}
+	}
+	for _, arguments := range []string{"", `, "arguments": null`} {
+		messages := newWire(t).post(t, `{"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+			"params": {"name": "getResourceLinks"`+arguments+`}}`)
+		if content := messages[0]["result"].(map[string]any)["content"].([]any); len(content) != 1+3 {
+			t.Errorf("%s: %v", arguments, content)
 		}
 	}
 }

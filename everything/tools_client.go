@@ -20,6 +20,9 @@ const maxSampleTokens = 1_000_000
 func addClientTools(server *mcp.Server) {
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "sampleLLM",
+		Title:       "Sample an LLM",
+		Annotations: inquiry(),
+		Icons:       icons(questionIcon),
 		Description: "Samples from an LLM using MCP's sampling feature",
 		InputSchema: inputSchema[sampleArgs](func(p map[string]*jsonschema.Schema) {
 			p["maxTokens"].Default = marshal(100)
@@ -30,6 +33,9 @@ func addClientTools(server *mcp.Server) {
 	form := newInputForm()
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "elicitInputs",
+		Title:       "Elicit Inputs",
+		Annotations: inquiry(),
+		Icons:       icons(questionIcon),
 		Description: "Elicitation test tool that demonstrates how to request user input with various field types",
 		InputSchema: inputSchema[noArgs](nil),
 	}, form.elicitInputs)
@@ -53,11 +59,7 @@ func sampleLLM(ctx context.Context, req *mcp.CallToolRequest, in sampleArgs) (*m
 	if err != nil || pending != nil {
 		return pending, nil, err
 	}
-	sample, err := sampledText(answer.Content)
-	if err != nil {
-		return nil, nil, err
-	}
-	return textResult("LLM sampling result: " + sample), nil, nil
+	return samplingResult(answer.Content)
 }
 
 func samplingParams(in sampleArgs) *mcp.CreateMessageWithToolsParams {
@@ -71,6 +73,14 @@ func samplingParams(in sampleArgs) *mcp.CreateMessageWithToolsParams {
 		Temperature:    0.7,
 		IncludeContext: "thisServer",
 	}
+}
+
+func samplingResult(content []mcp.Content) (*mcp.CallToolResult, any, error) {
+	sample, err := sampledText(content)
+	if err != nil {
+		return nil, nil, err
+	}
+	return textResult("LLM sampling result: " + sample), nil, nil
 }
 
 // sampledText joins the text blocks of a sample, most often one.

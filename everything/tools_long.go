@@ -19,6 +19,9 @@ const (
 func addLongRunningTool(server *mcp.Server) {
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "longRunningOperation",
+		Title:       "Long Running Operation",
+		Annotations: lookup(),
+		Icons:       icons(flaskIcon),
 		Description: "Demonstrates a long running operation with progress updates",
 		InputSchema: inputSchema[longRunningArgs](func(p map[string]*jsonschema.Schema) {
 			p["duration"].Default = marshal(10)

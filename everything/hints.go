@@ -1,0 +1,21 @@
+package everything
+
+import "github.com/modelcontextprotocol/go-sdk/mcp"
+
+// lookup returns the hints for a tool that changes nothing and only needs what
+// this server has.
+func lookup() *mcp.ToolAnnotations {
+	return &mcp.ToolAnnotations{ReadOnlyHint: true, OpenWorldHint: new(false)}
+}
+
+// inquiry returns the hints for a tool that changes nothing, but depends on the
+// client, its user or its model.
+func inquiry() *mcp.ToolAnnotations {
+	return &mcp.ToolAnnotations{ReadOnlyHint: true, OpenWorldHint: new(true)}
+}
+
+// setting returns the hints for a tool that brings something into a state the
+// call names: doing it twice does no more than doing it once.
+func setting() *mcp.ToolAnnotations {
+	return &mcp.ToolAnnotations{IdempotentHint: true, DestructiveHint: new(false), OpenWorldHint: new(false)}
+}

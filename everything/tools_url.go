@@ -1,0 +1,68 @@
+package everything
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+)
+
+// elicitationPage is where elicitUrl sends the user: to a page that explains
+// what just happened. It asks for nothing, so nothing is to be awaited.
+const elicitationPage = "https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation"
+
+func addURLTool(server *mcp.Server) {
+	mcp.AddTool(server, &mcp.Tool{
+		Name:        "elicitUrl",
+		Title:       "Elicit by URL",
+		Description: "Demonstrates URL elicitation: asks the user to open a page outside of the client",
+		Annotations: inquiry(),
+		Icons:       icons(questionIcon),
+		InputSchema: inputSchema[noArgs](nil),
+	}, elicitURL)
+}
+
+func elicitURL(ctx context.Context, req *mcp.CallToolRequest, _ noArgs) (*mcp.CallToolResult, any, error) {
+	if caps := req.ClientCapabilities(); caps == nil || caps.Elicitation == nil || caps.Elicitation.URL == nil {
+		return nil, nil, missingCapability(req.Session, "URL elicitation",
+			map[string]any{"elicitation": map[string]any{"url": map[string]any{}}})
+	}
+	params := &mcp.ElicitParams{
+		Mode:    "url",
+		Message: "Please read about elicitation, on the web.",
+		URL:     elicitationPage,
+	}
+	if !usesInputRequests(req.Session) {
+		params.ElicitationID = rand.Text() // 2026-07-28 has no ids, nor news of the end
+	}
+	answer, pending, err := ask(ctx, req, "page", params,
+		func(ctx context.Context) (*mcp.ElicitResult, error) {
+			return req.Session.Elicit(ctx, params)
+		})
+	if err != nil || pending != nil {
+		return pending, nil, err
+	}
+	if answer.Action == "accept" && params.ElicitationID != "" {
+		// Where there is no form there is nothing more to wait for. The client
+		// may well do without hearing so.
+		_ = req.Session.NotifyElicitationComplete(ctx, &mcp.ElicitationCompleteParams{
+			ElicitationID: params.ElicitationID,
+		})
+	}
+	return visitResult(answer.Action)
+}
+
+// visitResult tells what the user thought of opening the page.
+func visitResult(action string) (*mcp.CallToolResult, any, error) {
+	switch action {
+	case "accept":
+		return textResult("The user agreed to open " + elicitationPage), nil, nil
+	case "decline":
+		return textResult("The user declined to open " + elicitationPage), nil, nil
+	case "cancel":
+		return textResult("The user dismissed the question."), nil, nil
+	default:
+		return nil, nil, fmt.Errorf("the client answered with the unknown action %q", action)
+	}
+}
