@@ -98,22 +98,39 @@ func (f *feed) subscribe(subs map[string]position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for uri, from := range subs {
-		if _, had := f.uris[uri]; !had && f.known && from.before(f.at) && f.happened(uri, from) {
+		wanted := func(c *change) bool { return c.uri == uri }
+		if _, had := f.uris[uri]; !had && f.known && from.before(f.at) && f.happened(wanted, from) {
 			f.extra = append(f.extra, item{newUpdate(f.at, uri), f.at})
 		}
 	}
 	f.uris = subs
+	f.behind = true // what follows where the feed is was not wanted until now
 }
 
-// happened reports whether a resource may have been updated between a position
+// announce makes the lists wanted those of wanted. What happened to a new one
+// between a position and where the feed is will be taken next.
+func (f *feed) announce(wanted map[string]bool, from position) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for list := range wanted {
+		is := func(c *change) bool { return c.list == list }
+		if !f.lists[list] && f.known && from.before(f.at) && f.happened(is, from) {
+			f.extra = append(f.extra, item{newListChange(f.at, list), f.at})
+		}
+	}
+	f.lists = wanted
+	f.behind = true // as in subscribe
+}
+
+// happened reports whether there may have been such a change between a position
 // and where the feed is. f.mu must be held.
-func (f *feed) happened(uri string, from position) bool {
+func (f *feed) happened(such func(*change) bool, from position) bool {
 	changes, _, ok := f.tail.since(from)
 	if !ok {
 		return true
 	}
 	for _, c := range changes {
-		if c.uri == uri && !f.at.before(c.at) {
+		if such(c) && !f.at.before(c.at) {
 			return true
 		}
 	}
@@ -159,6 +176,19 @@ func (fs *feeds) add(f *feed) {
 		enlist(fs.byList, list, f)
 	}
 	fs.wanted[f] = uris
+}
+
+// expect lists a feed under what it is about to want, besides what it wants.
+func (fs *feeds) expect(f *feed, uris map[string]position) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for uri := range uris {
+		enlist(fs.byURI, uri, f)
+		fs.wanted[f] = append(fs.wanted[f], uri)
+	}
+	for _, list := range lists {
+		enlist(fs.byList, list, f)
+	}
 }
 
 func enlist(m map[string]map[*feed]struct{}, key string, f *feed) {

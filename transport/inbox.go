@@ -45,6 +45,9 @@ const (
 	kindHello    = "hello"    // both: nothing
 
 	kindSubscriptions = "subscriptions" // inbox: a reader's session has other subscriptions
+
+	kindRuns = "runs" // inbox: a call whose response a reader here is to carry runs
+	kindRan  = "ran"  // inbox: such a call has ended
 )
 
 // renew keeps the inbox alive and drops what has been read.
@@ -135,6 +138,8 @@ func (n *Node) receive(ctx context.Context, f map[string]string) {
 		}
 	case kindSubscriptions:
 		n.background(func() { n.reloadSubscriptions(f["r"]) })
+	case kindRuns, kindRan:
+		n.receiveCarried(f)
 	case kindReply, kindProgress:
 		if c := n.conn(f["c"]); c != nil && c.session == f["s"] {
 			c.receiveAnswer(f["k"], f["q"], json.RawMessage(f["d"]), f["e"] == "1")

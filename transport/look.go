@@ -22,6 +22,7 @@ func (n *Node) look(ctx context.Context) {
 			return
 		case <-tick.C:
 			n.lookAfterStreams(ctx)
+			n.lookAfterCarried(ctx)
 			n.lookAfterCalls(ctx)
 		}
 	}

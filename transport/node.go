@@ -176,11 +176,13 @@ func (n *Node) alive() bool {
 	return time.Since(time.Unix(0, n.renewed.Load())) < inboxTTL
 }
 
-// Idle waits until no request runs on this instance, or ctx ends.
+// Idle waits until no request runs on this instance, or ctx ends. Then it ends
+// each stream of a legacy session that is open here as soon as no call of the
+// session runs elsewhere: nobody can resume it.
 func (n *Node) Idle(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for n.Calls() > 0 {
+	for n.Calls() > 0 || !n.letGo() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -63,7 +63,7 @@ func (c *Conn) ask(ctx context.Context, m *jsonrpc.Request) error {
 	if err := c.canAnswer(m.Method); err != nil {
 		return rejected(err)
 	}
-	q := &question{id: m.ID, asked: time.Now(), read: time.Now(), detached: !speaks || !c.req.Message.IsCall()}
+	q := &question{id: m.ID, asked: time.Now(), read: time.Now(), detached: !speaks || !c.req.Message.IsCall() || c.aside()}
 	number := c.addQuestion(q)
 	if err := c.sendQuestion(ctx, q, number, m); err != nil {
 		c.takeQuestion(number)
@@ -230,12 +230,12 @@ func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 }
 
 // withdrawQuestions withdraws what is still asked on the call's stream, which
-// is about to end. c.out must be held.
+// is about to end, or aside of the reply. c.out must be held.
 func (c *Conn) withdrawQuestions(ctx context.Context) {
 	c.mu.Lock()
 	var numbers []string
 	for number, q := range c.asked.open {
-		if !q.detached {
+		if !q.detached || c.aside() {
 			numbers = append(numbers, number)
 			delete(c.asked.open, number)
 		}

@@ -56,6 +56,7 @@ type Reader struct {
 	writer  string // instance that writes the stream; empty for the standalone stream
 	call    []byte // raw id of the stream's call
 	missing int    // looks in a row that did not find the writer's inbox
+	legacy  *legacy
 }
 
 const unattached = -1
@@ -99,6 +100,9 @@ func (n *Node) Resume(ctx context.Context, rec session.Record, after *EventID) (
 	r, err := n.newReader(stream)
 	if err != nil {
 		return nil, err
+	}
+	if rec.Legacy {
+		r.carry()
 	}
 	event := after
 	if after != nil && after.Offset == noOffset {
@@ -302,8 +306,18 @@ type ServeOptions struct {
 	// Priming sends events without data: they give the client an id to resume
 	// from (protocol 2025-11-25 and later).
 	Priming bool
+	// Named gives messages the event name "message", and no id: clients of the
+	// HTTP+SSE transport of protocol 2024-11-05 know the one and not the other.
+	Named bool
 	// KeepAlive is how long a stream is silent before a comment is sent.
 	KeepAlive time.Duration
+}
+
+func (o ServeOptions) event(id EventID, data []byte) SSE {
+	if o.Named {
+		return SSE{Name: "message", Data: data}
+	}
+	return SSE{ID: id.String(), Data: data}
 }
 
 // Serve sends the stream's events to w until the stream ends, the connection is
@@ -315,9 +329,9 @@ func (r *Reader) Serve(ctx context.Context, w *SSEWriter, opts ServeOptions) err
 	defer w.extendDeadline() // for what net/http writes at the end
 	for {
 		todo := r.take()
-		wrote, err := r.write(w, todo.events, opts.Priming)
+		wrote, err := r.write(w, todo.events, opts)
 		if err == nil && !wrote && todo.closed == nil {
-			wrote, err = r.writeChanges(w)
+			wrote, err = r.writeChanges(w, opts)
 		}
 		if err != nil {
 			return err
@@ -335,7 +349,7 @@ func (r *Reader) Serve(ctx context.Context, w *SSEWriter, opts ServeOptions) err
 			if err == nil {
 				continue
 			}
-			if !errors.Is(err, rds.ErrUnavailable) {
+			if !errors.Is(err, rds.ErrUnavailable) || todo.closed != nil {
 				return err
 			}
 			r.node.opts.Logger.Warn("stream not read", "error", err)
@@ -373,16 +387,16 @@ func (r *Reader) take() todo {
 }
 
 // write sends events of the log and reports whether there were any.
-func (r *Reader) write(w *SSEWriter, events []Event, priming bool) (wrote bool, err error) {
+func (r *Reader) write(w *SSEWriter, events []Event, opts ServeOptions) (wrote bool, err error) {
 	if len(events) == 0 {
 		return false, nil
 	}
 	position := r.Last().Position
 	out := make([]SSE, 0, len(events))
 	for _, e := range events {
-		if len(e.Data) > 0 || priming {
+		if len(e.Data) > 0 || opts.Priming {
 			e.ID.Position = position
-			out = append(out, SSE{ID: e.ID.String(), Data: e.Data})
+			out = append(out, opts.event(e.ID, e.Data))
 		}
 	}
 	if len(out) > 0 {
@@ -399,7 +413,7 @@ func (r *Reader) write(w *SSEWriter, events []Event, priming bool) (wrote bool, 
 
 // writeChanges sends what the stream has to hear of the bus, and reports
 // whether that was anything.
-func (r *Reader) writeChanges(w *SSEWriter) (wrote bool, err error) {
+func (r *Reader) writeChanges(w *SSEWriter, opts ServeOptions) (wrote bool, err error) {
 	if r.feed == nil {
 		return false, nil
 	}
@@ -408,7 +422,7 @@ func (r *Reader) writeChanges(w *SSEWriter) (wrote bool, err error) {
 	out := make([]SSE, 0, len(items))
 	for _, i := range items {
 		id.Position = i.at.String()
-		out = append(out, SSE{ID: id.String(), Data: i.change.message})
+		out = append(out, opts.event(id, i.change.message))
 	}
 	if len(out) > 0 {
 		err = w.Write(out...)
@@ -447,8 +461,10 @@ func (r *Reader) finish(w *SSEWriter, t todo) (done bool, err error) {
 		return true, nil // a response in the log is the one that counts
 	case t.last != nil:
 		return true, w.Write(SSE{Data: t.last})
+	case t.closed != nil && t.behind && !t.closed.lost && r.carries():
+		return false, nil // nobody can come back for the rest
 	case t.closed != nil:
-		if t.closed.retry > 0 {
+		if t.closed.retry > 0 && !r.carries() {
 			err = w.Write(SSE{Retry: t.closed.retry})
 		}
 		if t.closed.lost {

@@ -52,11 +52,17 @@ func (n *Node) reloadSubscriptions(reader string) {
 		return
 	}
 	ctx := context.Background() // of a message from the inbox; each call to Redis is bounded
+	if err := n.learn(ctx, r); err != nil {
+		n.opts.Logger.Warn("session not loaded", "error", err)
+	}
 	subs, err := n.subscriptions(ctx, r.stream.Session)
 	if err != nil {
 		n.opts.Logger.Warn("subscriptions not loaded", "error", err)
 		return
 	}
+	// From here on what is heard of them is marked; what was heard before is
+	// looked for.
+	n.feeds.expect(r.feed, subs)
 	r.feed.subscribe(subs)
 	n.listFeed(r)
 	r.signal()

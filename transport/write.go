@@ -57,7 +57,7 @@ func (c *Conn) respond(ctx context.Context, resp *jsonrpc.Response) error {
 		c.reply(ctx, encodeSDKResponse(c.req.Message.ID, resp))
 	case errors.As(failed, new(*jsonrpc.Error)):
 		c.reply(ctx, EncodeError(c.req.Message.ID, failed))
-	case c.phase == phaseJSON:
+	case c.phase == phaseJSON && c.req.Outlet != OutletStandalone:
 		c.phase = phaseDone
 		c.answer <- Answer{Err: failed}
 	default:
@@ -69,13 +69,19 @@ func (c *Conn) respond(ctx context.Context, resp *jsonrpc.Response) error {
 // reply completes the reply with a response, if it is not complete yet. c.out
 // must be held.
 func (c *Conn) reply(ctx context.Context, response []byte) {
-	switch c.phase {
-	case phaseJSON:
+	if c.phase == phaseJSON && c.aside() {
+		c.withdrawQuestions(ctx)
+	}
+	switch {
+	case c.phase == phaseJSON && c.req.Outlet == OutletStandalone:
+		c.phase = phaseDone
+		c.conclude(ctx, response)
+	case c.phase == phaseJSON:
 		// If the client has left meanwhile it has no event id to ask with, so
 		// nobody will take the answer out of the channel.
 		c.phase = phaseDone
 		c.answer <- Answer{Body: response}
-	case phaseStream:
+	case c.phase == phaseStream:
 		c.withdrawQuestions(ctx)
 		c.endStream(ctx, response)
 	}
@@ -131,6 +137,9 @@ func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 	if c.phase == phaseDone {
 		return errors.New("the reply is complete")
 	}
+	if c.aside() {
+		return c.standalone(ctx, data)
+	}
 	if c.phase == phaseJSON {
 		if err := c.open(ctx); err != nil {
 			return err
@@ -139,46 +148,27 @@ func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 	return c.node.say(ctx, c.streamID(), c.node.id, data, c.node.deliver)
 }
 
-// outageBound is how long a finished call waits for Redis to take its response.
-const outageBound = 30 * time.Second
-
 // endStream ends the stream, with response as its last event unless it is nil.
-// While Redis is away it tries on; a client that is still there then gets the
-// response without an id. c.out must be held.
+// If Redis stays away, a client that is still there gets the response without
+// an id. c.out must be held.
 func (c *Conn) endStream(ctx context.Context, response []byte) {
 	c.phase = phaseDone
-	sid := c.streamID()
 	a := Append{Writer: c.node.id, Data: response, End: true}
 	if response != nil {
 		a.Tag = newTag()
 	}
-	deadline := time.Now().Add(outageBound)
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		offset, reader, err := c.node.log.Append(ctx, sid, a)
-		if err == nil {
-			c.node.deliver(ctx, reader, Event{EventID{Stream: sid.Stream, Offset: offset, Tag: a.Tag}, response}, true)
-			return
-		}
-		if !errors.Is(err, rds.ErrUnavailable) {
-			// The session is gone, or a reader took us for dead and ended the
-			// stream; then the call has its one response.
-			c.reader.lookInLog()
-			return
-		}
-		if time.Now().After(deadline) || c.node.isClosed() {
-			c.node.opts.Logger.Error("response not logged", "error", err)
-			c.reader.deliverUnlogged(response)
-			a.Again = a.Tag != ""
-			c.node.endLate(sid, a)
-			return
-		}
-		a.Again = a.Tag != ""
-		time.Sleep(pause)
+	switch err := c.appendLast(ctx, c.streamID(), a); {
+	case errors.Is(err, rds.ErrUnavailable):
+		c.reader.deliverUnlogged(response)
+	case err != nil:
+		// The session is gone, or a reader took us for dead and ended the
+		// stream; then the call has its one response.
+		c.reader.lookInLog()
 	}
 }
 
-// endLate ends a stream when Redis is back, for whoever reads it then: its
-// writer lives, so nobody else will. If the instance leaves before, it is dead,
+// endLate appends the last event of a call when Redis is back, for whoever reads
+// the stream then: its writer lives, so nobody else will. If the instance leaves before, it is dead,
 // and a reader ends the stream.
 func (n *Node) endLate(id StreamID, a Append) {
 	n.background(func() {
@@ -186,7 +176,7 @@ func (n *Node) endLate(id StreamID, a Append) {
 		for !n.isClosed() {
 			offset, reader, err := n.log.Append(ctx, id, a)
 			if err == nil {
-				n.deliver(ctx, reader, Event{EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}, a.Data}, true)
+				n.deliver(ctx, reader, Event{EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}, a.Data}, a.End)
 			}
 			if !errors.Is(err, rds.ErrUnavailable) {
 				return
