@@ -20,6 +20,10 @@ func serve(p *demo.Process) error {
 	if err != nil {
 		return err
 	}
+	// Two of the fixtures change the server's lists while it runs.
+	if err := handler.Watch(server); err != nil {
+		return err
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/mcp", handler)
 	mux.Handle("GET /livez", handler.Livez())

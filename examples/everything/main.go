@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -18,8 +19,21 @@ import (
 func main() { demo.Main(serve) }
 
 func serve(p *demo.Process) error {
-	server := everything.New(nil)
-	handler, err := fleet.NewHandler(func(*http.Request) *mcp.Server { return server }, p.Options())
+	notifier, err := fleet.NewNotifier(&fleet.NotifierOptions{Redis: p.Redis, Prefix: p.Config.RedisPrefix})
+	if err != nil {
+		return err
+	}
+	server := everything.New(&everything.Options{
+		Logger:       p.Log,
+		Switch:       newToolSwitch(p.Redis, p.Config.RedisPrefix),
+		ToolsChanged: notifier.ToolsChanged,
+	})
+	opts := p.Options()
+	opts.DefaultLogLevel = "debug"
+	opts.OnStream = func(ctx context.Context, stream *fleet.Stream) {
+		_ = everything.Pulse(ctx, stream) // it ends with the stream, and for no other reason
+	}
+	handler, err := fleet.NewHandler(func(*http.Request) *mcp.Server { return server }, opts)
 	if err != nil {
 		return err
 	}

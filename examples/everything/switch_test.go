@@ -1,0 +1,28 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/mcpfleet/mcpfleet/internal/redistest"
+)
+
+func TestInstancesShareTheSwitchAndSoDoesOneStartedLater(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		prefix := s.Prefix(t)
+		a, b := newToolSwitch(s.Client(t), prefix), newToolSwitch(s.Client(t), prefix)
+		for _, on := range []bool{false, true, true, false, false, true} {
+			if err := a.Set(t.Context(), on); err != nil {
+				t.Fatal(err)
+			}
+			later := newToolSwitch(s.Client(t), prefix)
+			for name, instance := range map[string]*toolSwitch{"the same": a, "another": b, "a later": later} {
+				got, err := instance.On(t.Context())
+				if err != nil || got != on {
+					t.Errorf("%s instance says %v, %v; want %v", name, got, err, on)
+				}
+			}
+		}
+		redistest.AssertTTLs(t, a.redis, prefix)
+	})
+}
