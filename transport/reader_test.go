@@ -148,9 +148,7 @@ func (p deliveryPlan) run(t *testing.T) (sent, got []string) {
 
 // A client reads a stream in memory, and remembers what it got before it left.
 type client struct {
-	r      *Reader
-	cancel context.CancelFunc
-	done   chan error
+	r *Reader
 
 	mu   sync.Mutex
 	left bool
@@ -167,33 +165,19 @@ func newClient(t *testing.T, n *Node, id StreamID, after *EventID) *client {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	c := &client{r: res.Reader, cancel: cancel, last: *after}
+	t.Cleanup(cancel)
+	c := &client{r: res.Reader, last: *after}
 	v := newViewer(t)
+	go func() { v.finish(serve(ctx, c.r, v)) }()
 	go func() {
-		defer cancel()
-		err := serve(ctx, c.r, v)
-		v.finish(err)
 		for e := range v.events {
 			c.take(e)
 		}
+		<-v.over
 		c.mu.Lock()
-		c.err, c.over = err, true
+		c.err, c.over = v.err, true
 		c.mu.Unlock()
 	}()
-	go func() {
-		for {
-			select {
-			case e, ok := <-v.events:
-				if !ok {
-					return
-				}
-				c.take(e)
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	t.Cleanup(cancel)
 	return c
 }
 
