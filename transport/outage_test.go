@@ -305,6 +305,7 @@ func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newBubbleFleet(t, Options{Log: LogOptions{MaxStreams: 4}}, long)
 				sid := beginSession(t, f.store)
+				f.moved(t, speaker(t, 0), beginSession(t, f.store), "1").rest(t) // Redis knows the script
 				takes := 30 * time.Second
 				if !speaks {
 					takes = 15 * time.Second
@@ -313,6 +314,7 @@ func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 					time.Sleep(takes)
 					return text("done"), nil
 				}, nil), sid, toolCall("7"))
+				begun := time.Now()
 				f.links[0].Freeze()
 				for range 4 {
 					if err := r.conn.OpenStream(t.Context()); !errors.Is(err, session.ErrUnavailable) {
@@ -326,8 +328,8 @@ func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 					if err := r.conn.OpenStream(t.Context()); err != nil {
 						t.Fatal(err)
 					}
-					if m := r.message(t); textOf(t, m) != "done" {
-						t.Errorf("answered with %+v", m)
+					if m := r.message(t); textOf(t, m) != "done" || time.Since(begun) != takes {
+						t.Errorf("answered with %+v after %v", m, time.Since(begun))
 					}
 				} else {
 					if m := decode(t, r.answer(t).Body); textOf(t, m) != "done" {
