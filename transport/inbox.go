@@ -80,6 +80,18 @@ func (n *Node) readInbox(ctx context.Context) {
 	last := "0"
 	renewAt := time.Now().Add(renewEvery)
 	for ctx.Err() == nil {
+		if !time.Now().Before(renewAt) {
+			existed, err := n.renew(ctx, last)
+			if err != nil {
+				n.pause(ctx, "inbox not renewed", err)
+				continue
+			}
+			if !existed {
+				n.opts.Logger.Warn("the inbox had expired: the fleet may have taken this instance for dead")
+				last = "0"
+			}
+			renewAt = time.Now().Add(renewEvery)
+		}
 		entries, err := n.tail(ctx, n.keys.Inbox(n.id), last)
 		for _, e := range entries {
 			last = e.ID
@@ -87,19 +99,8 @@ func (n *Node) readInbox(ctx context.Context) {
 		}
 		if err != nil {
 			n.pause(ctx, "inbox not read", err)
-		}
-		if time.Now().Before(renewAt) {
-			continue
-		}
-		existed, err := n.renew(ctx, last)
-		switch {
-		case err != nil:
-			n.pause(ctx, "inbox not renewed", err)
-		case !existed:
-			n.opts.Logger.Warn("the inbox had expired: the fleet may have taken this instance for dead")
-			last, renewAt = "0", time.Now().Add(renewEvery)
-		default:
-			renewAt = time.Now().Add(renewEvery)
+			// If it has expired, what is sent here is lost until it is made anew.
+			renewAt = time.Now()
 		}
 	}
 }

@@ -133,10 +133,22 @@ func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 	}
 	if c.phase == phaseJSON {
 		if err := c.open(ctx); err != nil {
-			return err
+			return c.unsent(err)
 		}
 	}
-	return c.node.say(ctx, c.streamID(), c.node.id, data)
+	return c.unsent(c.node.say(ctx, c.streamID(), c.node.id, data))
+}
+
+var errAway = errors.New("the session store is unavailable")
+
+// unsent returns what a handler is told of err. Handlers pass on what they get,
+// and Redis's own words are not for clients.
+func (c *Conn) unsent(err error) error {
+	if errors.Is(err, rds.ErrUnavailable) {
+		c.node.opts.Logger.Warn("message not sent", "error", err)
+		return errAway
+	}
+	return err
 }
 
 // outageBound is how long a finished call waits for Redis to take its response.
@@ -239,7 +251,7 @@ func (c *Conn) standalone(ctx context.Context, data []byte) error {
 	if c.req.AnswerOnly {
 		return errors.New("there is no session before initialize is answered")
 	}
-	return c.node.Standalone(ctx, c.session, data)
+	return c.unsent(c.node.Standalone(ctx, c.session, data))
 }
 
 // levels are the log levels from least to most severe (RFC 5424).
@@ -260,7 +272,7 @@ func (c *Conn) wantsLog(ctx context.Context, params json.RawMessage) (bool, erro
 	}
 	level, err := c.logLevel(ctx)
 	if err != nil {
-		return false, rejected(err)
+		return false, rejected(c.unsent(err))
 	}
 	return level != "" && slices.Index(levels, message.Level) >= slices.Index(levels, level), nil
 }
