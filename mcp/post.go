@@ -36,8 +36,12 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	untimed(w)
+	id := m.ID
+	if !m.IsCall() {
+		id = nil // what is wrong with a client's answer is not an answer to it
+	}
 	if err := checkVersion(r); err != nil {
-		h.fail(w, r, m.ID, err)
+		h.fail(w, r, id, err)
 		return
 	}
 	if m.IsCall() && !transport.CanFlush(w) {
@@ -50,7 +54,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	rec, err := h.session(r)
 	if err != nil {
-		h.fail(w, r, m.ID, err)
+		h.fail(w, r, id, err)
 		return
 	}
 	h.node.Use(rec.ID)
