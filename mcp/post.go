@@ -184,6 +184,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, rec session.Recor
 		h.fail(w, r, m.ID, transport.ErrClosed)
 		return
 	}
+	withoutNullArguments(m)
 	req := h.request(r, rec, m)
 	if m.Method == "logging/setLevel" {
 		req.OnResult = func(ctx context.Context, _ json.RawMessage) error { return h.storeLevel(ctx, rec.ID, m.Params) }
