@@ -184,7 +184,6 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, rec session.Recor
 		h.fail(w, r, m.ID, transport.ErrClosed)
 		return
 	}
-	withoutNullArguments(m)
 	req := h.request(r, rec, m)
 	if m.Method == "logging/setLevel" {
 		req.OnResult = func(ctx context.Context, _ json.RawMessage) error { return h.storeLevel(ctx, rec.ID, m.Params) }
@@ -213,6 +212,7 @@ func (h *Handler) request(r *http.Request, rec session.Record, m *transport.Mess
 
 // run has the server handle a request on a connection of its own.
 func (h *Handler) run(r *http.Request, req transport.Request, state *mcp.ServerSessionState) (*transport.Conn, error) {
+	withoutNullArguments(req.Message)
 	server := h.getServer(r)
 	if server == nil {
 		return nil, refuse(http.StatusBadRequest, "no server available")
