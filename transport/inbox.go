@@ -69,7 +69,9 @@ func (n *Node) renew(ctx context.Context, read string) (existed bool, err error)
 	}
 	// The inbox lives from when the renewal was sent, not from when its answer
 	// came.
-	n.renewed.Store(sent.UnixNano())
+	if last := n.renewed.Swap(sent.UnixNano()); sent.Sub(time.Unix(0, last)) > lookEvery+renewEvery {
+		n.steady.Store(sent.UnixNano())
+	}
 	v, err := msg.AsInt64()
 	return v == 1, err
 }
