@@ -125,13 +125,29 @@ func (o Options) withDefaults() (Options, error) {
 			return o, fmt.Errorf("Options.%s is negative", name)
 		}
 	}
+	for _, f := range []struct {
+		name    string
+		is, min time.Duration
+	}{
+		{"SessionTTL", o.SessionTTL, time.Second}, {"SessionLifetime", o.SessionLifetime, time.Second},
+		{"CacheTTL", o.CacheTTL, time.Millisecond}, {"RedisTimeout", o.RedisTimeout, time.Millisecond},
+	} {
+		if f.is != 0 && f.is < f.min {
+			return o, fmt.Errorf("Options.%s is %v, under %v", f.name, f.is, f.min)
+		}
+	}
+	if o.DefaultLogLevel != "" && !transport.ValidLogLevel(o.DefaultLogLevel) {
+		return o, fmt.Errorf("Options.DefaultLogLevel: %q is not a log level", o.DefaultLogLevel)
+	}
 	for _, host := range o.AllowedHosts {
-		if host == "" || strings.ContainsAny(host, "/ ") {
+		if host == "" || strings.ContainsAny(host, "/ *") {
 			return o, fmt.Errorf("Options.AllowedHosts: %q is not a host", host)
 		}
 	}
 	for _, origin := range o.AllowedOrigins {
-		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
+		// Browsers send origins in lower case, and nobody matches patterns.
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme == "" || u.Host == "" || strings.ToLower(u.Scheme+"://"+u.Host) != origin || strings.Contains(origin, "*") {
 			return o, fmt.Errorf("Options.AllowedOrigins: %q is not an origin like https://app.example.com", origin)
 		}
 	}

@@ -40,8 +40,12 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		h.serveModern(w, r, m, body)
 		return
 	}
+	id := m.ID
+	if !m.IsCall() {
+		id = nil // what is wrong with a client's answer is not an answer to it
+	}
 	if err := checkVersion(r); err != nil {
-		h.fail(w, r, m.ID, err)
+		h.fail(w, r, id, err)
 		return
 	}
 	if m.IsCall() && !transport.CanFlush(w) {
@@ -54,7 +58,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	rec, err := h.session(r)
 	if err != nil {
-		h.fail(w, r, m.ID, err)
+		h.fail(w, r, id, err)
 		return
 	}
 	h.node.Use(rec.ID)
@@ -201,6 +205,7 @@ func (h *Handler) request(r *http.Request, rec session.Record, m *transport.Mess
 
 // run has the server handle a request on a connection of its own.
 func (h *Handler) run(r *http.Request, req transport.Request, state *mcp.ServerSessionState) (*transport.Conn, error) {
+	withoutNullArguments(req.Message)
 	server := h.getServer(r)
 	if server == nil {
 		return nil, refuse(http.StatusBadRequest, "no server available")

@@ -59,7 +59,9 @@ func (n *Node) renew(ctx context.Context, read string) (existed bool, err error)
 	}
 	// The inbox lives from when the renewal was sent, not from when its answer
 	// came.
-	n.renewed.Store(sent.UnixNano())
+	if last := n.renewed.Swap(sent.UnixNano()); sent.Sub(time.Unix(0, last)) > lookEvery+renewEvery {
+		n.steady.Store(sent.UnixNano())
+	}
 	v, err := msg.AsInt64()
 	return v == 1, err
 }
@@ -70,6 +72,18 @@ func (n *Node) readInbox(ctx context.Context) {
 	last := "0"
 	renewAt := time.Now().Add(renewEvery)
 	for ctx.Err() == nil {
+		if !time.Now().Before(renewAt) {
+			existed, err := n.renew(ctx, last)
+			if err != nil {
+				n.pause(ctx, "inbox not renewed", err)
+				continue
+			}
+			if !existed {
+				n.opts.Logger.Warn("the inbox had expired: the fleet may have taken this instance for dead")
+				last = "0"
+			}
+			renewAt = time.Now().Add(renewEvery)
+		}
 		entries, err := n.read(ctx, n.keys.Inbox(n.id), last)
 		for _, e := range entries {
 			last = e.ID
@@ -77,19 +91,8 @@ func (n *Node) readInbox(ctx context.Context) {
 		}
 		if err != nil {
 			n.pause(ctx, "inbox not read", err)
-		}
-		if time.Now().Before(renewAt) {
-			continue
-		}
-		existed, err := n.renew(ctx, last)
-		switch {
-		case err != nil:
-			n.pause(ctx, "inbox not renewed", err)
-		case !existed:
-			n.opts.Logger.Warn("the inbox had expired: the fleet may have taken this instance for dead")
-			last, renewAt = "0", time.Now().Add(renewEvery)
-		default:
-			renewAt = time.Now().Add(renewEvery)
+			// If it has expired, what is sent here is lost until it is made anew.
+			renewAt = time.Now()
 		}
 	}
 }

@@ -247,14 +247,18 @@ func TestACancellationReachesTheInstanceThatRunsTheCall(t *testing.T) {
 		f := newFleet(t, s, Options{})
 		sid, other := beginSession(t, f.store), beginSession(t, f.store)
 		for _, from := range f.nodes {
-			cancelled := make(chan string, 4)
+			running, cancelled := make(chan struct{}, 4), make(chan string, 4)
 			server := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+				running <- struct{}{}
 				<-ctx.Done()
 				cancelled <- fmt.Sprint(req.Session.ID())
 				return nil, ctx.Err()
 			}, nil)
 			wanted := f.call(t, f.nodes[1], server, sid, toolCall(`"7"`))
 			spared := []*callReply{f.call(t, f.nodes[1], server, sid, toolCall(`7`)), f.call(t, f.nodes[1], server, other, toolCall(`"7"`))}
+			for range 3 {
+				<-running
+			}
 			if err := from.Cancel(t.Context(), sid, json.RawMessage(`"\u0037"`)); err != nil {
 				t.Fatal(err)
 			}

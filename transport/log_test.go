@@ -313,6 +313,21 @@ func TestAStreamThatOutlivesTheTTLKeepsItsPlace(t *testing.T) {
 	})
 }
 
+func TestReadingAloneBeginsTheStandaloneStream(t *testing.T) {
+	t.Parallel()
+	onEach(t, LogOptions{}, func(t *testing.T, r *rig, sid string) { // which looks for keys without TTL
+		id := StreamID{sid, standaloneStream}
+		if a, err := r.log.Attach(t.Context(), id, "r/1", nil); err != nil || a.From != 0 || a.Next != 0 || a.Ended {
+			t.Errorf("%+v, %v", a, err)
+		}
+		for from, want := range map[int64]error{0: nil, 1: ErrLost} {
+			if _, _, _, err := r.log.Read(t.Context(), id, from); !errors.Is(err, want) {
+				t.Errorf("read from %d: %v", from, err)
+			}
+		}
+	})
+}
+
 func TestTakeOverTellsThePreviousReader(t *testing.T) {
 	t.Parallel()
 	onEach(t, LogOptions{}, func(t *testing.T, r *rig, sid string) {

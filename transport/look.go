@@ -59,7 +59,9 @@ func (n *Node) lookAfterStream(ctx context.Context, r *Reader, s streamState, al
 	living := alive[s.writer] && s.writer != n.id
 	// Our own renewals must have worked too: whoever is cut off from Redis
 	// finds every inbox but its own gone when the others are just as alive.
-	healthy := time.Since(time.Unix(0, n.renewed.Load())) <= lookEvery
+	// After an outage of all they need not come back at the same moment.
+	healthy := time.Since(time.Unix(0, n.renewed.Load())) <= lookEvery &&
+		time.Since(time.Unix(0, n.steady.Load())) >= inboxTTL
 	if missing := r.sawWriter(living || s.ended || gone || !healthy); missing >= 2 {
 		n.closeDead(ctx, r, s.writer)
 	}

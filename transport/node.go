@@ -84,6 +84,7 @@ type Node struct {
 
 	seq     atomic.Int64 // of connections and readers
 	renewed atomic.Int64 // when the inbox was last renewed, Unix ns
+	steady  atomic.Int64 // since when the inbox has been renewed without a gap, Unix ns
 
 	mu        sync.Mutex
 	closed    bool

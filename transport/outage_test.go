@@ -169,6 +169,8 @@ func TestNobodyDiesOfAnOutage(t *testing.T) {
 		{"everybody's", []int{0, 1}, 20 * time.Second, 0},
 		{"everybody's, long", []int{0, 1}, time.Minute, 0},
 		{"everybody's, the writer's is slower to heal", []int{0, 1}, 20 * time.Second, 2 * time.Second},
+		{"everybody's, the writer's is slower to heal, a second later", []int{0, 1}, 21 * time.Second, 2 * time.Second},
+		{"everybody's, the writer's is slower to heal, two seconds later", []int{0, 1}, 22 * time.Second, 2 * time.Second},
 		{"the reader's", []int{1}, 20 * time.Second, 0},
 		{"the reader's, long", []int{1}, time.Minute, 0},
 		{"the writer's, short", []int{0}, 4 * time.Second, 0},
@@ -305,6 +307,7 @@ func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newBubbleFleet(t, Options{Log: LogOptions{MaxStreams: 4}}, long)
 				sid := beginSession(t, f.store)
+				f.moved(t, speaker(t, 0), beginSession(t, f.store), "1").rest(t) // Redis knows the script
 				takes := 30 * time.Second
 				if !speaks {
 					takes = 15 * time.Second
@@ -313,6 +316,7 @@ func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 					time.Sleep(takes)
 					return text("done"), nil
 				}, nil), sid, toolCall("7"))
+				begun := time.Now()
 				f.links[0].Freeze()
 				for range 4 {
 					if err := r.conn.OpenStream(t.Context()); !errors.Is(err, session.ErrUnavailable) {
@@ -326,8 +330,8 @@ func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 					if err := r.conn.OpenStream(t.Context()); err != nil {
 						t.Fatal(err)
 					}
-					if m := r.message(t); textOf(t, m) != "done" {
-						t.Errorf("answered with %+v", m)
+					if m := r.message(t); textOf(t, m) != "done" || time.Since(begun) != takes {
+						t.Errorf("answered with %+v after %v", m, time.Since(begun))
 					}
 				} else {
 					if m := decode(t, r.answer(t).Body); textOf(t, m) != "done" {
@@ -345,6 +349,33 @@ func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAClientThatLeavesWhileItsStreamIsOpenedKeepsNoReader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := beginSession(t, f.store)
+		f.moved(t, speaker(t, 0), sid, "1").rest(t) // Redis knows the script
+		r := f.accept(t, f.nodes[0], speaker(t, time.Minute), sid, toolCall("7"))
+		f.links[0].Freeze()
+		opened := make(chan error, 1)
+		go func() { opened <- r.conn.OpenStream(t.Context()) }()
+		time.Sleep(time.Second)
+		r.conn.Leave(t.Context())
+		f.links[0].Heal()
+		if err := <-opened; err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := f.nodes[0].Streams(); n != 0 {
+			t.Errorf("%d readers are left", n)
+		}
+		states, err := f.log.states(t.Context(), []StreamID{r.conn.streamID()})
+		if err != nil || states[0].next == 0 || states[0].reader != "" {
+			t.Errorf("the stream: %+v, %v", states, err)
+		}
+	})
 }
 
 func TestAStreamThatCannotBeOpenedLeavesOneBody(t *testing.T) {

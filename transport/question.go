@@ -205,14 +205,11 @@ func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 	if err != nil {
 		return rejected(err)
 	}
-	c.mu.Lock()
-	var number string
-	for n, q := range c.asked.open {
-		if q.id == id {
-			number = n
-		}
-	}
-	c.mu.Unlock()
+	// Taken and sent in one turn: whoever ends the stream in between would find
+	// the question gone, and the client would not hear of it.
+	c.out.Lock()
+	defer c.out.Unlock()
+	number := c.numberOf(id)
 	q := c.takeQuestion(number)
 	if q == nil {
 		return nil
@@ -221,12 +218,24 @@ func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 	if err == nil && q.detached {
 		err = c.standalone(ctx, data)
 	} else if err == nil {
-		err = c.emit(ctx, data)
+		err = c.emitLocked(ctx, data)
 	}
 	if err != nil {
 		return rejected(err)
 	}
 	return nil
+}
+
+// numberOf returns the number of the open question that the SDK calls id.
+func (c *Conn) numberOf(id jsonrpc.ID) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for number, q := range c.asked.open {
+		if q.id == id {
+			return number
+		}
+	}
+	return ""
 }
 
 // withdrawQuestions withdraws what is still asked on the call's stream, which

@@ -374,6 +374,30 @@ func TestAQuestionOutsideOfACallIsAskedOnTheStandaloneStream(t *testing.T) {
 	})
 }
 
+func TestAQuestionOutsideOfACallWaitsAsLongAsItIsRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := beginSession(t, f.store)
+		answered := make(chan error, 1)
+		server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, &mcp.ServerOptions{
+			RootsListChangedHandler: func(ctx context.Context, req *mcp.RootsListChangedRequest) {
+				_, err := req.Session.ListRoots(ctx, nil)
+				answered <- err
+			},
+		})
+		f.accept(t, f.nodes[0], server, sid, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`)
+		v := f.resume(t, f.nodes[1], sid, nil)
+		q := v.message(t)
+		time.Sleep(4 * questionTTL)
+		f.reply(t, f.nodes[1], sid, q, `{"roots":[]}`)
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+		v.hangUp()
+	})
+}
+
 func TestAQuestionOutsideOfACallThatNobodyReadsFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -148,9 +148,7 @@ func (p deliveryPlan) run(t *testing.T) (sent, got []string) {
 
 // A client reads a stream in memory, and remembers what it got before it left.
 type client struct {
-	r      *Reader
-	cancel context.CancelFunc
-	done   chan error
+	r *Reader
 
 	mu   sync.Mutex
 	left bool
@@ -167,33 +165,19 @@ func newClient(t *testing.T, n *Node, id StreamID, after *EventID) *client {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	c := &client{r: res.Reader, cancel: cancel, last: *after}
+	t.Cleanup(cancel)
+	c := &client{r: res.Reader, last: *after}
 	v := newViewer(t)
+	go func() { v.finish(serve(ctx, c.r, v)) }()
 	go func() {
-		defer cancel()
-		err := serve(ctx, c.r, v)
-		v.finish(err)
 		for e := range v.events {
 			c.take(e)
 		}
+		<-v.over
 		c.mu.Lock()
-		c.err, c.over = err, true
+		c.err, c.over = v.err, true
 		c.mu.Unlock()
 	}()
-	go func() {
-		for {
-			select {
-			case e, ok := <-v.events:
-				if !ok {
-					return
-				}
-				c.take(e)
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	t.Cleanup(cancel)
 	return c
 }
 
@@ -473,6 +457,85 @@ func TestAReaderWhoseLogIsGoneEndsAndIsNotLeftWaiting(t *testing.T) {
 					t.Errorf("%s came back: %v", keys[0], err)
 				}
 			})
+		})
+	}
+}
+
+func TestTheReaderOfAGoneStreamBeginsNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := beginSession(t, f.store)
+		id := StreamID{sid, newCallStream(json.RawMessage(`1`))}
+		first, err := f.log.Open(t.Context(), id, f.nodes[1].ID(), "", json.RawMessage(`1`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := f.nodes[0].Resume(t.Context(), session.Record{ID: sid}, &first.ID) // its client is too slow to be sent away
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.do(t, "DEL", f.keys.Stream(sid, id.Stream)).Error(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * lookEvery)
+		exists, err := f.do(t, "EXISTS", f.keys.Stream(sid, id.Stream)).AsInt64()
+		if err != nil || exists != 0 {
+			t.Errorf("the stream came back: %v", err)
+		}
+		r.Release(t.Context())
+	})
+}
+
+func TestWhatAReaderLearnsFromADelivery(t *testing.T) {
+	t.Parallel()
+	event := func(offset int64) Event { return Event{EventID{Stream: standaloneStream, Offset: offset, Tag: "AAAAAA"}, []byte("x")} }
+	end := func(offset int64) Event { return Event{ID: EventID{Stream: standaloneStream, Offset: offset}} }
+	for _, test := range []struct {
+		name          string
+		happen        func(r *Reader)
+		queued        int
+		behind, ended bool
+	}{
+		{"the next event", func(r *Reader) { r.deliver(event(2), false) }, 1, false, false},
+		{"one it has", func(r *Reader) { r.deliver(event(1), false) }, 0, false, false},
+		{"one after the next", func(r *Reader) { r.deliver(event(3), false) }, 0, true, false},
+		{"more than fit", func(r *Reader) { r.deliver(event(2), false); r.deliver(event(3), false); r.deliver(event(4), false) }, 2, true, false},
+		{"the last event", func(r *Reader) { r.deliver(event(2), true) }, 1, false, true},
+		{"the last event, twice", func(r *Reader) { r.deliver(event(2), true); r.deliver(event(2), true) }, 1, false, true},
+		{"the last event, after a gap", func(r *Reader) { r.deliver(event(3), true) }, 0, true, false},
+		{"the end", func(r *Reader) { r.deliver(end(2), true) }, 0, false, true},
+		{"the end, after a gap", func(r *Reader) { r.deliver(end(3), true) }, 0, true, false},
+		{"the end, while it has to look", func(r *Reader) { r.lookInLog(); r.deliver(end(2), true) }, 0, true, false},
+		{"all there is", func(r *Reader) { r.logged([]Event{event(2)}, 3, true, r.news) }, 1, false, true},
+		{"a part of what there is", func(r *Reader) { r.logged([]Event{event(2)}, 9, true, r.news) }, 1, true, false},
+		{"news while it looked", func(r *Reader) {
+			news := r.news
+			r.deliver(event(4), false)
+			r.logged([]Event{event(2), event(3)}, 4, false, news)
+		}, 2, true, false},
+		{"more than fit, from the log", func(r *Reader) { r.logged([]Event{event(2), event(3), event(4)}, 5, true, r.news) }, 2, true, false},
+		{"anything before it is attached", func(r *Reader) {
+			r.next = unattached
+			r.deliver(event(0), false)
+			r.deliver(end(1), true)
+		}, 0, true, false},
+		{"anything before, once it is attached", func(r *Reader) {
+			r.next = unattached
+			r.deliver(event(2), false)
+			r.attach(Attachment{From: 2, Next: 2})
+		}, 0, true, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r := &Reader{node: &Node{opts: Options{MaxQueue: 2}.withDefaults()}, wake: make(chan struct{}, 1)}
+			r.attach(Attachment{From: 2, Next: 2})
+			<-r.wake
+			test.happen(r)
+			got := r.take()
+			if len(got.events) != test.queued || got.behind != test.behind || got.ended != test.ended {
+				t.Errorf("%d events, behind %v, ended %v; want %d, %v, %v", len(got.events), got.behind, got.ended, test.queued, test.behind, test.ended)
+			}
 		})
 	}
 }

@@ -142,10 +142,22 @@ func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 	}
 	if c.phase == phaseJSON {
 		if err := c.open(ctx); err != nil {
-			return err
+			return c.unsent(err)
 		}
 	}
-	return c.node.say(ctx, c.streamID(), c.node.id, data, c.node.deliver)
+	return c.unsent(c.node.say(ctx, c.streamID(), c.node.id, data, c.node.deliver))
+}
+
+var errAway = errors.New("the session store is unavailable")
+
+// unsent returns what a handler is told of err. Handlers pass on what they get,
+// and Redis's own words are not for clients.
+func (c *Conn) unsent(err error) error {
+	if errors.Is(err, rds.ErrUnavailable) {
+		c.node.opts.Logger.Warn("message not sent", "error", err)
+		return errAway
+	}
+	return err
 }
 
 // endStream ends the stream, with response as its last event unless it is nil.
@@ -229,7 +241,7 @@ func (c *Conn) standalone(ctx context.Context, data []byte) error {
 	if c.req.AnswerOnly {
 		return errors.New("there is no session before initialize is answered")
 	}
-	return c.node.Standalone(ctx, c.session, data)
+	return c.unsent(c.node.Standalone(ctx, c.session, data))
 }
 
 // levels are the log levels from least to most severe (RFC 5424).
@@ -250,7 +262,7 @@ func (c *Conn) wantsLog(ctx context.Context, params json.RawMessage) (bool, erro
 	}
 	level, err := c.logLevel(ctx)
 	if err != nil {
-		return false, rejected(err)
+		return false, rejected(c.unsent(err))
 	}
 	return WantsLog(level, message.Level), nil
 }

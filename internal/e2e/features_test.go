@@ -68,6 +68,21 @@ func TestGoClientUsesEveryFeature(t *testing.T) {
 	}
 }
 
+// A tool has its stream closed under it, and the client comes back for the rest
+// to whatever process the balancer chooses.
+func TestStreamClosedByTheServerResumesAnywhere(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, conformance, 3)
+	cs := f.connect(t, nil, nil)
+	for range 10 {
+		res, err := cs.CallTool(t.Context(), &mcp.CallToolParams{Name: "test_reconnection"})
+		must(t, err)
+		if !strings.HasPrefix(text(res), "Reconnection test completed successfully.") {
+			t.Fatalf("the tool says %q", text(res))
+		}
+	}
+}
+
 // longOperation is a call of a tool that says how far it is, in steps.
 func longOperation(seconds float64, steps int) *mcp.CallToolParams {
 	params := &mcp.CallToolParams{

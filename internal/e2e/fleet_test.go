@@ -93,9 +93,11 @@ type fleet struct {
 // settings are like "SESSION_TTL=1m".
 func startFleet(t testing.TB, program string, n int, env ...string) *fleet {
 	t.Helper()
+	redis := redistest.Real(t)
 	f := &fleet{t: t, program: build(t, program)}
 	f.env = slices.Concat([]string{
-		"PORT=0", "REDIS_URL=redis://" + redistest.Real(t).Addr(), "REDIS_PREFIX=" + redistest.NewPrefix(),
+		"PORT=0", "REDIS_URL=redis://" + redis.Addr(), "REDIS_PREFIX=" + redistest.NewPrefix(),
+		"GORACE=atexit_sleep_ms=10", // a second, unless told otherwise
 	}, env)
 	var wg sync.WaitGroup
 	f.processes = make([]*process, n)
@@ -155,16 +157,13 @@ func (f *fleet) route() {
 	}
 }
 
-// pin has all requests go to one process while it lives.
+// pin has all requests go to one process while it lives, and then to any.
 func (f *fleet) pin(p *process) {
 	f.mu.Lock()
 	f.pinned = p
 	f.mu.Unlock()
 	f.route()
 }
-
-// spread undoes pin.
-func (f *fleet) spread() { f.pin(nil) }
 
 // kill ends a process without warning. From then on the balancer knows.
 func (f *fleet) kill(p *process) {
@@ -216,6 +215,14 @@ func (o observer) RoundTrip(req *http.Request) (*http.Response, error) {
 		o.seen(res)
 	}
 	return res, err
+}
+
+// begin begins a session at url with a client that sends what it is told.
+func begin(t testing.TB, url string) *fleettest.Client {
+	t.Helper()
+	c := fleettest.Initialized(t, url)
+	c.HTTP.Timeout = patience
+	return c
 }
 
 // at returns a client of the same session whose requests all go to p.

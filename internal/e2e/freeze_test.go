@@ -5,6 +5,7 @@ package e2e
 import (
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"testing"
 	"time"
@@ -19,11 +20,11 @@ func TestFrozenProcessDoesNotAnswerTwice(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, everything, 3)
 	frozen := f.process(0)
-	client := fleettest.Initialized(t, frozen.URL)
+	client := begin(t, frozen.URL)
 	// The operation outlasts the freeze, and has more to say when it is over.
 	original := startOperation(t, client, 5, 50)
 	resumedFrom := original.Last
-	patient := startOperation(t, fleettest.Initialized(t, frozen.URL), 5, 50)
+	patient := startOperation(t, begin(t, frozen.URL), 5, 50)
 	frozen.freeze()
 	since := time.Now()
 	stayed := collect(original) // the client keeps the old connection as well
@@ -52,7 +53,7 @@ func TestFrozenProcessDoesNotAnswerTwice(t *testing.T) {
 	if more := receive(t, collect(patient)); len(more) > 0 {
 		t.Errorf("behind the response: %v", more)
 	}
-	if rest := at(client, f.process(2)).Get(t, resumed.Last); rest.StatusCode != 204 {
+	if rest := at(client, f.process(2)).Get(t, resumed.Last); rest.StatusCode != http.StatusNoContent {
 		t.Errorf("behind the response: %s", rest.Status)
 	}
 	if m := at(client, frozen).CallTool(t, "echo", `{"message":"hi"}`); m.Error != nil {
@@ -66,7 +67,7 @@ func TestShortFreezeLosesNothing(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, everything, 2)
 	frozen := f.process(0)
-	client := fleettest.Initialized(t, frozen.URL)
+	client := begin(t, frozen.URL)
 	original := startOperation(t, client, 2, 20)
 	frozen.freeze()
 	resumed := at(client, f.process(1)).Get(t, original.Last)

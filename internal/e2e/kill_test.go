@@ -14,6 +14,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/fleettest"
+	"github.com/mcpfleet/mcpfleet/internal/npm"
 )
 
 // A session outlives the process that began it, with everything it is for.
@@ -21,7 +22,7 @@ func TestSessionSurvivesTheDeathOfTheProcessThatBeganIt(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, everything, 3)
 	born, b, c := f.process(0), f.process(1), f.process(2)
-	client := fleettest.Initialized(t, born.URL)
+	client := begin(t, born.URL)
 	before := client.Get(t, "")
 	f.kill(born)
 	if _, err := before.Next(); err == nil {
@@ -82,6 +83,7 @@ func TestGoClientLearnsThatItsCallDied(t *testing.T) {
 
 func TestTypeScriptClientLearnsThatItsCallDied(t *testing.T) {
 	t.Parallel()
+	npm.Dir(t)
 	f := startFleet(t, everything, 3)
 	victim := f.process(0)
 	f.pin(victim)

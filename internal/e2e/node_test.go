@@ -16,6 +16,7 @@ import (
 
 func TestTypeScriptClientUsesEveryFeature(t *testing.T) {
 	t.Parallel()
+	npm.Dir(t)
 	f := startFleet(t, everything, 3)
 	out, err := npm.Node(t, "testdata/features.mjs", f.URL).CombinedOutput()
 	if err != nil {
@@ -25,6 +26,7 @@ func TestTypeScriptClientUsesEveryFeature(t *testing.T) {
 
 func TestInspectorListsAndCallsTools(t *testing.T) {
 	t.Parallel()
+	npm.Dir(t)
 	f := startFleet(t, everything, 3)
 	var list struct{ Tools []struct{ Name string } }
 	inspect(t, &list, f.URL, "--method", "tools/list")

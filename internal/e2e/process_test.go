@@ -35,13 +35,14 @@ type process struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
 
-	mu  sync.Mutex
-	log bytes.Buffer
+	mu     sync.Mutex
+	log    bytes.Buffer
+	maxLog int
 }
 
 // startProcess starts a program and returns when it listens, or cannot.
 func startProcess(t testing.TB, program string, env []string) *process {
-	p := &process{cmd: exec.Command(program), exited: make(chan struct{})}
+	p := &process{cmd: exec.Command(program), exited: make(chan struct{}), maxLog: 1 << 20}
 	p.cmd.Dir = t.TempDir()
 	p.cmd.Env = env
 	stderr, w := io.Pipe()
@@ -74,17 +75,20 @@ func startProcess(t testing.TB, program string, env []string) *process {
 	return p
 }
 
-// maxLog bounds what is kept of a process's log: its beginning.
-const maxLog = 1 << 20
+// raceReport is how the race detector begins to say what it has found.
+const raceReport = "WARNING: DATA RACE"
 
-// read keeps the log, and sends the address that it says first.
+// read keeps the beginning of the log, and sends the address that it says first.
 func (p *process) read(stderr io.Reader, listening chan<- string) {
 	defer close(listening)
 	said := false
 	for lines := bufio.NewReader(stderr); ; {
 		line, err := lines.ReadBytes('\n')
 		p.mu.Lock()
-		if p.log.Len() < maxLog {
+		if bytes.Contains(line, []byte(raceReport)) {
+			p.maxLog = p.log.Len() + 8<<10
+		}
+		if p.log.Len() < p.maxLog {
 			p.log.Write(line)
 		}
 		p.mu.Unlock()
@@ -100,17 +104,21 @@ func (p *process) read(stderr io.Reader, listening chan<- string) {
 }
 
 // report fails the test if the race detector found something in the process,
-// and shows the log of a failed test.
+// and shows the end of the log if the test has failed; TEST_LOG asks for all.
 func (p *process) report(t testing.TB) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	log := p.log.String()
-	if i := strings.Index(log, "WARNING: DATA RACE"); i >= 0 {
-		t.Errorf("process %s: %s", p.URL, log[i:min(len(log), i+8<<10)])
+	if i := strings.Index(log, raceReport); i >= 0 {
+		t.Errorf("process %s: %s", p.URL, log[i:])
 	}
-	if t.Failed() && os.Getenv("TEST_LOG") != "" {
-		t.Logf("process %s:\n%s", p.URL, log)
+	if !t.Failed() {
+		return
 	}
+	if os.Getenv("TEST_LOG") == "" {
+		log = log[max(0, len(log)-4<<10):]
+	}
+	t.Logf("process %s:\n%s", p.URL, log)
 }
 
 func (p *process) running() bool {

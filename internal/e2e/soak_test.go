@@ -35,10 +35,10 @@ func TestChaos(t *testing.T) {
 	}
 	const clients = 16
 	f := startFleet(t, everything, 3)
-	run := &soak{url: f.URL, failed: make(chan error, clients+3)}
+	run := &soak{failed: make(chan error, clients+3)}
 	var sessions [clients]*fleettest.Client
 	for i := range sessions {
-		sessions[i] = fleettest.Initialized(t, f.URL)
+		sessions[i] = begin(t, f.URL)
 	}
 	ctx, stop := context.WithTimeout(t.Context(), lasts)
 	defer stop()
@@ -67,7 +67,6 @@ func TestChaos(t *testing.T) {
 }
 
 type soak struct {
-	url    string
 	failed chan error
 
 	kills, freezes                           atomic.Int64

@@ -13,15 +13,13 @@ import (
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
-
-	"github.com/mcpfleet/mcpfleet/internal/fleettest"
 )
 
 func TestTerminatedProcessFinishesItsCalls(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, everything, 2)
 	leaving, other := f.process(0), f.process(1)
-	client := fleettest.Initialized(t, leaving.URL)
+	client := begin(t, leaving.URL)
 	events := client.Get(t, "")
 	call := startOperation(t, client, 2, 20)
 	leaving.terminate()

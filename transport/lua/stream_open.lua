@@ -12,9 +12,12 @@ if redis.call('HGET', KEYS[3], 'tag') == ARGV[5] then
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[6]) then return 'full' end
+local open = redis.call('ZCOUNT', KEYS[2], '(' .. string.format('%.0f', now), '+inf')
+if open >= tonumber(ARGV[6]) then return 'full' end
+-- The first write takes memory: a Redis that is full refuses it, and would not
+-- refuse it after another write. A call that cannot stream is answered as JSON.
 redis.call('ZADD', KEYS[2], now + ttl, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
 redis.call('PEXPIRE', KEYS[2], ttl)
 redis.call('HSET', KEYS[3], 'writer', ARGV[2], 'reader', ARGV[3], 'call', ARGV[4], 'tag', ARGV[5],
   'base', 0, 'next', 1, 'bytes', #ARGV[5], 'seen', 0)
