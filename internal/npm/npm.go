@@ -1,5 +1,5 @@
-// Package npm gives tests the programs of npm: Node.js itself, the TypeScript
-// SDK and the Inspector, as package-lock.json pins them.
+// Package npm gives tests the programs of npm: Node.js itself, both TypeScript
+// SDKs and the Inspector, as package-lock.json pins them.
 package npm
 
 import (
