@@ -23,6 +23,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/fleettest"
 	"github.com/mcpfleet/mcpfleet/internal/race"
 	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	mcpfleet "github.com/mcpfleet/mcpfleet/mcp"
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -80,6 +81,8 @@ type fleet struct {
 
 	t       testing.TB
 	program string
+	redis   *redistest.Server
+	prefix  string
 	env     []string
 
 	mu        sync.Mutex
@@ -93,10 +96,9 @@ type fleet struct {
 // settings are like "SESSION_TTL=1m".
 func startFleet(t testing.TB, program string, n int, env ...string) *fleet {
 	t.Helper()
-	redis := redistest.Real(t)
-	f := &fleet{t: t, program: build(t, program)}
+	f := &fleet{t: t, program: build(t, program), redis: redistest.Real(t), prefix: redistest.NewPrefix()}
 	f.env = slices.Concat([]string{
-		"PORT=0", "REDIS_URL=redis://" + redis.Addr(), "REDIS_PREFIX=" + redistest.NewPrefix(),
+		"PORT=0", "REDIS_URL=redis://" + f.redis.Addr(), "REDIS_PREFIX=" + f.prefix,
 		"GORACE=atexit_sleep_ms=10", // a second, unless told otherwise
 	}, env)
 	var wg sync.WaitGroup
@@ -184,22 +186,49 @@ func (f *fleet) replace(i int) error {
 	return nil
 }
 
+// add starts one more process, and returns it.
+func (f *fleet) add(t testing.TB) *process {
+	t.Helper()
+	p := startProcess(t, f.program, f.env)
+	if p.err != nil {
+		t.Fatal(p.err)
+	}
+	f.mu.Lock()
+	f.processes = append(f.processes, p)
+	f.mu.Unlock()
+	f.route()
+	return p
+}
+
+// notifier returns what tells the fleet's clients of changes from a process
+// that serves nothing, this one.
+func (f *fleet) notifier(t testing.TB) *mcpfleet.Notifier {
+	t.Helper()
+	n, err := mcpfleet.NewNotifier(&mcpfleet.NotifierOptions{Redis: f.redis.Client(t), Prefix: f.prefix})
+	must(t, err)
+	return n
+}
+
 // connect returns a session of a go-sdk client, closed when the test ends. It
 // tells seen, if there is one, of every response.
 func (f *fleet) connect(t testing.TB, opts *mcp.ClientOptions, seen func(*http.Response)) *mcp.ClientSession {
 	t.Helper()
 	base := http.DefaultTransport.(*http.Transport).Clone()
+	t.Cleanup(base.CloseIdleConnections)
 	client := mcp.NewClient(&mcp.Implementation{Name: "e2e", Version: "1"}, opts)
-	cs, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{
+	return connect(t, client, &mcp.StreamableClientTransport{
 		Endpoint: f.URL, HTTPClient: &http.Client{Transport: observer{base, seen}},
-	}, nil)
+	}, fleettest.WithSessions)
+}
+
+// connect connects a go-sdk client until the test ends.
+func connect(t testing.TB, client *mcp.Client, transport mcp.Transport, era *mcp.ClientSessionOptions) *mcp.ClientSession {
+	t.Helper()
+	cs, err := client.Connect(t.Context(), transport, era)
 	if err != nil {
 		t.Fatalf("connect: %v", err)
 	}
-	t.Cleanup(func() {
-		cs.Close()
-		base.CloseIdleConnections()
-	})
+	t.Cleanup(func() { cs.Close() })
 	return cs
 }
 

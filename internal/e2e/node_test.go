@@ -30,7 +30,7 @@ func TestInspectorListsAndCallsTools(t *testing.T) {
 	f := startFleet(t, everything, 3)
 	var list struct{ Tools []struct{ Name string } }
 	inspect(t, &list, f.URL, "--method", "tools/list")
-	if len(list.Tools) != 9 {
+	if len(list.Tools) != len(tools()) {
 		t.Errorf("the Inspector lists %v", list.Tools)
 	}
 	var result struct{ Content []struct{ Text string } }
