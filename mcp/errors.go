@@ -66,6 +66,10 @@ func (h *Handler) refusalOf(ctx context.Context, err error) *refusal {
 		return &refusal{http.StatusTooManyRequests, jsonrpc.Error{Code: codeRefused, Message: err.Error()}, time.Second}
 	case errors.Is(err, transport.ErrDuplicateID):
 		return refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%v", err)
+	case errors.Is(err, transport.ErrLongBatch):
+		return refuseCode(http.StatusRequestEntityTooLarge, jsonrpc.CodeInvalidRequest, "%v", err)
+	case errors.Is(err, session.ErrNegotiated):
+		return refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "the session has been initialized")
 	case errors.Is(err, transport.ErrBatch):
 		return refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%v", err)
 	case errors.Is(err, session.ErrTooLarge):

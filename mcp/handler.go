@@ -43,6 +43,7 @@ type Handler struct {
 	held      chan struct{} // a place for each GET that waits for Redis
 	modern    http.Handler
 	calls     modernCalls
+	batches   atomic.Int64 // running batches
 	watchers  watchers
 	draining  atomic.Bool
 	closed    chan struct{}

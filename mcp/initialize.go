@@ -60,18 +60,11 @@ func (h *Handler) newSession(r *http.Request, m *transport.Message) (session.Rec
 
 // begin stores the session that an initialize result describes.
 func (h *Handler) begin(ctx context.Context, rec *session.Record, result json.RawMessage) error {
-	var agreed struct {
-		ProtocolVersion string          `json:"protocolVersion"`
-		Capabilities    json.RawMessage `json:"capabilities"`
-	}
-	if err := json.Unmarshal(result, &agreed); err != nil {
-		return fmt.Errorf("decode initialize result: %w", err)
-	}
-	// Not through the cache: parameters that are too large must not get there.
-	if _, err := decodeInitialize(rec.InitializeParams); err != nil {
+	agreed, err := agreement(rec.InitializeParams, result)
+	if err != nil {
 		return err
 	}
-	rec.ProtocolVersion, rec.ServerCapabilities = agreed.ProtocolVersion, agreed.Capabilities
+	rec.ProtocolVersion, rec.ServerCapabilities = agreed.ProtocolVersion, agreed.ServerCapabilities
 	created, err := h.store.Create(ctx, *rec)
 	if err != nil {
 		return err
@@ -79,4 +72,23 @@ func (h *Handler) begin(ctx context.Context, rec *session.Record, result json.Ra
 	*rec = created
 	h.logger.InfoContext(ctx, "session began", "session", short(rec.ID), "protocol", rec.ProtocolVersion)
 	return nil
+}
+
+// agreement returns what an initialize result settles for its session, but for
+// the session's position.
+func agreement(params, result json.RawMessage) (session.Agreement, error) {
+	var agreed struct {
+		ProtocolVersion string          `json:"protocolVersion"`
+		Capabilities    json.RawMessage `json:"capabilities"`
+	}
+	if err := json.Unmarshal(result, &agreed); err != nil {
+		return session.Agreement{}, fmt.Errorf("decode initialize result: %w", err)
+	}
+	// Not through the cache: parameters that are too large must not get there.
+	if _, err := decodeInitialize(params); err != nil {
+		return session.Agreement{}, err
+	}
+	return session.Agreement{
+		InitializeParams: params, ProtocolVersion: agreed.ProtocolVersion, ServerCapabilities: agreed.Capabilities,
+	}, nil
 }

@@ -16,8 +16,9 @@ import (
 // calls are refused with 503, and [Handler.Ready] fails, so that the balancer
 // sends no more; running calls finish, and may still ask their client; when ctx
 // ends those that have not are answered with an error; open streams end, so
-// that clients resume them elsewhere; the instance's inbox goes. It returns
-// ctx's error if calls had to be cut short.
+// that clients resume them elsewhere, but those of [Handler.SSE], which nobody
+// can resume, end when no instance runs a call of their session; the instance's
+// inbox goes. It returns ctx's error if calls had to be cut short.
 //
 // Call it before http.Server.Shutdown, which waits for open streams. Shutdown
 // is idempotent; the Redis client may be closed after it.
@@ -46,7 +47,7 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 func (h *Handler) idle(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for h.calls.count() > 0 {
+	for h.calls.count() > 0 || h.batches.Load() > 0 {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

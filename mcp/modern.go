@@ -21,18 +21,23 @@ const metaVersion = "io.modelcontextprotocol/protocolVersion"
 // or its _meta says so. What then is wrong between the two is answered in the
 // forms of that era.
 func isModern(r *http.Request, m *transport.Message) bool {
-	if r.Header.Get(versionHeader) >= versionStateless {
-		return true
-	}
+	return r.Header.Get(versionHeader) >= versionStateless || metaVersionOf(m) >= versionStateless
+}
+
+// metaVersionOf returns the protocol version that a call's _meta names, empty if
+// it names none.
+func metaVersionOf(m *transport.Message) string {
 	if !m.IsCall() || !bytes.Contains(m.Params, []byte(metaVersion)) {
-		return false
+		return ""
 	}
 	var params struct {
 		Meta map[string]json.RawMessage `json:"_meta"`
 	}
 	var version string
-	return json.Unmarshal(m.Params, &params) == nil && json.Unmarshal(params.Meta[metaVersion], &version) == nil &&
-		version >= versionStateless
+	if json.Unmarshal(m.Params, &params) != nil || json.Unmarshal(params.Meta[metaVersion], &version) != nil {
+		return ""
+	}
+	return version
 }
 
 // newModern returns the SDK's handler for the era without sessions. It knows

@@ -27,6 +27,10 @@ const (
 
 func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	m, body, err := h.readMessage(w, r)
+	if errors.Is(err, transport.ErrBatch) {
+		h.serveBatch(w, r, body)
+		return
+	}
 	if err != nil {
 		var id json.RawMessage
 		if m != nil {
@@ -74,21 +78,33 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 
 // readMessage reads the one message of a POST, and returns its body as well.
 func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (*transport.Message, []byte, error) {
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return nil, nil, refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
+	if err := checkContentType(r); err != nil {
+		return nil, nil, err
 	}
 	if !accepts(r, "application/json") || !accepts(r, "text/event-stream") {
 		return nil, nil, refuse(http.StatusNotAcceptable, "Accept must contain application/json and text/event-stream")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.opts.MaxBody))
+	body, err := h.readBody(w, r)
 	if err != nil {
-		if large := new(http.MaxBytesError); errors.As(err, &large) {
-			return nil, nil, err
-		}
-		return nil, nil, refuse(http.StatusBadRequest, "request body could not be read")
+		return nil, nil, err
 	}
 	m, err := transport.DecodeMessage(body)
 	return m, body, err
+}
+
+func checkContentType(r *http.Request) error {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
+	}
+	return nil
+}
+
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.opts.MaxBody))
+	if large := new(http.MaxBytesError); err != nil && !errors.As(err, &large) {
+		return nil, refuse(http.StatusBadRequest, "request body could not be read")
+	}
+	return body, err
 }
 
 // accepts reports whether the client takes a media type.
@@ -113,21 +129,36 @@ func checkVersion(r *http.Request) error {
 	if v == "" {
 		return nil
 	}
-	sessions := slices.DeleteFunc(mcp.SupportedProtocolVersions(), func(v string) bool { return v >= versionStateless })
+	sessions := sessionVersions()
 	if !slices.Contains(sessions, v) {
 		return refuse(http.StatusBadRequest, "unsupported protocol version %q (supported: %s)", v, strings.Join(sessions, ", "))
 	}
 	return nil
 }
 
-// session returns the session of a request, if it is the user's. Nothing is
-// refused on what a cache says: before it is, the record is read again.
+// sessionVersions returns the protocol versions that have sessions.
+func sessionVersions() []string {
+	return slices.DeleteFunc(mcp.SupportedProtocolVersions(), func(v string) bool { return v >= versionStateless })
+}
+
+// session returns the session of a request, if it is the user's. One of the
+// HTTP+SSE transport is not to be had here.
 func (h *Handler) session(r *http.Request) (session.Record, error) {
 	id := r.Header.Get(sessionHeader)
 	if id == "" {
 		return session.Record{}, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest,
 			"%s header is required, except to initialize", sessionHeader)
 	}
+	rec, err := h.owned(r, id)
+	if err == nil && rec.Legacy {
+		return session.Record{}, session.ErrNotFound
+	}
+	return rec, err
+}
+
+// owned returns a session, if it is the user's. Nothing is refused on what a
+// cache says: before it is, the record is read again.
+func (h *Handler) owned(r *http.Request, id string) (session.Record, error) {
 	user, err := h.principal(r)
 	if err != nil {
 		return session.Record{}, err
@@ -199,7 +230,7 @@ func (h *Handler) request(r *http.Request, rec session.Record, m *transport.Mess
 		Session:   rec.ID,
 		Message:   m,
 		Extra:     &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
-		Resumable: rec.ProtocolVersion >= versionPriming,
+		Resumable: rec.ProtocolVersion >= versionPriming && !rec.Legacy,
 	}
 }
 

@@ -1,0 +1,220 @@
+package mcp
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+
+	"github.com/mcpfleet/mcpfleet/session"
+	"github.com/mcpfleet/mcpfleet/transport"
+)
+
+// versionBatches is the one protocol version that has JSON-RPC batches.
+const versionBatches = "2025-03-26"
+
+const (
+	maxBatch     = 100 // messages in a batch
+	batchWorkers = 8   // calls of a batch that run at once
+)
+
+// serveBatch serves a POST whose body is a JSON array (specification
+// 2025-03-26, "Transports", "Sending Messages to the Server"). Nothing of a
+// batch happens before all of it has been found good.
+func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body []byte) {
+	untimed(w)
+	rec, calls, err := h.acceptBatch(r, body)
+	if err == nil && len(calls) > 0 && !transport.CanFlush(w) {
+		err = transport.ErrNoFlush
+	}
+	if err == nil && len(calls) > 0 && h.draining.Load() {
+		err = transport.ErrClosed
+	}
+	if err != nil || len(calls) == 0 {
+		h.accepted(w, r, err)
+		return
+	}
+	h.replyBatch(w, r, h.startBatch(r, rec, calls))
+}
+
+// acceptBatch checks a batch, acts on its notifications and responses in their
+// order, and returns its calls.
+func (h *Handler) acceptBatch(r *http.Request, body []byte) (session.Record, []*transport.Message, error) {
+	if r.Header.Get(versionHeader) >= versionStateless || r.Header.Get(sessionHeader) == "" {
+		return session.Record{}, nil, transport.ErrBatch // initialize, without a session, is never in one
+	}
+	if err := checkVersion(r); err != nil {
+		return session.Record{}, nil, err
+	}
+	rec, err := h.session(r)
+	if err != nil {
+		return rec, nil, err
+	}
+	if rec.ProtocolVersion != versionBatches {
+		return rec, nil, transport.ErrBatch
+	}
+	h.node.Use(rec.ID)
+	batch, err := transport.DecodeBatch(body, maxBatch)
+	if err != nil {
+		return rec, nil, err
+	}
+	for _, m := range batch {
+		if m.Method == "initialize" || isModern(r, m) {
+			return rec, nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s must not be part of a batch", m.Method)
+		}
+	}
+	var calls []*transport.Message
+	for _, m := range batch {
+		switch {
+		case m.IsCall():
+			calls = append(calls, m)
+		case m.IsNotification():
+			err = h.notification(r, rec, m)
+		default:
+			err = h.node.Reply(r.Context(), rec.ID, m)
+		}
+		if err != nil {
+			return rec, nil, err
+		}
+	}
+	return rec, calls, nil
+}
+
+// A batch is the running calls of one POST.
+type batch struct {
+	size      int
+	responses chan batchResponse // has room for all, so that no call waits for the client
+	leave     func()             // says that the client has gone
+}
+
+type batchResponse struct {
+	index int
+	body  []byte
+}
+
+// startBatch runs calls, some at a time. They go on when the client has gone, as
+// calls outside of batches do; Shutdown waits for them, or ends them.
+func (h *Handler) startBatch(r *http.Request, rec session.Record, calls []*transport.Message) *batch {
+	ctx, leave := context.WithCancel(r.Context())
+	b := &batch{size: len(calls), responses: make(chan batchResponse, len(calls)), leave: leave}
+	next := make(chan int, len(calls))
+	for i := range calls {
+		next <- i
+	}
+	close(next)
+	h.batches.Add(1)
+	var workers sync.WaitGroup
+	for range min(batchWorkers, len(calls)) {
+		workers.Go(func() {
+			for i := range next {
+				b.responses <- batchResponse{i, h.batchCall(ctx, r, rec, calls[i])}
+			}
+		})
+	}
+	go func() { // ends with the calls
+		workers.Wait()
+		h.batches.Add(-1)
+	}()
+	return b
+}
+
+// batchCall runs a call and returns its response. ctx ends when the client has
+// gone. What else the handler says goes to the session's standalone stream.
+func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec session.Record, m *transport.Message) []byte {
+	req := h.request(r, rec, m)
+	req.Outlet = transport.OutletAside
+	req.OnResult = h.onResult(rec, m)
+	state, err := h.state(rec)
+	if err != nil {
+		return h.refusedCall(ctx, m, err)
+	}
+	conn, err := h.run(r, req, state)
+	if err != nil {
+		return h.refusedCall(ctx, m, err)
+	}
+	select {
+	case <-conn.Done():
+	case <-ctx.Done():
+		conn.Leave(ctx)
+		<-conn.Done()
+	}
+	select {
+	case a := <-conn.Answer():
+		if a.Err != nil {
+			return h.refusedCall(ctx, m, a.Err)
+		}
+		return a.Body
+	default:
+		return h.refusedCall(ctx, m, transport.ErrClosed) // nothing but the end of the instance leaves a call without an answer
+	}
+}
+
+// refusedCall is the response to a call of several that share their reply.
+func (h *Handler) refusedCall(ctx context.Context, m *transport.Message, err error) []byte {
+	return transport.EncodeError(m.ID, &h.refusalOf(ctx, err).wire)
+}
+
+// replyBatch answers a batch: with one JSON array, in the order of the calls,
+// or, if that takes longer than StreamAfter, with a stream of single responses
+// as they come. That stream has no event ids: what it sends is in no log.
+func (h *Handler) replyBatch(w http.ResponseWriter, r *http.Request, b *batch) {
+	defer b.leave()
+	patience := time.NewTimer(h.opts.StreamAfter)
+	defer patience.Stop()
+	bodies := make([][]byte, b.size)
+	for n := range b.size {
+		select {
+		case res := <-b.responses:
+			bodies[res.index] = res.body
+		case <-patience.C:
+			_ = h.streamBatch(w, r, b, bodies, b.size-n) // a client that has gone needs no responses
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+	h.timed(w)
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(append([]byte("["), bytes.Join(bodies, []byte(","))...), ']')) // as above
+}
+
+// streamBatch sends the responses that are there and the missing ones as they
+// come.
+func (h *Handler) streamBatch(w http.ResponseWriter, r *http.Request, b *batch, bodies [][]byte, missing int) error {
+	ctx, cancel := untilExpiry(r.Context())
+	defer cancel()
+	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
+	if err := sse.Start(); err != nil {
+		return err
+	}
+	for _, body := range bodies {
+		if body == nil {
+			continue
+		}
+		if err := sse.Write(transport.SSE{Data: body}); err != nil {
+			return err
+		}
+	}
+	quiet := time.NewTicker(h.opts.KeepAlive)
+	defer quiet.Stop()
+	for missing > 0 {
+		var err error
+		select {
+		case res := <-b.responses:
+			err = sse.Write(transport.SSE{Data: res.body})
+			missing--
+			quiet.Reset(h.opts.KeepAlive)
+		case <-quiet.C:
+			err = sse.Comment("keep-alive")
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package mcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/mcpfleet/mcpfleet/session"
+	"github.com/mcpfleet/mcpfleet/transport"
+)
+
+// SSE returns the handler of GET for the HTTP+SSE transport of protocol
+// 2024-11-05, to be served beside h for clients that know no other. Each GET
+// begins a session; the first event of its stream tells the client where to POST
+// its messages, to [Handler.Messages]:
+//
+//	mux.Handle("/mcp", h)
+//	mux.Handle("GET /sse", h.SSE("/message"))
+//	mux.Handle("POST /message", h.Messages())
+//
+// messages is that place as the client sees it. A relative one is resolved
+// against the URL of the GET request as it was sent, so that it also holds where
+// a mux strips a prefix; behind a proxy that rewrites paths it must be the public
+// path. If it is empty the client POSTs to where it sent the GET.
+//
+// All that the server says comes on this one stream, whichever instance runs a
+// call. The transport has no way to resume it: when its connection ends, or its
+// token, or its instance, the session ends. If an instance dies that runs a call
+// of the session, the session ends as well, so that the client does not wait.
+func (h *Handler) SSE(messages string) http.Handler {
+	ref, err := url.Parse(messages)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !h.guard(w, r):
+		case r.Method != http.MethodGet:
+			notAllowed(w, r, "GET")
+		case err != nil:
+			h.fail(w, r, nil, fmt.Errorf("the argument of Handler.SSE: %w", err))
+		default:
+			untimed(w)
+			h.serveSSE(w, r, ref)
+		}
+	})
+}
+
+func (h *Handler) serveSSE(w http.ResponseWriter, r *http.Request, messages *url.URL) {
+	rec, reader, err := h.beginLegacy(w, r)
+	if err != nil {
+		h.fail(w, r, nil, err)
+		return
+	}
+	ctx := r.Context()
+	defer reader.Release(ctx)
+	defer h.node.EndLegacy(ctx, rec.ID)
+	err = h.serveLegacy(w, r, reader, messageEndpoint(r, messages, rec.ID))
+	h.logger.InfoContext(ctx, "session ends with its stream", "session", short(rec.ID), "reason", err)
+}
+
+// beginLegacy begins a session whose initialize is yet to come, and its stream.
+func (h *Handler) beginLegacy(w http.ResponseWriter, r *http.Request) (session.Record, *transport.Reader, error) {
+	switch {
+	case !transport.CanFlush(w):
+		return session.Record{}, nil, transport.ErrNoFlush
+	case h.draining.Load():
+		return session.Record{}, nil, transport.ErrClosed
+	}
+	owner, err := h.principal(r)
+	if err != nil {
+		return session.Record{}, nil, err
+	}
+	rec, err := h.store.Create(r.Context(), session.Record{Owner: owner, Legacy: true, Position: h.node.Position()})
+	if err != nil {
+		return rec, nil, err
+	}
+	stream, err := h.node.Resume(r.Context(), rec, nil)
+	if err != nil {
+		h.node.EndLegacy(r.Context(), rec.ID)
+		return rec, nil, err
+	}
+	h.logger.InfoContext(r.Context(), "session began", "session", short(rec.ID), "transport", "sse")
+	return rec, stream.Reader, nil
+}
+
+// serveLegacy sends the stream of a session until it ends, and says why.
+func (h *Handler) serveLegacy(w http.ResponseWriter, r *http.Request, reader *transport.Reader, endpoint string) error {
+	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
+	if err := sse.Start(); err != nil {
+		return err
+	}
+	if err := sse.Write(transport.SSE{Name: "endpoint", Data: []byte(endpoint)}); err != nil {
+		return err
+	}
+	ctx, cancel := untilExpiry(r.Context())
+	defer cancel()
+	defer h.whileBegun(ctx, reader)()
+	return reader.Serve(ctx, sse, transport.ServeOptions{Named: true, KeepAlive: h.opts.KeepAlive})
+}
+
+// whileBegun runs OnStream once the session has been initialized: before that
+// its client expects nothing. It returns what ends OnStream's context and waits.
+func (h *Handler) whileBegun(ctx context.Context, reader *transport.Reader) (leave func()) {
+	if h.opts.OnStream == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var open sync.WaitGroup
+	open.Go(func() {
+		select {
+		case <-reader.Begun():
+			defer h.whileOpen(ctx, &Stream{session: reader.Session()})()
+			<-ctx.Done()
+		case <-ctx.Done():
+		}
+	})
+	return func() {
+		cancel()
+		open.Wait()
+	}
+}
+
+// messageEndpoint returns where the client of a session is to POST its messages.
+func messageEndpoint(r *http.Request, messages *url.URL, id string) string {
+	// As the client sent it: a mux may have stripped a prefix from r.URL.
+	base, err := url.ParseRequestURI(r.RequestURI)
+	if err != nil {
+		base = r.URL
+	}
+	endpoint := base.ResolveReference(messages)
+	query := endpoint.Query()
+	query.Set("sessionId", id)
+	endpoint.RawQuery, endpoint.Fragment = query.Encode(), ""
+	if messages.Host != "" {
+		return endpoint.String()
+	}
+	// A path that begins with two slashes would name another host.
+	return "/" + strings.TrimLeft(endpoint.EscapedPath(), "/") + "?" + endpoint.RawQuery
+}
+
+// legacySession returns the session that a POST names and who holds its stream.
+// A session without a holder is over, and is ended.
+func (h *Handler) legacySession(r *http.Request) (session.Record, transport.Holder, error) {
+	rec, err := h.owned(r, r.URL.Query().Get("sessionId"))
+	if err == nil && !rec.Legacy {
+		err = session.ErrNotFound
+	}
+	if err == nil && rec.ProtocolVersion == "" {
+		rec, err = h.store.LoadFresh(r.Context(), rec.ID) // the cache may be older than initialize
+	}
+	if err != nil {
+		return rec, transport.Holder{}, err
+	}
+	h.node.Use(rec.ID)
+	holder, err := h.node.Holder(r.Context(), rec.ID)
+	if errors.Is(err, session.ErrNotFound) {
+		h.node.EndLegacy(r.Context(), rec.ID)
+	}
+	return rec, holder, err
+}
