@@ -31,7 +31,7 @@ type instruction struct {
 
 var operations = []string{
 	"create", "create", "create", "load", "cached", "negotiate", "initialize", "setLevel", "level", "touch", "delete",
-	"get", "set", "set", "set", "unset", "streams",
+	"get", "set", "set", "set", "unset", "streams", "subscribe", "subscribe", "unsubscribe", "subscriptions",
 }
 
 func drawProgram(t *rapid.T) program {
@@ -61,7 +61,7 @@ func newMachine(client rueidis.Client, prefix string) (*machine, error) {
 	if m.keys, err = keys.New(prefix); err != nil {
 		return nil, err
 	}
-	opts := session.Options{Prefix: prefix, MaxPerOwner: 2, MaxValues: 2, MaxValue: 30}
+	opts := session.Options{Prefix: prefix, MaxPerOwner: 2, MaxValues: 2, MaxValue: 30, MaxSubscriptions: 2}
 	if m.immortal, err = session.NewStore(client, &opts); err != nil {
 		return nil, err
 	}
@@ -108,6 +108,12 @@ func (m *machine) step(ctx context.Context, ids []string, in instruction) string
 		return fmt.Sprint(v.CompareAndSet(ctx, id, in.Version, in.Text))
 	case "unset":
 		return fmt.Sprint(v.Delete(ctx, id))
+	case "subscribe":
+		return fmt.Sprint(store.Subscribe(ctx, id, in.Text, fmt.Sprint(in.Version)))
+	case "unsubscribe":
+		return fmt.Sprint(store.Unsubscribe(ctx, id, in.Text))
+	case "subscriptions":
+		return fmt.Sprint(store.Subscriptions(ctx, id))
 	case "streams":
 		return m.writeStreams(ctx, store, id)
 	}

@@ -91,6 +91,8 @@ func everyCall(t testing.TB, store *session.Store) map[string]func(id string) er
 		"LogLevel":    func(id string) error { _, err := store.LogLevel(ctx, id); return err },
 		"Touch":       func(id string) error { _, err := store.Touch(ctx, id, "1"); return err },
 		"Delete":      func(id string) error { return store.Delete(ctx, id) },
+		"Subscribe":   func(id string) error { _, err := store.Subscribe(ctx, id, "a:b", "1-0"); return err },
+		"Unsubscribe": func(id string) error { _, err := store.Unsubscribe(ctx, id, "a:b"); return err },
 		"Values.Get":  func(id string) error { _, _, err := values.Get(ctx, id); return err },
 		"Values.CompareAndSet": func(id string) error {
 			_, err := values.CompareAndSet(ctx, id, 0, 1)

@@ -23,6 +23,7 @@ func TestARecordComesBackAsItWasStored(t *testing.T) {
 			{Owner: "https://issuer.example alice", ProtocolVersion: "2025-11-25", LogLevel: "warning", Initialized: true,
 				InitializeParams: []byte(`{ "capabilities":{"unknown": [1.0, 1e400]},` + "\n" + `"clientInfo":{"name":"Zoë\u0000"} }`)},
 			{Owner: "a\x00b\r\n", ProtocolVersion: "{}"},
+			{ServerCapabilities: []byte(`{"tools":{"listChanged":true}, "x":1e400}`), Position: "1700000000000-18446744073709551615"},
 		} {
 			stored, err := mine.Create(t.Context(), r)
 			if err != nil {
@@ -198,7 +199,7 @@ func TestAKeyOfAnotherTypeIsAnError(t *testing.T) {
 		c, prefix, id := s.Client(t), s.Prefix(t), session.NewID()
 		do(t, c, "SET", space(t, prefix).Session(id), "x", "EX", "60")
 		for name, call := range everyCall(t, storeOf(t, c, &session.Options{Prefix: prefix})) {
-			if name == "Values.Get" || name == "Values.CompareAndSet" || name == "Values.Update" || name == "Values.Delete" {
+			if strings.HasPrefix(name, "Values.") || strings.HasSuffix(name, "ubscribe") {
 				continue // they only ask whether the record exists
 			}
 			if err := call(id); err == nil || errors.Is(err, session.ErrNotFound) {
@@ -221,6 +222,8 @@ func TestNewStoreNamesTheFieldThatIsWrong(t *testing.T) {
 		"MaxValue":    {MaxValue: -1},
 		"MaxValues":   {MaxValues: -1},
 		"Timeout":     {Timeout: -time.Second},
+
+		"MaxSubscriptions": {MaxSubscriptions: -1},
 	} {
 		if _, err := session.NewStore(c, opts); err == nil || !strings.Contains(err.Error(), "Options."+field) {
 			t.Errorf("%+v: error %v, want one that names %s", opts, err, field)
