@@ -13,6 +13,8 @@ import (
 	"github.com/mcpfleet/mcpfleet/transport"
 )
 
+const methodListen = "subscriptions/listen"
+
 // maxListened bounds the resources of one listener, as the subscriptions of a
 // session are bounded.
 const maxListened = 1000

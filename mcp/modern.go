@@ -58,7 +58,7 @@ func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m *transpo
 		h.fail(w, r, m.ID, err)
 		return
 	}
-	if m.Method == "subscriptions/listen" && m.IsCall() {
+	if m.Method == methodListen && m.IsCall() {
 		h.serveListen(w, r, m)
 		return
 	}

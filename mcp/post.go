@@ -226,6 +226,12 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, rec session.Recor
 }
 
 func (h *Handler) request(r *http.Request, rec session.Record, m *transport.Message) transport.Request {
+	if m.Method == methodListen {
+		// The SDK would listen in any era, and never answer. It has no such method.
+		unknown := *m
+		unknown.Method += " before " + versionStateless
+		m = &unknown
+	}
 	return transport.Request{
 		Session:   rec.ID,
 		Message:   m,

@@ -66,6 +66,7 @@ func simulate(t *testing.T, c simulated, f func(t *testing.T, s *simulation)) {
 		if s.rig == nil {
 			s.rig = newRig(nil)
 		}
+		s.rig.entered = make(chan string, 1000) // time passes only while everybody waits for the bubble's own channels
 		s.only.Store(-1)
 		for range max(c.instances, 2) {
 			s.join(t, c)
