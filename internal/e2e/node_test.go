@@ -14,14 +14,36 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/npm"
 )
 
-func TestTypeScriptClientUsesEveryFeature(t *testing.T) {
+func TestTypeScriptClientsUseEveryFeature(t *testing.T) {
 	t.Parallel()
 	npm.Dir(t)
-	f := startFleet(t, everything, 3)
-	out, err := npm.Node(t, "testdata/features.mjs", f.URL).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for _, kind := range []string{
+		"sdk",        // version 1 of the SDK
+		"2025-11-25", // version 2 with a session
+		"2026-07-28", // version 2 without
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			f := startFleet(t, everything, 3)
+			useByScript(t, f, f.URL, kind)
+		})
 	}
+}
+
+// useByScript has a client of the TypeScript SDK use every feature, and updates
+// a resource when it says that it is listening.
+func useByScript(t *testing.T, f *fleet, url, kind string) {
+	t.Helper()
+	s := startScript(t, "features.mjs", url, kind)
+	if said := s.next(); said.Wants != "update" {
+		t.Fatalf("the script says %+v", said)
+	}
+	must(t, f.notifier(t).ResourceUpdated(t.Context(), "test://static/resource/1"))
+	s.answer()
+	if said := s.next(); !said.Done {
+		t.Errorf("the script says %+v", said)
+	}
+	must(t, s.wait())
 }
 
 func TestInspectorListsAndCallsTools(t *testing.T) {
@@ -61,19 +83,22 @@ func inspect(t *testing.T, result any, url string, args ...string) {
 type script struct {
 	t     *testing.T
 	lines *bufio.Scanner
+	in    io.Writer
 	stop  func()
 	wait  func() error
 }
 
-func startScript(t *testing.T, name, url string) *script {
+// startScript starts a script of testdata with what is its command line: the URL
+// and, if need be, the kind of client.
+func startScript(t *testing.T, name string, args ...string) *script {
 	t.Helper()
-	cmd := npm.Node(t, "testdata/"+name, url)
+	cmd := npm.Node(t, append([]string{"testdata/" + name}, args...)...)
 	r, w := io.Pipe()
 	var stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = w, &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	in, err := cmd.StdinPipe()
+	must(t, err)
+	must(t, cmd.Start())
 	ended := make(chan error, 1)
 	go func() {
 		ended <- cmd.Wait()
@@ -81,7 +106,7 @@ func startScript(t *testing.T, name, url string) *script {
 	}()
 	lines := bufio.NewScanner(r)
 	stop := func() { _ = cmd.Process.Kill() }
-	return &script{t, lines, stop, func() error {
+	return &script{t, lines, in, stop, func() error {
 		for lines.Scan() { // or it could not go on
 		}
 		err := <-ended
@@ -101,6 +126,15 @@ type saying struct {
 	Text      string
 	Echo      string
 	Error     string
+	Wants     string
+	Done      bool
+}
+
+// answer tells the script that what it wants is done.
+func (s *script) answer() {
+	s.t.Helper()
+	_, err := io.WriteString(s.in, "\n")
+	must(s.t, err)
 }
 
 // next returns what the script says next.

@@ -1,12 +1,12 @@
 // Runs a call whose process dies, and says what becomes of it and of the session.
-import { connect, say, text } from './client.mjs';
+import { connect, leave, say, text } from './client.mjs';
 
 const client = await connect();
 client.onerror = error => say({ error: String(error) });
 say({ connected: true });
-const args = { name: 'longRunningOperation', arguments: { duration: 60, steps: 600 } };
+const args = { duration: 60, steps: 600 };
 try {
-    const result = await client.callTool(args, undefined, {
+    const result = await client.call('longRunningOperation', args, {
         timeout: 300_000,
         onprogress: ({ progress }) => say({ progress }),
     });
@@ -14,6 +14,5 @@ try {
 } catch (error) {
     say({ outcome: 'error', code: error.code, text: error.message });
 }
-say({ echo: text(await client.callTool({ name: 'echo', arguments: { message: 'still here' } })) });
-await client.transport.terminateSession();
-await client.close();
+say({ echo: text(await client.call('echo', { message: 'still here' })) });
+await leave(client);
