@@ -39,6 +39,8 @@ func serve(p *demo.Process) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/mcp", handler)
+	mux.Handle("GET /sse", handler.SSE("/message")) // for clients of before 2025
+	mux.Handle("POST /message", handler.Messages())
 	mux.Handle("GET /livez", handler.Livez())
 	mux.Handle("GET /readyz", handler.Readyz())
 	mux.Handle("GET /{$}", page(p.BaseURL))

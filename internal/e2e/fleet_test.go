@@ -76,8 +76,9 @@ func build(t testing.TB, program string) (path string) {
 // A fleet is several processes of one program on one Redis, behind a balancer
 // that sends each request to any of them.
 type fleet struct {
-	// URL is the MCP endpoint behind the balancer.
-	URL string
+	// URL is the MCP endpoint behind the balancer, SSE the one for clients of
+	// protocol 2024-11-05.
+	URL, SSE string
 
 	t       testing.TB
 	program string
@@ -121,7 +122,7 @@ func startFleet(t testing.TB, program string, n int, env ...string) *fleet {
 		front.Close()
 		f.balancer.Load().Close()
 	})
-	f.URL = front.URL + "/mcp"
+	f.URL, f.SSE = front.URL+"/mcp", front.URL+"/sse"
 	return f
 }
 

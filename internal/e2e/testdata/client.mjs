@@ -47,6 +47,7 @@ function version2(capabilities) {
 export const sessions = kind !== '2026-07-28';
 // Whether the caller has to ask for each page of a list: version 1.
 export const pages = kind === 'sdk' || kind === 'sse';
+// Whether each call has a stream of its own.
 export const streamable = kind !== 'sse';
 
 // connect begins a session, or what takes its place, with the server that the
