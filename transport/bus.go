@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -59,6 +60,9 @@ func (n *Node) tailBus(ctx context.Context) {
 			err = n.checkBus(ctx)
 			checkAt = time.Now().Add(checkEvery)
 		}
+		if err == nil && n.broken != (position{}) {
+			err = n.mendBus(ctx)
+		}
 		if err != nil {
 			n.pause(ctx, "bus not read", err)
 		}
@@ -66,7 +70,8 @@ func (n *Node) tailBus(ctx context.Context) {
 }
 
 // checkBus keeps the bus alive, and notices that it ends before where this
-// instance has read it: then a failover has lost its end.
+// instance has read it: then a failover has lost its end. What came after would
+// not be read as long as its ids are smaller.
 func (n *Node) checkBus(ctx context.Context) error {
 	replies := n.rdb.DoMulti(ctx,
 		n.rdb.B().Pexpire().Key(n.keys.Bus()).Milliseconds(busTTL.Milliseconds()).Build(),
@@ -80,12 +85,30 @@ func (n *Node) checkBus(ctx context.Context) error {
 		end, _ = parsePosition(last[0].ID)
 	}
 	if end.before(n.tail.position()) {
-		n.opts.Logger.Warn("the bus has lost its end")
-		n.number = 0
-		n.tail.reset(end)
-		n.feeds.lose()
+		n.broken = n.tail.position()
 	}
 	return nil
+}
+
+var (
+	//go:embed lua/bus_mend.lua
+	busMendLua string
+
+	busMend = rds.NewRepeatableScript("mend the bus", busMendLua)
+)
+
+// mendBus marks the place where the bus has lost its end, for all instances:
+// also those that had not read so far, and those that join later.
+func (n *Node) mendBus(ctx context.Context) error {
+	n.opts.Logger.Warn("the bus has lost its end")
+	ms := n.broken.ms
+	_, err := busMend.Exec(ctx, n.rdb, []string{n.keys.Bus()},
+		n.broken.String(), strconv.FormatUint(ms, 10), position{ms + 1, 0}.String(),
+		strconv.FormatInt(busTTL.Milliseconds(), 10), kindLost, "v", envelopeVersion, "k", kindLost)
+	if err == nil {
+		n.broken = position{}
+	}
+	return err
 }
 
 // note takes one message of the bus into the tail. Only the loop that reads the
@@ -95,22 +118,35 @@ func (n *Node) note(e rueidis.XRangeEntry) {
 	if !ok {
 		return
 	}
-	number, _ := strconv.ParseUint(e.FieldValues["n"], 10, 64)
-	if n.number != 0 && number != n.number+1 {
-		n.opts.Logger.Warn("messages of the bus were missed")
-		n.tail.reset(at.previous())
-		n.feeds.lose()
-	} else if n.number == 0 {
-		n.tail.reset(at.previous())
-	}
-	n.number = number
+	n.follow(at, e.FieldValues)
 	switch f := e.FieldValues; {
-	case f["v"] == envelopeVersion && f["k"] == kindUpdated:
+	case f["v"] != envelopeVersion:
+		n.tail.pass(at)
+	case f["k"] == kindUpdated:
 		n.feeds.hear(&n.tail, newUpdate(at, f["u"]))
-	case f["v"] == envelopeVersion && f["k"] == kindChanged && slices.Contains(lists, f["l"]):
+	case f["k"] == kindChanged && slices.Contains(lists, f["l"]):
 		n.feeds.hear(&n.tail, newListChange(at, f["l"]))
+	case f["k"] == kindLost:
+		n.feeds.lose(&n.tail, at)
 	default:
 		n.tail.pass(at)
+	}
+}
+
+// follow looks whether the message at a position follows the last one heard.
+func (n *Node) follow(at position, f map[string]string) {
+	heard := n.tail.position()
+	previous, linked := parsePosition(f["p"])
+	switch {
+	case heard == position{}: // the first message; before it there may have been others
+		n.feeds.lose(&n.tail, at.previous())
+	case !linked || previous == heard: // without a link it is a mark, or of an older instance
+	default:
+		n.opts.Logger.Warn("messages of the bus were missed")
+		n.feeds.lose(&n.tail, at.previous())
+		if previous.before(heard) {
+			n.broken = heard
+		}
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"regexp"
 	"strconv"
 	"strings"
@@ -20,7 +20,9 @@ type EventID struct {
 	Offset int64
 	// Tag is random and kept with the event. Redis may lose the end of a log in
 	// a failover; the events that then take the lost ones' offsets have other
-	// tags, so an id of a lost event never names another.
+	// tags, so an id of a lost event never names another. Without a tag the id
+	// is a place in the standalone stream: that of a client which has had no
+	// event yet, and for which the log is to be read from Offset on.
 	Tag string
 	// Position is where on the bus a client of the standalone stream is: it has
 	// all changes before it. Empty if unknown, and for calls' streams.
@@ -32,31 +34,37 @@ const (
 	// endOffset is that of the id which stands behind the last event of a
 	// stream whose log is lost.
 	endOffset = -1
-	// noOffset is that of a client which has had changes, but no event of the
-	// log yet.
+	// noOffset is that of a client of which nothing is known.
 	noOffset = -2
 )
 
 const (
 	endMark  = "end"
 	noneMark = "none"
+	fromMark = "from"
 )
 
 // String returns the form of id that a client sees.
 func (id EventID) String() string {
-	s := id.Stream + "."
-	switch id.Offset {
-	case endOffset:
-		return s + endMark + "."
-	case noOffset:
-		s += noneMark + "."
+	return string(id.append(make([]byte, 0, 64)))
+}
+
+func (id EventID) append(b []byte) []byte {
+	b = append(append(b, id.Stream...), '.')
+	switch {
+	case id.Offset == endOffset:
+		return append(b, endMark+"."...)
+	case id.Offset == noOffset:
+		b = append(b, noneMark+"."...)
+	case id.Tag == "":
+		b = strconv.AppendInt(append(b, fromMark+"."...), id.Offset, 10)
 	default:
-		s += strconv.FormatInt(id.Offset, 10) + "." + id.Tag
+		b = append(append(strconv.AppendInt(b, id.Offset, 10), '.'), id.Tag...)
 	}
 	if id.Position != "" {
-		s += "." + id.Position
+		b = append(append(b, '.'), id.Position...)
 	}
-	return s
+	return b
 }
 
 // Anew returns the id of a client of the standalone stream of which nothing is
@@ -74,29 +82,33 @@ func (id EventID) Lost(err error) SSE {
 	return SSE{ID: end.String(), Data: EncodeError(callOf(id.Stream), err)}
 }
 
-var eventIDPattern = regexp.MustCompile(`^(g|c[A-Za-z0-9]{16}(?:-[A-Za-z0-9_-]{1,128})?)\.(end|none|[0-9]{1,15})\.([A-Za-z0-9]{0,16})(?:\.([0-9]{1,20}-[0-9]{1,20}))?$`)
+var eventIDPattern = regexp.MustCompile(`^(g|c[A-Za-z0-9]{16}(?:-[A-Za-z0-9_-]{1,128})?)` +
+	`\.(?:(end|none)\.|from\.([0-9]{1,15})|([0-9]{1,15})\.([A-Za-z0-9]{6}))` +
+	`(?:\.([0-9]{1,20}-[0-9]{1,20}))?$`)
 
 // ParseEventID parses the value of Last-Event-ID.
 func ParseEventID(s string) (EventID, error) {
 	parts := eventIDPattern.FindStringSubmatch(s)
 	if parts == nil {
-		return EventID{}, fmt.Errorf("malformed event id")
+		return EventID{}, errMalformedID
 	}
-	if parts[2] == endMark {
-		return EventID{Stream: parts[1], Offset: endOffset}, nil
+	stream, mark, from, offset, tag, at := parts[1], parts[2], parts[3], parts[4], parts[5], parts[6]
+	if mark == endMark {
+		return EventID{Stream: stream, Offset: endOffset}, nil
 	}
-	id := EventID{Stream: parts[1], Offset: noOffset, Tag: parts[3], Position: parts[4]}
-	if parts[2] != noneMark {
-		var err error
-		if id.Offset, err = strconv.ParseInt(parts[2], 10, 64); err != nil || len(id.Tag) != tagLength {
-			return EventID{}, fmt.Errorf("malformed event id")
-		}
+	if !IsStandalone(stream) && (tag == "" || at != "") {
+		return EventID{}, errMalformedID
 	}
-	if !IsStandalone(id.Stream) && (id.Position != "" || id.Offset == noOffset) {
-		return EventID{}, fmt.Errorf("malformed event id")
+	id := EventID{Stream: stream, Offset: noOffset, Tag: tag, Position: at}
+	if mark == noneMark {
+		return id, nil
 	}
-	return id, nil
+	var err error
+	id.Offset, err = strconv.ParseInt(from+offset, 10, 64) // one of them is empty
+	return id, err
 }
+
+var errMalformedID = errors.New("malformed event id")
 
 const tagLength = 6
 

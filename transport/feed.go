@@ -12,14 +12,18 @@ type feed struct {
 	tail *tail
 	wake func()
 
-	mu     sync.Mutex
-	uris   map[string]position // resources wanted, from a position on
-	lists  map[string]bool     // lists wanted
-	at     position            // what is wanted up to here has been taken
-	known  bool                // at is a position; if not, anything may have been missed
-	behind bool                // there may be something after at
-	extra  []item              // to be taken first
+	mu    sync.Mutex
+	uris  map[string]position // resources wanted, from a position on
+	lists map[string]bool     // lists wanted
+	at    position            // what is wanted up to here has been taken
+	until position            // the last change that was marked
+	scan  bool                // there may be something after at that was not marked
+	lost  bool                // anything may have been missed
+	extra []item              // to be taken first
 }
+
+// maxTaken bounds what is taken at once, and so the memory of a slow client.
+const maxTaken = 256
 
 // An item is one message of a feed, and where on the bus its client is when it
 // has the message.
@@ -28,41 +32,77 @@ type item struct {
 	at     position
 }
 
-// mark notes that there is something to take.
-func (f *feed) mark() {
+// open has the feed begin behind a position, or with everything if that is not
+// known.
+func (f *feed) open(at position, known bool, uris map[string]position, lists map[string]bool) {
 	f.mu.Lock()
-	f.behind = true
+	defer f.mu.Unlock()
+	f.at, f.lost = at, !known
+	f.uris, f.lists = uris, lists
+	f.scan = true // what is heard before the feed is listed is not marked
+}
+
+// mark notes that something wanted is about to be added to the tail.
+func (f *feed) mark(at position) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.idle() {
+		// Nothing in between was wanted. It must not count: a feed that wants
+		// little of a busy bus would seem to be far behind.
+		f.at = at.previous()
+	}
+	f.until = at
+}
+
+// lose notes that changes may have been missed.
+func (f *feed) lose() {
+	f.mu.Lock()
+	f.lost = true
 	f.mu.Unlock()
 }
 
-// take returns what there is to take, in order, and where the feed is then. If
-// lost is set changes may have been missed: then it is everything the feed
-// wants, because anything may have changed.
+// idle reports whether all that was wanted so far has been taken. f.mu must be
+// held.
+func (f *feed) idle() bool { return !f.lost && !f.scan && !f.at.before(f.until) }
+
+// take returns what there is to take, in order; if there is much, the first of
+// it. If lost is set changes may have been missed: then it is everything the
+// feed wants, because anything may have changed.
 func (f *feed) take() (items []item, lost bool) {
-	// Read before behind is looked at: a change that is in the tail by now has
-	// been marked.
+	// Read before the marks are looked at: a wanted change that is in the tail by
+	// now has been marked.
 	heard := f.tail.position()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	items, f.extra = f.extra, nil
-	if !f.behind {
-		if f.known && f.at.before(heard) {
+	if len(items) > 0 {
+		items[len(items)-1].at = f.at // with the last of them the client is up to date
+	}
+	if f.idle() {
+		if f.at.before(heard) {
 			f.at = heard
 		}
 		return items, false
 	}
-	f.behind = false
 	changes, last, ok := f.tail.since(f.at)
-	if !ok || !f.known {
-		items, f.at, f.known = f.everything(f.at, last), last, true
+	if f.lost || !ok {
+		items = f.everything(f.at, last)
+		f.at, f.scan, f.lost = last, false, false
 		return items, true
 	}
 	for _, c := range changes {
-		if f.wants(c) {
-			items = append(items, item{c, c.at})
+		if !f.wants(c) {
+			continue
 		}
+		if len(items) >= maxTaken {
+			f.scan = true
+			f.at = items[len(items)-1].at
+			return items, false
+		}
+		items = append(items, item{c, c.at})
 	}
-	f.at = last
+	// What is marked and not in the tail yet keeps the feed from being idle.
+	f.at, f.scan = last, false
 	return items, false
 }
 
@@ -99,12 +139,12 @@ func (f *feed) subscribe(subs map[string]position) {
 	defer f.mu.Unlock()
 	for uri, from := range subs {
 		wanted := func(c *change) bool { return c.uri == uri }
-		if _, had := f.uris[uri]; !had && f.known && from.before(f.at) && f.happened(wanted, from) {
-			f.extra = append(f.extra, item{newUpdate(f.at, uri), f.at})
+		if _, had := f.uris[uri]; !had && from.before(f.at) && f.happened(wanted, from) {
+			f.extra = append(f.extra, item{newUpdate(f.at, uri), from})
 		}
 	}
 	f.uris = subs
-	f.behind = true // what follows where the feed is was not wanted until now
+	f.scan = true // what follows where the feed is was not wanted until now
 }
 
 // announce makes the lists wanted those of wanted. What happened to a new one
@@ -114,12 +154,12 @@ func (f *feed) announce(wanted map[string]bool, from position) {
 	defer f.mu.Unlock()
 	for list := range wanted {
 		is := func(c *change) bool { return c.list == list }
-		if !f.lists[list] && f.known && from.before(f.at) && f.happened(is, from) {
-			f.extra = append(f.extra, item{newListChange(f.at, list), f.at})
+		if !f.lists[list] && from.before(f.at) && f.happened(is, from) {
+			f.extra = append(f.extra, item{newListChange(f.at, list), from})
 		}
 	}
 	f.lists = wanted
-	f.behind = true // as in subscribe
+	f.scan = true // as in subscribe
 }
 
 // happened reports whether there may have been such a change between a position
@@ -141,7 +181,7 @@ func (f *feed) happened(such func(*change) bool, from position) bool {
 func (f *feed) position() (at position, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.at, f.known
+	return f.at, !f.lost
 }
 
 // feeds are the feeds of an instance, by what they want.
@@ -228,7 +268,7 @@ func (fs *feeds) hear(t *tail, c *change) {
 	}
 	woken := make([]*feed, 0, len(wanting))
 	for f := range wanting {
-		f.mark()
+		f.mark(c.at)
 		woken = append(woken, f)
 	}
 	t.add(c)
@@ -238,14 +278,16 @@ func (fs *feeds) hear(t *tail, c *change) {
 	}
 }
 
-// lose wakes every feed after the tail was reset.
-func (fs *feeds) lose() {
+// lose empties the tail, because changes up to at may have been missed, and
+// wakes every feed. As in hear they know before the tail shows it.
+func (fs *feeds) lose(t *tail, at position) {
 	fs.mu.Lock()
 	woken := make([]*feed, 0, len(fs.wanted))
 	for f := range fs.wanted {
-		f.mark()
+		f.lose()
 		woken = append(woken, f)
 	}
+	t.reset(at)
 	fs.mu.Unlock()
 	for _, f := range woken {
 		f.wake()

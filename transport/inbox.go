@@ -42,9 +42,11 @@ const (
 	kindCancel   = "cancel"   // bus: a client no longer wants a call
 	kindUpdated  = "updated"  // bus: a resource was updated
 	kindChanged  = "changed"  // bus: a list has changed
+	kindLost     = "lost"     // bus: what was before may not be complete
 	kindHello    = "hello"    // both: nothing
 
 	kindSubscriptions = "subscriptions" // inbox: a reader's session has other subscriptions
+	kindSubscribed    = "subscribed"    // inbox: such a reader knows them now
 
 	kindRuns = "runs" // inbox: a call whose response a reader here is to carry runs
 	kindRan  = "ran"  // inbox: such a call has ended
@@ -140,7 +142,9 @@ func (n *Node) receive(ctx context.Context, f map[string]string) {
 			n.closeHere(f["r"], closing{retry: time.Duration(ms) * time.Millisecond, taken: f["taken"] == "1"})
 		}
 	case kindSubscriptions:
-		n.background(func() { n.reloadSubscriptions(f["r"]) })
+		n.background(func() { n.reloadSubscriptions(f["r"], f["i"], f["w"]) })
+	case kindSubscribed:
+		n.happened(f["w"])
 	case kindRuns, kindRan:
 		n.receiveCarried(f)
 	case kindReply, kindProgress:

@@ -133,6 +133,11 @@ func (k *keeper) touch(ctx context.Context, id string) {
 		// An event may have been logged whose writer died before it could send
 		// it, or one that was sent may have been lost in a failover.
 		standalone.check(position, pulse.StandaloneNext)
+		// Nor may the instance have learned of a subscription that was made
+		// while it was cut off.
+		if err := k.node.reload(ctx, standalone.id); err != nil {
+			k.node.opts.Logger.Warn("subscriptions not loaded", "error", err)
+		}
 	}
 }
 

@@ -27,6 +27,14 @@ func (f Filter) lists() map[string]bool {
 	return wanted
 }
 
+func (f Filter) uris() map[string]position {
+	wanted := make(map[string]position, len(f.URIs))
+	for _, uri := range f.URIs {
+		wanted[uri] = position{}
+	}
+	return wanted
+}
+
 // A Listener is one open subscriptions/listen stream. It hears every change
 // that was made after it was opened, or ends. It has no log and cannot be
 // resumed: the 2026-07-28 revision has no resumption.
@@ -42,14 +50,8 @@ type Listener struct {
 // changes from now on; it must be closed.
 func (n *Node) Listen(id json.RawMessage, filter Filter) (*Listener, error) {
 	l := &Listener{node: n, id: id, wake: make(chan struct{}, 1), done: make(chan struct{})}
-	uris := make(map[string]position, len(filter.URIs))
-	for _, uri := range filter.URIs {
-		uris[uri] = position{}
-	}
-	l.feed = &feed{
-		tail: &n.tail, wake: l.signal, uris: uris, known: true,
-		lists: filter.lists(),
-	}
+	l.feed = &feed{tail: &n.tail, wake: l.signal}
+	l.feed.open(n.tail.position(), true, filter.uris(), filter.lists())
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -57,22 +59,7 @@ func (n *Node) Listen(id json.RawMessage, filter Filter) (*Listener, error) {
 	}
 	n.listeners[l] = struct{}{}
 	n.feeds.add(l.feed)
-	// A change that comes now is marked, and taken although it may be older
-	// than the request: better one too many.
-	l.feed.start()
 	return l, nil
-}
-
-// start puts a feed where its instance is.
-func (f *feed) start() {
-	at := f.tail.position()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.behind {
-		f.at = at
-		return
-	}
-	f.at = at.previous()
 }
 
 func (l *Listener) signal() {
@@ -163,12 +150,8 @@ func (l *Listener) Complete(w *SSEWriter) error {
 
 // Restrict narrows the listener to what was accepted of its filter.
 func (l *Listener) Restrict(accepted Filter) {
-	uris := make(map[string]position, len(accepted.URIs))
-	for _, uri := range accepted.URIs {
-		uris[uri] = position{}
-	}
 	l.feed.mu.Lock()
-	l.feed.uris, l.feed.lists = uris, accepted.lists()
+	l.feed.uris, l.feed.lists = accepted.uris(), accepted.lists()
 	l.feed.mu.Unlock()
 	l.node.feeds.add(l.feed)
 }

@@ -138,6 +138,18 @@ type Append struct {
 	End bool
 	// Again says that an earlier try may have succeeded unnoticed.
 	Again bool
+	// Once says that an earlier try may even come after this one, held up on its
+	// way. It is for what is not the stream's end, and holds unless many events
+	// come in between.
+	Once bool
+}
+
+// again returns how a script is to look for an earlier try.
+func (a Append) again() string {
+	if a.Once && !a.Again {
+		return "recent"
+	}
+	return flag(a.Again)
 }
 
 // Append adds an event to a stream, or ends it, and returns the event's offset
@@ -152,7 +164,7 @@ func (l *Log) Append(ctx context.Context, id StreamID, a Append) (offset int64, 
 		},
 		id.Stream, a.Writer, a.Tag, rueidis.BinaryString(a.Data), flag(a.End),
 		strconv.FormatInt(l.opts.ResumeFor.Milliseconds(), 10), strconv.Itoa(l.opts.MaxEvents), strconv.Itoa(l.opts.MaxBytes),
-		flag(a.Again))
+		a.again())
 	if err != nil {
 		return 0, "", err
 	}
@@ -174,7 +186,7 @@ type Attachment struct {
 	Writer   string          // the instance that writes; empty for the standalone stream
 	Previous string          // the reader until now; empty if there was none
 	Call     json.RawMessage // the id of the stream's call; nil for the standalone stream
-	Position string          // where on the bus the last reader's client was; empty if unknown
+	Position string          // where on the bus the client is, or the last reader's was; empty if unknown
 }
 
 // readPage is how many events one script returns at the most: Redis does
@@ -184,16 +196,20 @@ const readPage = 128
 // Attach makes reader the one connection that follows the stream, and returns
 // what it has to read, at most 128 events of it; [Log.Read] gives the rest.
 // With after, reading starts behind that event, or fails with [ErrLost] if that
-// event is not in the log. Without after, which is for the standalone stream,
-// it starts behind what its last reader has sent.
+// event is not in the log. Without after, or with [Anew], which are for the
+// standalone stream, it starts behind what its last reader has sent.
 func (l *Log) Attach(ctx context.Context, id StreamID, reader string, after *EventID) (Attachment, error) {
-	offset, tag := int64(-1), ""
+	var at EventID
 	if after != nil {
-		offset, tag = after.Offset, after.Tag
+		at = *after
+	}
+	if after == nil || at.Offset == noOffset {
+		at.Offset, at.Tag = -1, ""
 	}
 	msg, err := streamAttach.Exec(ctx, l.rdb,
 		[]string{l.keys.Session(id.Session), l.keys.Stream(id.Session, id.Stream), l.keys.Log(id.Session, id.Stream)},
-		reader, strconv.FormatInt(offset, 10), tag, strconv.Itoa(readPage))
+		reader, strconv.FormatInt(at.Offset, 10), at.Tag, strconv.Itoa(readPage),
+		flag(after != nil && IsStandalone(id.Stream)), at.Position)
 	if err != nil {
 		return Attachment{}, err
 	}

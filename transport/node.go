@@ -92,10 +92,11 @@ type Node struct {
 	readers   map[string]*Reader
 	listeners map[*Listener]struct{}
 	sessions  map[string]*presence
+	awaited   map[string]chan struct{} // what other instances are asked to do
 
 	tail   tail
 	feeds  *feeds
-	number uint64 // of the last message heard on the bus; 0 before the first
+	broken position // up to where the bus was heard when it lost its end; zero if it has not
 
 	keeper keeper
 	stop   context.CancelFunc
@@ -135,6 +136,7 @@ func NewNode(ctx context.Context, client rueidis.Client, store *session.Store, o
 		readers:   map[string]*Reader{},
 		listeners: map[*Listener]struct{}{},
 		sessions:  map[string]*presence{},
+		awaited:   map[string]chan struct{}{},
 		feeds:     newFeeds(),
 	}
 	n.keeper.init(n)

@@ -10,17 +10,24 @@ import (
 // A position is a place on the bus: the id of an entry, behind which one reads.
 type position struct{ ms, seq uint64 }
 
-// parsePosition parses a Redis Stream id.
+// parsePosition parses a Redis Stream id. What is none is the beginning.
 func parsePosition(s string) (p position, ok bool) {
 	ms, seq, found := strings.Cut(s, "-")
 	var err1, err2 error
 	p.ms, err1 = strconv.ParseUint(ms, 10, 64)
 	p.seq, err2 = strconv.ParseUint(seq, 10, 64)
-	return p, found && err1 == nil && err2 == nil
+	if !found || err1 != nil || err2 != nil {
+		return position{}, false
+	}
+	return p, true
 }
 
-func (p position) String() string {
-	return strconv.FormatUint(p.ms, 10) + "-" + strconv.FormatUint(p.seq, 10)
+func (p position) String() string { return string(p.append(make([]byte, 0, 24))) }
+
+// append appends the text form of p.
+func (p position) append(b []byte) []byte {
+	b = append(strconv.AppendUint(b, p.ms, 10), '-')
+	return strconv.AppendUint(b, p.seq, 10)
 }
 
 func (p position) compare(q position) int {

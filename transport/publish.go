@@ -15,6 +15,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/keys"
 	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/session"
 )
 
 // A Publisher tells the fleet's clients of changes, from any process that
@@ -71,9 +72,16 @@ func (p *Publisher) publish(ctx context.Context, fields ...string) error {
 	return err
 }
 
+// maxURI bounds the URI of a resource, as it is bounded for subscriptions.
+const maxURI = 8 << 10
+
 // ResourceUpdated tells every session that is subscribed to the resource, and
-// every listener, that it was updated.
+// every listener, that it was updated. It fails with [session.ErrTooLarge] for a
+// URI longer than 8 KiB.
 func (p *Publisher) ResourceUpdated(ctx context.Context, uri string) error {
+	if len(uri) > maxURI {
+		return fmt.Errorf("publish an update of a URI of %d bytes: %w", len(uri), session.ErrTooLarge)
+	}
 	return p.publish(ctx, "k", kindUpdated, "u", uri)
 }
 
@@ -87,21 +95,33 @@ func (p *Publisher) ListChanged(ctx context.Context, list string) error {
 }
 
 // Notify sends a notification to one session, on its standalone stream, where
-// it waits if nobody reads. It fails with [session.ErrNotFound] if there is no
-// such session.
-func (p *Publisher) Notify(ctx context.Context, session, method string, params any) error {
+// it waits if nobody reads. The params are encoded as JSON and must be an
+// object, or nil. It fails with [session.ErrNotFound] if there is no such
+// session.
+func (p *Publisher) Notify(ctx context.Context, id, method string, params any) error {
+	data, err := encodeNotification(method, params)
+	if err != nil {
+		return fmt.Errorf("notify %s: %w", method, err)
+	}
+	if !session.ValidID(id) {
+		return session.ErrNotFound
+	}
+	return p.say(ctx, StreamID{id, standaloneStream}, "", data, p.deliver)
+}
+
+func encodeNotification(method string, params any) ([]byte, error) {
 	raw, err := json.Marshal(params)
-	if err != nil {
-		return fmt.Errorf("notify %s: %w", method, err)
-	}
-	if params == nil {
+	switch {
+	case err != nil:
+		return nil, err
+	case method == "":
+		return nil, errors.New("the method is empty")
+	case string(raw) == "null":
 		raw = nil
+	case raw[0] != '{':
+		return nil, errors.New("the params are not an object")
 	}
-	data, err := encodeRequest(nil, method, raw)
-	if err != nil {
-		return fmt.Errorf("notify %s: %w", method, err)
-	}
-	return p.say(ctx, StreamID{session, standaloneStream}, "", data, p.deliver)
+	return encodeRequest(nil, method, raw)
 }
 
 // say appends a message to a stream and hands it to the stream's reader.

@@ -37,16 +37,18 @@ type Reader struct {
 	id     string
 	stream StreamID
 
-	wake chan struct{} // has room for one: something below has changed
-	feed *feed         // of the bus; nil unless the stream is the standalone one
+	wake  chan struct{} // has room for one: something below has changed
+	feed  *feed         // of the bus; nil unless the stream is the standalone one
+	loads loads         // of what the feed wants
+	told  string        // the last position on the bus that the client was sent; for Serve alone
 
 	mu      sync.Mutex
 	queue   []Event
 	bytes   int                    // of the queue's data
 	next    int64                  // offset of the next event to queue; unattached before Attach
 	sent    int64                  // offset after the last event sent to the client
-	sentID  EventID                // of the last event sent to the client
-	sentAt  string                 // where on the bus the client is with what it was sent; empty if unknown
+	sentID  EventID                // of the last event sent to the client, or its place if there is none
+	sentAt  *position              // where on the bus the client is with what it was sent; nil if unknown
 	behind  bool                   // the log may have events that are not queued
 	news    int                    // how often behind was set, so that a look into the log knows what it missed
 	tags    [rememberedTags]string // of the last events queued, by offset
@@ -104,30 +106,25 @@ func (n *Node) Resume(ctx context.Context, rec session.Record, after *EventID) (
 	if rec.Legacy {
 		r.carry()
 	}
-	event := after
-	if after != nil && after.Offset == noOffset {
-		event = nil
-	}
-	a, err := n.log.Attach(ctx, stream, n.readerRef(r), event)
+	a, err := n.log.Attach(ctx, stream, n.readerRef(r), after)
 	if err != nil {
 		n.removeReader(r)
 		return nil, err
 	}
-	if r.feed != nil {
-		err = n.openFeed(ctx, r, rec, a, after)
-	}
-	if err != nil {
-		r.Release(ctx)
-		return nil, err
+	r.attach(a)
+	if after != nil && after.Offset != noOffset {
+		r.mu.Lock()
+		r.sentID = *after
+		r.mu.Unlock()
 	}
 	if a.Previous != "" {
 		n.takeOver(ctx, a.Previous)
 	}
-	r.attach(a)
-	if event != nil {
-		r.mu.Lock()
-		r.sentID = *event
-		r.mu.Unlock()
+	if r.feed != nil {
+		if err := n.openFeed(ctx, r, rec, a.Position); err != nil {
+			r.Release(ctx)
+			return nil, err
+		}
 	}
 	return &Resumption{Reader: r, Empty: a.Ended && a.From == a.Next}, nil
 }
@@ -135,7 +132,7 @@ func (n *Node) Resume(ctx context.Context, rec session.Record, after *EventID) (
 func (r *Reader) attach(a Attachment) {
 	r.mu.Lock()
 	r.next, r.sent, r.writer, r.call = a.From, a.From, a.Writer, a.Call
-	r.sentID = EventID{Stream: r.stream.Stream, Offset: noOffset}
+	r.sentID = EventID{Stream: r.stream.Stream, Offset: a.From}
 	r.logged(a.Events, a.Next, a.Ended, 0)
 	r.mu.Unlock()
 	r.signal()
@@ -330,8 +327,10 @@ func (r *Reader) Serve(ctx context.Context, w *SSEWriter, opts ServeOptions) err
 	for {
 		todo := r.take()
 		wrote, err := r.write(w, todo.events, opts)
-		if err == nil && !wrote && todo.closed == nil {
-			wrote, err = r.writeChanges(w, opts)
+		if err == nil && todo.closed == nil {
+			var more bool
+			more, err = r.writeChanges(w, opts)
+			wrote = wrote || more
 		}
 		if err != nil {
 			return err
@@ -361,12 +360,24 @@ func (r *Reader) Serve(ctx context.Context, w *SSEWriter, opts ServeOptions) err
 		case <-r.wake:
 		case <-retry:
 		case <-quiet.C:
-			if err := w.Comment("keep-alive"); err != nil {
+			if err := r.keepAlive(w, opts); err != nil {
 				return err
 			}
 			quiet.Reset(opts.KeepAlive)
 		}
 	}
+}
+
+// keepAlive shows that the stream lives. If the bus went on without anything for
+// the client, it is told where it is: back after a long quiet time it would seem
+// to have missed more than is known.
+func (r *Reader) keepAlive(w *SSEWriter, opts ServeOptions) error {
+	id := r.Last()
+	if !opts.Priming || id.Position == r.told {
+		return w.Comment("keep-alive")
+	}
+	r.told = id.Position
+	return w.Write(SSE{ID: id.String()})
 }
 
 // todo is what a reader has to do next.
@@ -391,11 +402,11 @@ func (r *Reader) write(w *SSEWriter, events []Event, opts ServeOptions) (wrote b
 	if len(events) == 0 {
 		return false, nil
 	}
-	position := r.Last().Position
+	r.told = r.Last().Position
 	out := make([]SSE, 0, len(events))
 	for _, e := range events {
 		if len(e.Data) > 0 || opts.Priming {
-			e.ID.Position = position
+			e.ID.Position = r.told
 			out = append(out, opts.event(e.ID, e.Data))
 		}
 	}
@@ -417,22 +428,25 @@ func (r *Reader) writeChanges(w *SSEWriter, opts ServeOptions) (wrote bool, err 
 	if r.feed == nil {
 		return false, nil
 	}
-	id := r.Last()
 	items, _ := r.feed.take() // what was lost is replaced
-	out := make([]SSE, 0, len(items))
-	for _, i := range items {
-		id.Position = i.at.String()
-		out = append(out, opts.event(id, i.change.message))
+	if len(items) > 0 {
+		id := r.Last()
+		out := make([]SSE, 0, len(items))
+		for _, i := range items {
+			id.Position = i.at.String()
+			out = append(out, opts.event(id, i.change.message))
+		}
+		if err := w.Write(out...); err != nil {
+			return false, err
+		}
+		r.told = id.Position
 	}
-	if len(out) > 0 {
-		err = w.Write(out...)
-	}
-	if at, known := r.feed.position(); err == nil && known {
+	if at, known := r.feed.position(); known {
 		r.mu.Lock()
-		r.sentAt = at.String()
+		r.sentAt = &at
 		r.mu.Unlock()
 	}
-	return len(out) > 0, err
+	return len(items) > 0, nil
 }
 
 // Session returns the id of the session that the stream is of.
@@ -447,7 +461,10 @@ func (r *Reader) Last() EventID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id := r.sentID
-	id.Position = r.sentAt
+	id.Position = ""
+	if r.sentAt != nil {
+		id.Position = r.sentAt.String()
+	}
 	return id
 }
 

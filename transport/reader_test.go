@@ -308,7 +308,11 @@ func TestAQuietStreamSaysThatItLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
 		sid := beginSession(t, f.store)
-		r := f.standaloneReader(t, f.nodes[0], sid)
+		synctest.Wait() // the bus is quiet too
+		r, err := f.nodes[0].Resume(t.Context(), session.Record{ID: sid, Position: f.nodes[0].Position()}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		w := &transcript{}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		done := make(chan error, 1)
@@ -489,7 +493,9 @@ func TestTheReaderOfAGoneStreamBeginsNoOther(t *testing.T) {
 
 func TestWhatAReaderLearnsFromADelivery(t *testing.T) {
 	t.Parallel()
-	event := func(offset int64) Event { return Event{EventID{Stream: standaloneStream, Offset: offset, Tag: "AAAAAA"}, []byte("x")} }
+	event := func(offset int64) Event {
+		return Event{EventID{Stream: standaloneStream, Offset: offset, Tag: "AAAAAA"}, []byte("x")}
+	}
 	end := func(offset int64) Event { return Event{ID: EventID{Stream: standaloneStream, Offset: offset}} }
 	for _, test := range []struct {
 		name          string

@@ -3,10 +3,15 @@ package transport
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/rds"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
@@ -14,14 +19,25 @@ import (
 // from there on misses no update that is made after it was confirmed.
 func (n *Node) Position() string { return n.tail.position().String() }
 
-// Subscribe subscribes a session to a resource, from a position on the bus on,
-// and tells the instance that holds the session's standalone stream.
+// Subscribe subscribes a session to a resource, from a position on the bus on.
+// When it returns nil the session's standalone stream, if it is open, gets every
+// update made from then on. It blocks until the instance that holds the stream
+// says so, and fails with [session.ErrUnavailable] if that instance does not
+// answer; then the session may be subscribed.
 func (n *Node) Subscribe(ctx context.Context, session, uri, position string) error {
-	reader, err := n.store.Subscribe(ctx, session, uri, position)
-	if err == nil {
-		n.resubscribe(ctx, reader)
+	subscribe := func() (string, error) { return n.store.Subscribe(ctx, session, uri, position) }
+	reader, err := subscribe()
+	if err != nil {
+		return err
 	}
-	return err
+	switch instance, id := splitRef(reader); instance {
+	case "":
+		return nil
+	case n.id:
+		return n.reload(ctx, id)
+	default:
+		return n.haveReloaded(ctx, reader, subscribe)
+	}
 }
 
 // Unsubscribe ends a session's subscription to a resource.
@@ -33,12 +49,12 @@ func (n *Node) Unsubscribe(ctx context.Context, session, uri string) error {
 	return err
 }
 
-// resubscribe has a reader load its session's subscriptions again.
+// resubscribe has a reader load its session's subscriptions again, some time.
 func (n *Node) resubscribe(ctx context.Context, ref string) {
 	switch instance, id := splitRef(ref); instance {
 	case "":
 	case n.id:
-		n.background(func() { n.reloadSubscriptions(id) })
+		n.background(func() { n.reloadSubscriptions(id, "", "") })
 	default:
 		if _, err := n.send(ctx, instance, "k", kindSubscriptions, "r", id); err != nil {
 			n.opts.Logger.Warn("reader not told of its subscriptions", "error", err)
@@ -46,26 +62,121 @@ func (n *Node) resubscribe(ctx context.Context, ref string) {
 	}
 }
 
-func (n *Node) reloadSubscriptions(reader string) {
-	r := n.reader(reader)
-	if r == nil || r.feed == nil {
-		return
+// askAgain is how often an instance that does not answer is looked at.
+const askAgain = 250 * time.Millisecond
+
+// haveReloaded has a reader elsewhere load its session's subscriptions, and
+// waits until it has, or until now says that it is the reader no more: whoever
+// attached later has loaded them since.
+func (n *Node) haveReloaded(ctx context.Context, ref string, now func() (ref string, err error)) error {
+	waiter, done := n.await()
+	defer n.unawait(waiter)
+	instance, id := splitRef(ref)
+	alive, err := n.send(ctx, instance, "k", kindSubscriptions, "r", id, "i", n.id, "w", waiter)
+	if err != nil || !alive { // a dead instance's reader serves nobody
+		return err
 	}
+	tick := time.NewTicker(askAgain)
+	defer tick.Stop()
+	for deadline := time.Now().Add(n.opts.Timeout); ; {
+		select {
+		case <-done:
+			return nil
+		case <-tick.C:
+		}
+		if reader, err := now(); err != nil || reader != ref {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return rds.Unavailable("subscribe", errors.New("the instance that holds the stream does not answer"))
+		}
+	}
+}
+
+// await returns the name of something to wait for, and a channel that is closed
+// when it has happened.
+func (n *Node) await() (name string, done chan struct{}) {
+	name, done = n.nextID(), make(chan struct{})
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.awaited[name] = done
+	return name, done
+}
+
+func (n *Node) unawait(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.awaited, name)
+}
+
+// happened tells who waits.
+func (n *Node) happened(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if done, ok := n.awaited[name]; ok {
+		delete(n.awaited, name)
+		close(done)
+	}
+}
+
+// reloadSubscriptions is reload for another instance, which may wait for it.
+func (n *Node) reloadSubscriptions(reader, instance, waiter string) {
 	ctx := context.Background() // of a message from the inbox; each call to Redis is bounded
-	if err := n.learn(ctx, r); err != nil {
-		n.opts.Logger.Warn("session not loaded", "error", err)
+	err := n.reload(ctx, reader)
+	if err == nil && waiter != "" {
+		_, err = n.send(ctx, instance, "k", kindSubscribed, "w", waiter)
 	}
-	subs, err := n.subscriptions(ctx, r.stream.Session)
 	if err != nil {
 		n.opts.Logger.Warn("subscriptions not loaded", "error", err)
-		return
 	}
-	// From here on what is heard of them is marked; what was heard before is
-	// looked for.
-	n.feeds.expect(r.feed, subs)
-	r.feed.subscribe(subs)
-	n.listFeed(r)
-	r.signal()
+}
+
+// reload has a reader here load its session's subscriptions again.
+func (n *Node) reload(ctx context.Context, reader string) error {
+	r := n.reader(reader)
+	if r == nil || r.feed == nil {
+		return nil
+	}
+	return r.loads.do(func() error {
+		if err := n.learn(ctx, r); err != nil {
+			return err
+		}
+		subs, err := n.subscriptions(ctx, r.stream.Session)
+		if err != nil {
+			return err
+		}
+		// From here on what is heard of them is marked; what was heard before is
+		// looked for.
+		n.feeds.expect(r.feed, subs)
+		r.feed.subscribe(subs)
+		n.listFeed(r)
+		r.signal()
+		return nil
+	})
+}
+
+// loads has one thing loaded for many who ask at once, by one at a time: so
+// nothing newer is replaced by something older.
+type loads struct {
+	asked  atomic.Int64
+	mu     sync.Mutex
+	loaded int64 // how many of those that asked have what they asked for
+}
+
+// do returns when what load brings is no older than the call of do.
+func (l *loads) do(load func() error) error {
+	turn := l.asked.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loaded >= turn {
+		return nil
+	}
+	asked := l.asked.Load()
+	err := load()
+	if err == nil {
+		l.loaded = asked
+	}
+	return err
 }
 
 // listFeed lists a reader's feed under what it wants, unless the reader has
@@ -91,37 +202,30 @@ func (n *Node) subscriptions(ctx context.Context, session string) (map[string]po
 	return subs, nil
 }
 
-// openFeed begins what a standalone stream gets of the bus: behind where its
-// client says it is, else where the last reader was, else where the session
-// began.
-func (n *Node) openFeed(ctx context.Context, r *Reader, rec session.Record, a Attachment, after *EventID) error {
-	at := a.Position
-	switch {
-	case after != nil:
-		at = after.Position
-	case at == "":
-		at = rec.Position
+// openFeed begins what a standalone stream gets of the bus: behind a position,
+// or if that is empty from where the session began.
+func (n *Node) openFeed(ctx context.Context, r *Reader, rec session.Record, position string) error {
+	if position == "" {
+		position = rec.Position
 	}
-	f := r.feed
-	f.lists = announced(rec.ServerCapabilities)
-	if f.at, f.known = parsePosition(at); f.known {
+	at, known := parsePosition(position)
+	if known {
+		r.told = position
 		r.mu.Lock()
-		r.sentAt = at
+		r.sentAt = &at
 		r.mu.Unlock()
 	}
-	// Listed before the subscriptions are loaded: from now on a subscription
-	// that changes is loaded again.
-	subs, err := n.subscriptions(ctx, rec.ID)
-	if err != nil {
-		return err
-	}
-	f.mu.Lock()
-	f.uris = subs
-	f.mu.Unlock()
-	n.listFeed(r)
-	// What was heard while the feed was not listed was not marked.
-	f.mark()
-	return nil
+	return r.loads.do(func() error {
+		// The reader is known to Redis: from now on a subscription that changes
+		// is loaded again.
+		subs, err := n.subscriptions(ctx, rec.ID)
+		if err != nil {
+			return err
+		}
+		r.feed.open(at, known, subs, announced(rec.ServerCapabilities))
+		n.listFeed(r)
+		return nil
+	})
 }
 
 // announced returns the lists whose changes a server announces.

@@ -51,11 +51,18 @@ func (c *change) forListener(id json.RawMessage) []byte {
 	return slices.Concat(c.head, id, c.rest)
 }
 
+// size is about how much memory c takes.
+func (c *change) size() int { return len(c.uri) + len(c.message) + len(c.head) + len(c.rest) }
+
+// maxTailBytes bounds the memory of a tail.
+const maxTailBytes = 64 << 20
+
 // A tail is the end of the bus as this instance has heard it. A stream that was
 // away, or is slow, finds there what it has missed, unless that is too long ago.
 type tail struct {
 	mu      sync.RWMutex
 	changes []*change
+	bytes   int
 	floor   position // every change after it is here
 	last    position // of all entries heard, changes or not
 }
@@ -65,11 +72,20 @@ func (t *tail) add(c *change) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.changes = append(t.changes, c)
+	t.bytes += c.size()
 	t.last = c.at
-	if len(t.changes) >= 2*maxBus {
-		t.floor = t.changes[maxBus-1].at
-		t.changes = slices.Clone(t.changes[maxBus:])
+	for len(t.changes) >= 2*maxBus || t.bytes > maxTailBytes {
+		t.forget((len(t.changes) + 1) / 2)
 	}
+}
+
+// forget drops the oldest changes. t.mu must be held.
+func (t *tail) forget(count int) {
+	for _, c := range t.changes[:count] {
+		t.bytes -= c.size()
+	}
+	t.floor = t.changes[count-1].at
+	t.changes = slices.Clone(t.changes[count:])
 }
 
 // pass notes an entry that is no change.
@@ -79,11 +95,11 @@ func (t *tail) pass(at position) {
 	t.last = at
 }
 
-// reset forgets everything: entries before at may have been missed.
+// reset forgets everything: entries up to at may have been missed.
 func (t *tail) reset(at position) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.changes, t.floor, t.last = nil, at, at
+	t.changes, t.bytes, t.floor, t.last = nil, 0, at, at
 }
 
 // position returns where the bus was heard last.
