@@ -152,15 +152,28 @@ func (r *Reader) noteCarried(runs bool, call, instance string) {
 	}
 }
 
-// EndLegacy ends a legacy session. What fails is left to the session's time to
-// live, and logged.
+// EndLegacy ends a legacy session. While Redis is away it tries on, apart from
+// the caller, until this instance leaves.
 func (n *Node) EndLegacy(ctx context.Context, id string) {
-	if err := n.store.Delete(ctx, id); err != nil && !errors.Is(err, session.ErrNotFound) {
-		n.opts.Logger.WarnContext(ctx, "session not deleted", "error", err)
+	if n.endLegacy(ctx, id) == nil {
+		return
 	}
-	if err := n.End(ctx, id); err != nil {
-		n.opts.Logger.WarnContext(ctx, "the fleet was not told of a session's end", "error", err)
+	n.background(func() {
+		for !n.isClosed() && n.endLegacy(context.WithoutCancel(ctx), id) != nil {
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+func (n *Node) endLegacy(ctx context.Context, id string) error {
+	err := n.store.Delete(ctx, id)
+	if err == nil || errors.Is(err, session.ErrNotFound) {
+		err = n.End(ctx, id)
 	}
+	if err != nil {
+		n.opts.Logger.WarnContext(ctx, "session not ended", "error", err)
+	}
+	return err
 }
 
 // Negotiate stores what the initialize of a legacy session agreed on, and tells

@@ -255,7 +255,7 @@ func (l *Log) states(ctx context.Context, streams []StreamID) ([]streamState, er
 func (c *Conn) waits() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.asked.open) > 0 || !c.left.IsZero()
+	return len(c.asked.open) > 0 || !c.left.IsZero() || c.req.Outlet == OutletStandalone
 }
 
 // lookAfter fails what has waited too long; own and standalone say whether
@@ -274,8 +274,14 @@ func (c *Conn) lookAfter(now time.Time, own, standalone bool) {
 			failed[number] = errNoReader
 		}
 	}
-	if own && !c.left.IsZero() {
+	switch {
+	case own && !c.left.IsZero():
 		c.left = now // the client has come back on another connection
+	case c.req.Outlet != OutletStandalone:
+	case standalone:
+		c.left = time.Time{}
+	case c.left.IsZero():
+		c.left = now // the stream's instance has died
 	}
 	forsaken := !c.left.IsZero() && now.Sub(c.left) >= c.node.opts.RunDetached
 	c.mu.Unlock()

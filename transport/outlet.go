@@ -30,7 +30,7 @@ func (c *Conn) aside() bool { return c.req.Outlet != OutletReply }
 // conclude sends the response to where it is not the reply. c.out must be held.
 func (c *Conn) conclude(ctx context.Context, response []byte) {
 	// After an error the response comes late, or its session is gone.
-	_ = c.appendLast(ctx, StreamID{c.session, standaloneStream}, Append{Tag: newTag(), Data: response})
+	_ = c.appendLast(ctx, StreamID{c.session, standaloneStream}, Append{Tag: newTag(), Data: response, Once: true})
 }
 
 // outageBound is how long a finished call waits for Redis to take its response.
