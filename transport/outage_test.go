@@ -357,7 +357,11 @@ func TestAClientThatLeavesWhileItsStreamIsOpenedKeepsNoReader(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
 		sid := beginSession(t, f.store)
 		f.moved(t, speaker(t, 0), sid, "1").rest(t) // Redis knows the script
-		r := f.accept(t, f.nodes[0], speaker(t, time.Minute), sid, toolCall("7"))
+		silent := oneTool(func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			time.Sleep(time.Minute)
+			return text("done"), nil
+		}, nil)
+		r := f.accept(t, f.nodes[0], silent, sid, toolCall("7"))
 		f.links[0].Freeze()
 		opened := make(chan error, 1)
 		go func() { opened <- r.conn.OpenStream(t.Context()) }()
@@ -375,6 +379,7 @@ func TestAClientThatLeavesWhileItsStreamIsOpenedKeepsNoReader(t *testing.T) {
 		if err != nil || states[0].next == 0 || states[0].reader != "" {
 			t.Errorf("the stream: %+v, %v", states, err)
 		}
+		<-r.conn.Done()
 	})
 }
 
