@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/mcpfleet/mcpfleet/internal/balance"
@@ -180,4 +181,49 @@ func post(t *testing.T, to *url.URL, body string) string {
 		t.Fatal(err)
 	}
 	return string(got)
+}
+
+// A transport reads behind a body's end. By then the server may have closed the
+// body, because a quick backend's response has begun; the transport takes that
+// for a broken request and cuts the response short.
+func TestAQuickAnswerIsNotCutShort(t *testing.T) {
+	t.Parallel()
+	body := &closingBody{begun: make(chan struct{}), done: make(chan struct{})}
+	backend := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).Flush()
+		close(body.begun)
+		<-body.done
+		io.WriteString(w, "answer")
+	}))
+	balancer := balance.New(balance.Random, backend)
+	front := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = body
+		balancer.ServeHTTP(w, r)
+	}))
+	if got := post(t, front, "request"); got != "answer" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A closingBody is a server's body of seven bytes that is closed when the
+// response begins.
+type closingBody struct {
+	begun, done chan struct{}
+	read        bool
+	once        sync.Once
+}
+
+func (b *closingBody) Read(p []byte) (int, error) {
+	if !b.read {
+		b.read = true
+		return copy(p, "request"), io.EOF
+	}
+	<-b.begun
+	b.once.Do(func() { close(b.done) })
+	return 0, http.ErrBodyReadAfterClose
+}
+
+func (b *closingBody) Close() error {
+	b.once.Do(func() { close(b.done) })
+	return nil
 }
