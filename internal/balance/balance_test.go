@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,9 +65,9 @@ func TestNoBackendLeftIsABadGateway(t *testing.T) {
 // A request that a backend may have acted on must not run a second time.
 func TestARequestIsNotSentAgainAfterItReachedABackend(t *testing.T) {
 	t.Parallel()
-	calls := 0
+	var calls atomic.Int64
 	broken := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		calls++
+		calls.Add(1)
 		panic(http.ErrAbortHandler)
 	}))
 	front := serve(t, balance.New(balance.RoundRobin(), broken, broken))
@@ -75,8 +76,8 @@ func TestARequestIsNotSentAgainAfterItReachedABackend(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusBadGateway || calls != 1 {
-		t.Errorf("status %d after %d calls", res.StatusCode, calls)
+	if res.StatusCode != http.StatusBadGateway || calls.Load() != 1 {
+		t.Errorf("status %d after %d calls", res.StatusCode, calls.Load())
 	}
 }
 
