@@ -105,7 +105,8 @@ func anywhere(f *fleettest.Fleet) *fleettest.Instance {
 func readNumbers(t *testing.T, f *fleettest.Fleet, c *fleettest.Client, stream *fleettest.Stream) *fleettest.Stream {
 	t.Helper()
 	const between = numbers / disconnections
-	for n, breakAt := 0, rand.IntN(between); n < numbers; n++ {
+	// Not before the first number: without an event id there is no way back.
+	for n, breakAt := 0, 1+rand.IntN(between-1); n < numbers; n++ {
 		if n == breakAt {
 			stream.Close()
 			stream = onInstance(c, anywhere(f)).Get(t, stream.Last)
