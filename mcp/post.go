@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,7 +41,11 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	if !m.IsCall() {
 		id = nil // what is wrong with a client's answer is not an answer to it
 	}
-	if err := checkVersion(r); err != nil {
+	err = checkVersion(r)
+	if err == nil {
+		err = checkMeta(m)
+	}
+	if err != nil {
 		h.fail(w, r, id, err)
 		return
 	}
@@ -108,21 +113,49 @@ func checkVersion(r *http.Request) error {
 	if v == "" {
 		return nil
 	}
-	sessions := slices.DeleteFunc(mcp.SupportedProtocolVersions(), func(v string) bool { return v >= versionStateless })
 	switch {
-	case slices.Contains(sessions, v):
+	case slices.Contains(sessionVersions(), v):
 		return nil
 	case v >= versionStateless:
-		data, err := json.Marshal(mcp.UnsupportedProtocolVersionData{Supported: sessions, Requested: v})
-		if err != nil {
-			return err
-		}
-		return &refusal{status: http.StatusBadRequest, wire: jsonrpc.Error{
-			Code: mcp.CodeUnsupportedProtocolVersion, Message: "unsupported protocol version", Data: data,
-		}}
+		return refuseStateless(v)
 	default:
-		return refuse(http.StatusBadRequest, "unsupported protocol version %q (supported: %s)", v, strings.Join(sessions, ", "))
+		return refuse(http.StatusBadRequest, "unsupported protocol version %q (supported: %s)", v, strings.Join(sessionVersions(), ", "))
 	}
+}
+
+// checkMeta checks the version that a call may name in its _meta. The SDK would
+// go by it, session or not.
+func checkMeta(m *transport.Message) error {
+	if !m.IsCall() || !bytes.Contains(m.Params, []byte(mcp.MetaKeyProtocolVersion)) {
+		return nil
+	}
+	var p struct {
+		Meta mcp.Meta `json:"_meta"`
+	}
+	if json.Unmarshal(m.Params, &p) != nil {
+		return nil // the server says what is wrong with it
+	}
+	if v, _ := p.Meta[mcp.MetaKeyProtocolVersion].(string); v >= versionStateless {
+		return refuseStateless(v)
+	}
+	return nil
+}
+
+// sessionVersions returns the protocol versions that have sessions.
+func sessionVersions() []string {
+	return slices.DeleteFunc(mcp.SupportedProtocolVersions(), func(v string) bool { return v >= versionStateless })
+}
+
+// refuseStateless refuses what is of a version without sessions, as the
+// specification of those wants it.
+func refuseStateless(version string) error {
+	data, err := json.Marshal(mcp.UnsupportedProtocolVersionData{Supported: sessionVersions(), Requested: version})
+	if err != nil {
+		return err
+	}
+	return &refusal{status: http.StatusBadRequest, wire: jsonrpc.Error{
+		Code: mcp.CodeUnsupportedProtocolVersion, Message: "unsupported protocol version", Data: data,
+	}}
 }
 
 // session returns the session of a request, if it is the user's. Nothing is
