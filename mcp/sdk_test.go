@@ -504,7 +504,7 @@ func TestServersOfOneRequestAreNotKept(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var servers []weak.Pointer[mcp.Server]
-	simulate(t, simulated{rig: newRig(&mcp.ServerOptions{KeepAlive: time.Minute})}, func(t *testing.T, s *simulation) {
+	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		for range 2 {
 			s.joinServing(t, simulated{}, func(*http.Request) *mcp.Server {
 				server := s.server()
