@@ -241,6 +241,7 @@ func TestCompletionMiddlewareAndCustomMethods(t *testing.T) {
 	}
 	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
 		c := s.session(t)
+		synctest.Wait() // the handler of notifications/initialized runs after its 202
 		for _, call := range []struct{ method, params, want string }{
 			{"completion/complete", `{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"a","value":"v"}}`, `{"completion":{"values":["v!"]}}`},
 			{"acme/search", `{"query":"q"}`, `{"hits":["q","raw"]}`},
