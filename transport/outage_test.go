@@ -105,6 +105,39 @@ func TestTheClientOfADeadInstanceGetsAnError(t *testing.T) {
 	}
 }
 
+// A proxy may cut every connection before a second look at the writer is due.
+func TestAClientWhoseConnectionsAreShortGetsAnError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{}, long)
+		sid := beginSession(t, f.store)
+		r := f.call(t, f.nodes[0], speaker(t, time.Hour), sid, toolCall("7"))
+		r.message(t)
+		r.hangUp()
+		time.Sleep(10 * time.Second)
+		f.links[0].Cut()
+		for died := time.Now(); ; {
+			v := f.resume(t, f.nodes[1], sid, r.lastID(t))
+			hangUp := time.AfterFunc(2*time.Second, v.hangUp)
+			e, more := v.next(t)
+			hangUp.Stop()
+			took := time.Since(died)
+			if more {
+				if m := decode(t, e.Data); string(m.ID) != "7" || !strings.Contains(string(m.Error), "died") {
+					t.Errorf("the client was told %s", e.Data)
+				}
+			}
+			if took > withinDeath {
+				t.Fatalf("the client has not learned of it after %v", took)
+			}
+			if more {
+				break
+			}
+		}
+		f.nodes[0].Close(t.Context())
+	})
+}
+
 func TestAClientThatComesBackAfterADeathGetsAnError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

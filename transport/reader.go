@@ -38,20 +38,19 @@ type Reader struct {
 
 	wake chan struct{} // has room for one: something below has changed
 
-	mu      sync.Mutex
-	queue   []Event
-	bytes   int                    // of the queue's data
-	next    int64                  // offset of the next event to queue; unattached before Attach
-	sent    int64                  // offset after the last event sent to the client
-	behind  bool                   // the log may have events that are not queued
-	news    int                    // how often behind was set, so that a look into the log knows what it missed
-	tags    [rememberedTags]string // of the last events queued, by offset
-	ended   bool                   // the event before next is the stream's last
-	closed  *closing
-	last    []byte // a message that is in no log, to send before the end
-	writer  string // instance that writes the stream; empty for the standalone stream
-	call    []byte // raw id of the stream's call
-	missing int    // looks in a row that did not find the writer's inbox
+	mu     sync.Mutex
+	queue  []Event
+	bytes  int                    // of the queue's data
+	next   int64                  // offset of the next event to queue; unattached before Attach
+	sent   int64                  // offset after the last event sent to the client
+	behind bool                   // the log may have events that are not queued
+	news   int                    // how often behind was set, so that a look into the log knows what it missed
+	tags   [rememberedTags]string // of the last events queued, by offset
+	ended  bool                   // the event before next is the stream's last
+	closed *closing
+	last   []byte // a message that is in no log, to send before the end
+	writer string // instance that writes the stream; empty for the standalone stream
+	call   []byte // raw id of the stream's call
 }
 
 const unattached = -1
@@ -102,6 +101,9 @@ func (n *Node) Resume(ctx context.Context, session string, after *EventID) (*Res
 		n.takeOver(ctx, a.Previous)
 	}
 	r.attach(a)
+	if a.Writer != "" && !a.Ended {
+		n.background(func() { n.lookAtNew(r) })
+	}
 	return &Resumption{Reader: r, Empty: a.Ended && a.From == a.Next}, nil
 }
 
@@ -253,17 +255,6 @@ func (r *Reader) writtenBy() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.writer
-}
-
-// sawWriter notes whether the stream's writer was found alive, and returns how
-// often in a row it was not.
-func (r *Reader) sawWriter(alive bool) (missing int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.missing++; alive {
-		r.missing = 0
-	}
-	return r.missing
 }
 
 func (r *Reader) signal() {
