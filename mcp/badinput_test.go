@@ -125,16 +125,16 @@ func TestHeaders(t *testing.T) {
 			{"POST", "Content-Type", "", errorAnswer(415, "null", -32000, "Content-Type must be application/json")},
 			{"POST", "Content-Type", "text/plain", errorAnswer(415, "null", -32000, "Content-Type must be application/json")},
 			{"POST", "Content-Type", "application/json;;", errorAnswer(415, "null", -32000, "Content-Type must be application/json")},
-			{"POST", "Content-Type", "application/json; charset=utf-8", ok},
+			{"POST", "Content-Type", "application/json; charset=utf-8", pong},
 			{"POST", "Accept", "", errorAnswer(406, "null", -32000, post)},
 			{"POST", "Accept", "application/json", errorAnswer(406, "null", -32000, post)},
 			{"POST", "Accept", "text/event-stream", errorAnswer(406, "null", -32000, post)},
 			{"POST", "Accept", "text/html, application/jsonp, text/event-stream", errorAnswer(406, "null", -32000, post)},
-			{"POST", "Accept", "Application/JSON;q=1.0 , TEXT/event-stream", ok},
-			{"POST", "Accept", "application/*, text/*", ok},
-			{"POST", "Accept", "*/*", ok},
-			{"POST", "Mcp-Protocol-Version", "", ok},
-			{"POST", "Mcp-Protocol-Version", "2025-06-18", ok}, // supported: the session's version counts
+			{"POST", "Accept", "Application/JSON;q=1.0 , TEXT/event-stream", pong},
+			{"POST", "Accept", "application/*, text/*", pong},
+			{"POST", "Accept", "*/*", pong},
+			{"POST", "Mcp-Protocol-Version", "", pong},
+			{"POST", "Mcp-Protocol-Version", "2025-06-18", pong}, // supported: the session's version counts
 			{"POST", "Mcp-Protocol-Version", "1999-01-01", errorAnswer(400, "1", -32000, fmt.Sprintf(versions, "1999-01-01"))},
 			{"POST", "Mcp-Protocol-Version", "1999-01-01 \"quoted\"", errorAnswer(400, "1", -32000, fmt.Sprintf(versions, "1999-01-01 \"quoted\""))},
 			{"POST", "Mcp-Protocol-Version", "2026-07-28", errorAnswer(400, "1", -32602, noMeta)}, // of another era: TestModernRequestsThatAreRefused
@@ -166,7 +166,8 @@ func TestHeaders(t *testing.T) {
 	})
 }
 
-var ok = answer{200, "application/json", `{"jsonrpc":"2.0","id":1,"result":{}}`}
+// pong is the answer to a ping with the id 1.
+var pong = answer{200, "application/json", `{"jsonrpc":"2.0","id":1,"result":{}}`}
 
 // Which of these it is must not show: another user's session is none.
 func TestSessionsThatAreNone(t *testing.T) {
@@ -233,7 +234,7 @@ func TestBodiesThatAreTooLarge(t *testing.T) {
 			size int
 			want answer
 		}{
-			{limit, ok},
+			{limit, pong},
 			{limit + 1, errorAnswer(413, "null", -32600, "request body exceeds 65536 bytes")},
 			{3 * limit, errorAnswer(413, "null", -32600, "request body exceeds 65536 bytes")},
 		} {
@@ -319,6 +320,36 @@ func TestInitializeWithUnknownVersions(t *testing.T) {
 			}
 			wantText(t, c.CallTool(t, "echo", `{"text":"hi"}`), "hi")
 		}
+	})
+}
+
+// Until there is a path for the protocol without sessions, who speaks it is told
+// what else there is. The SDK's client then begins a session.
+func TestClientOfTheProtocolWithoutSessions(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
+		b, c, own := newBystander(t, s), s.client(t), s.session(t).Session
+		want := answer{400, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"unsupported protocol version",` +
+			`"data":{"supported":["2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"requested":"2026-07-28"}}}`}
+		const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"n","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
+		for _, request := range []string{
+			fleettest.Request(1, "server/discover", `{`+meta+`}`),
+			fleettest.Request(1, "tools/call", `{"name":"echo","arguments":{},`+meta+`}`),
+			fleettest.Request(1, "subscriptions/listen", `{"notifications":{},`+meta+`}`),
+		} {
+			for _, session := range []string{"", own} {
+				for _, header := range []string{"2026-07-28", "2025-11-25", ""} {
+					got := read(t, c.Post(t, request, set("Mcp-Protocol-Version", header), set("Mcp-Session-Id", session)))
+					if diff := cmp.Diff(want, got); diff != "" {
+						t.Errorf("%s with version header %q: (-want +got)\n%s", request, header, diff)
+					}
+				}
+			}
+		}
+		if got := s.connect(t, nil).InitializeResult().ProtocolVersion; got != "2025-11-25" {
+			t.Errorf("the SDK's client has agreed on %s", got)
+		}
+		b.undisturbed(t)
 	})
 }
 

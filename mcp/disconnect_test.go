@@ -1,10 +1,13 @@
 package mcp_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"testing"
 	"time"
 
@@ -47,24 +50,36 @@ func TestStandaloneStreamThroughFiftyDisconnections(t *testing.T) {
 		c := fleettest.Initialized(t, f.URL)
 		c.HTTP.Timeout = time.Minute // a number that never comes fails the test
 		stream := onInstance(c, anywhere(f)).Get(t, "")
-		said := make(chan error, 1)
+		said := make(chan struct{})
 		go func() {
-			for from := 0; from < numbers; from += 20 {
-				body := fleettest.Request(1, "tools/call", fmt.Sprintf(`{"name":"count","arguments":{"from":%d,"to":%d,"aside":true}}`, from, from+20))
-				res, err := onInstance(c, anywhere(f)).Do(t.Context(), "POST", body)
-				if err != nil {
-					said <- err
-					return
-				}
-				_ = res.Body.Close()
+			defer close(said)
+			if err := sayNumbers(t, f, c); err != nil {
+				t.Error(err)
 			}
-			said <- nil
 		}()
+		t.Cleanup(func() { <-said }) // also when a number is missing
 		readNumbers(t, f, c, stream)
-		if err := <-said; err != nil {
-			t.Fatal(err)
-		}
+		<-said // the last call has yet to be answered
 	})
+}
+
+// sayNumbers has all numbers said on the session's standalone stream, by calls
+// on random instances, one after the other.
+func sayNumbers(t *testing.T, f *fleettest.Fleet, c *fleettest.Client) error {
+	const each = 20
+	for from := 0; from < numbers; from += each {
+		body := fleettest.Request(from, "tools/call", fmt.Sprintf(`{"name":"count","arguments":{"from":%d,"to":%d,"aside":true}}`, from, from+each))
+		res, err := onInstance(c, anywhere(f)).Do(t.Context(), http.MethodPost, body)
+		if err != nil {
+			return err
+		}
+		reply, err := io.ReadAll(res.Body) // the call is over when it has been read
+		_ = res.Body.Close()
+		if err != nil || !bytes.Contains(reply, []byte(`"result"`)) || bytes.Contains(reply, []byte(`"isError"`)) {
+			return fmt.Errorf("call from %d: %s %s, error %v", from, res.Status, reply, err)
+		}
+	}
+	return nil
 }
 
 // startNumbers runs a fleet whose tool "count" says the numbers from..to-1: on
@@ -105,7 +120,8 @@ func anywhere(f *fleettest.Fleet) *fleettest.Instance {
 func readNumbers(t *testing.T, f *fleettest.Fleet, c *fleettest.Client, stream *fleettest.Stream) *fleettest.Stream {
 	t.Helper()
 	const between = numbers / disconnections
-	for n, breakAt := 0, rand.IntN(between); n < numbers; n++ {
+	// Not before the first number: without an event id there is no way back.
+	for n, breakAt := 0, 1+rand.IntN(between-1); n < numbers; n++ {
 		if n == breakAt {
 			stream.Close()
 			stream = onInstance(c, anywhere(f)).Get(t, stream.Last)

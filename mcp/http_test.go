@@ -112,7 +112,7 @@ func TestTimeoutsOfTheHTTPServer(t *testing.T) {
 				s.Protocols = protocols
 				s.ReadTimeout, s.WriteTimeout = 500*time.Millisecond, 500*time.Millisecond
 			}
-			options := func(o *fleet.Options) { o.WriteTimeout, o.KeepAlive = time.Second, 40*time.Second }
+			options := func(o *fleet.Options) { o.WriteTimeout, o.KeepAlive = time.Second, 20*time.Second }
 			simulate(t, simulated{http: serve, options: options}, func(t *testing.T, s *simulation) {
 				patient := s.join(t, simulated{http: serve, options: func(o *fleet.Options) { options(o); o.StreamAfter = time.Hour }})
 				c := s.client(t)
@@ -129,15 +129,15 @@ func TestTimeoutsOfTheHTTPServer(t *testing.T) {
 						called <- read(t, at(c, url).Post(t, fleettest.Request(1, "tools/call", fmt.Sprintf(`{"name":"wait","arguments":{"name":%q}}`, name))))
 					}()
 					s.runs(t, name)
-					time.Sleep(5 * time.Minute)
+					time.Sleep(30 * time.Second)
 					s.open(name)
 					got := soon(t, called)
 					if isStream := got.Type == "text/event-stream"; isStream != (name == "stream") || !strings.Contains(got.Body, "went on") {
 						t.Errorf("%s: %+v", name, got)
 					}
 				}
-				wantText(t, c.CallTool(t, "aside", `{"text":"after ten minutes"}`), "said")
-				if m := soon(t, standalone); !strings.Contains(string(m.Data), "after ten minutes") {
+				wantText(t, c.CallTool(t, "aside", `{"text":"after a minute"}`), "said")
+				if m := soon(t, standalone); !strings.Contains(string(m.Data), "after a minute") {
 					t.Errorf("the standalone stream has %q", m.Data)
 				}
 			})

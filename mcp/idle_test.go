@@ -83,7 +83,14 @@ func TestOpenStreamsAddNoRedisConnection(t *testing.T) {
 func startIdle(t *testing.T) (*fleettest.Fleet, rueidis.Client) {
 	t.Helper()
 	redis := &redistest.Start(t).Server
-	f := fleettest.Start(t, fleettest.Config{Redis: redis, Instances: 2, Server: func() *mcp.Server { return everything.New(nil) }})
+	f := fleettest.Start(t, fleettest.Config{
+		Redis: redis, Instances: 2, Server: func() *mcp.Server { return everything.New(nil) },
+		// By default the client makes up to four connections, each when the first
+		// key that belongs to it is used: more keys would look like a leak.
+		Client: func() rueidis.Client {
+			return redis.Client(t, func(o *rueidis.ClientOption) { o.PipelineMultiplex = -1 })
+		},
+	})
 	for _, i := range f.Instances {
 		fleettest.Initialized(t, i.URL).CallTool(t, "echo", `{"message":"warm up"}`)
 	}

@@ -244,14 +244,14 @@ func TestQuietCallOfAnSDKClientOutlivesTwoInstances(t *testing.T) {
 // is cut off, and what it did not read is in the log.
 func TestClientThatStopsReading(t *testing.T) {
 	t.Parallel()
-	const n = 900
+	const n = 300
 	r := newRig(nil)
 	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
 		b, c := newBystander(t, s), s.session(t)
 		done := make(chan struct{})
 		r.counted = func() { close(done) }
 		stream := fleettest.NewStream(at(c, s.instances[0].url).Post(t,
-			fleettest.Request(1, "tools/call", fmt.Sprintf(`{"name":"count","arguments":{"n":%d,"size":10000}}`, n))))
+			fleettest.Request(1, "tools/call", fmt.Sprintf(`{"name":"count","arguments":{"n":%d,"size":20000}}`, n))))
 		if _, err := stream.Next(); err != nil {
 			t.Fatal(err)
 		}

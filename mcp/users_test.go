@@ -114,7 +114,7 @@ func TestSessionsBeforeAndAfterAuthentication(t *testing.T) {
 			t.Errorf("alice's session, used by nobody: (-want +got)\n%s", diff)
 		}
 		for _, c := range []*fleettest.Client{anonymous, alice} {
-			if diff := cmp.Diff(ok, read(t, c.Post(t, ping))); diff != "" {
+			if diff := cmp.Diff(pong, read(t, c.Post(t, ping))); diff != "" {
 				t.Errorf("its own session: (-want +got)\n%s", diff)
 			}
 		}

@@ -2,7 +2,9 @@ package transport
 
 import (
 	"context"
+	_ "embed"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -30,42 +32,69 @@ func (n *Node) look(ctx context.Context) {
 
 // lookAfterStreams finds the streams read here whose writer has died, or whose
 // last events have not arrived.
-func (n *Node) lookAfterStreams(ctx context.Context) {
-	readers := n.callReaders()
-	states, err := n.streamStates(ctx, readers)
-	if err == nil {
-		var alive map[string]bool
-		if alive, err = n.livingWriters(ctx, readers); err == nil {
-			for i, r := range readers {
-				n.lookAfterStream(ctx, r, states[i], alive)
-			}
-			return
-		}
+func (n *Node) lookAfterStreams(ctx context.Context) { n.lookAt(ctx, n.callReaders()) }
+
+// lookAtNew looks at the stream of a reader that has just begun: if clients'
+// connections are cut again and again, none of them is there for the next look.
+func (n *Node) lookAtNew(r *Reader) {
+	n.mu.Lock()
+	here := n.writes(r.stream)
+	n.mu.Unlock()
+	if !here {
+		n.lookAt(context.Background(), []*Reader{r}) // it outlasts nothing: each call to Redis is bounded
 	}
-	// While Redis, or our way to it, is away nobody can be told from the dead.
-	for _, r := range readers {
-		r.sawWriter(true)
-	}
-	n.opts.Logger.Warn("streams not looked after", "error", err)
 }
 
-func (n *Node) lookAfterStream(ctx context.Context, r *Reader, s streamState, alive map[string]bool) {
+// lookAt looks at the streams of some readers. While Redis, or our way to it, is
+// away nobody can be told from the dead.
+func (n *Node) lookAt(ctx context.Context, readers []*Reader) {
+	states, err := n.streamStates(ctx, readers)
+	var alive map[string]bool
+	if err == nil {
+		alive, err = n.livingWriters(ctx, readers)
+	}
+	for i := 0; i < len(readers) && err == nil; i++ {
+		err = n.lookAfterStream(ctx, readers[i], states[i], alive)
+	}
+	if err != nil {
+		n.opts.Logger.Warn("streams not looked after", "error", err)
+	}
+}
+
+func (n *Node) lookAfterStream(ctx context.Context, r *Reader, s streamState, alive map[string]bool) error {
 	gone := s.writer == "" // the stream, or its state alone, evicted
 	if s.ended || gone {
 		r.lookInLog()
+		return nil
 	}
 	r.check(s.from, s.next)
 	// Of what this instance writes, only streams without a call got here.
-	living := alive[s.writer] && s.writer != n.id
+	if alive[s.writer] && s.writer != n.id {
+		return n.log.found(ctx, r.stream, s)
+	}
 	// Our own renewals must have worked too: whoever is cut off from Redis
 	// finds every inbox but its own gone when the others are just as alive.
 	// After an outage of all they need not come back at the same moment.
 	healthy := time.Since(time.Unix(0, n.renewed.Load())) <= lookEvery &&
 		time.Since(time.Unix(0, n.steady.Load())) >= inboxTTL
-	if missing := r.sawWriter(living || s.ended || gone || !healthy); missing >= 2 {
+	if !healthy {
+		return nil
+	}
+	missing, err := n.log.missed(ctx, r.stream, s.writer)
+	if err == nil && missing >= missingFor {
 		n.closeDead(ctx, r, s.writer)
 	}
+	return err
 }
+
+// missingFor is how long a writer has been missing that is taken for dead: the
+// time between two looks, less what they may be late. An earlier note that it
+// was missing counts for missedFor: connections may be short, and each looks
+// for the writer when it begins.
+const (
+	missingFor = lookEvery - 500*time.Millisecond
+	missedFor  = 10 * lookEvery
+)
 
 // errWriterDied is the response to a call whose instance died.
 var errWriterDied = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the instance that ran this request has died; its outcome is unknown"}
@@ -120,6 +149,7 @@ type streamState struct {
 	ended  bool
 	writer string
 	reader string
+	missed bool // its writer was not found alive by some reader
 }
 
 func (n *Node) streamStates(ctx context.Context, readers []*Reader) ([]streamState, error) {
@@ -233,7 +263,7 @@ func (l *Log) states(ctx context.Context, streams []StreamID) ([]streamState, er
 	}
 	cmds := l.rdb.Commands(len(streams))
 	for _, s := range streams {
-		cmds = append(cmds, l.rdb.B().Hmget().Key(l.keys.Stream(s.Session, s.Stream)).Field("next", "ended", "writer", "reader").Build())
+		cmds = append(cmds, l.rdb.B().Hmget().Key(l.keys.Stream(s.Session, s.Stream)).Field("next", "ended", "writer", "reader", "missed").Build())
 	}
 	for i, result := range l.rdb.DoMulti(ctx, cmds...) {
 		fields, err := result.ToArray()
@@ -246,8 +276,39 @@ func (l *Log) states(ctx context.Context, streams []StreamID) ([]streamState, er
 		s.ended = ended == "1"
 		s.writer, _ = fields[2].ToString()
 		s.reader, _ = fields[3].ToString()
+		s.missed = !fields[4].IsNil()
 	}
 	return states, nil
+}
+
+var (
+	//go:embed lua/stream_miss.lua
+	streamMissLua string
+
+	streamMiss = rds.NewRepeatableScript("note a missing writer", streamMissLua)
+)
+
+// missed notes that a stream's writer was not found alive, and returns for how
+// long it has been missing.
+func (l *Log) missed(ctx context.Context, id StreamID, writer string) (time.Duration, error) {
+	msg, err := streamMiss.Exec(ctx, l.rdb, []string{l.keys.Stream(id.Session, id.Stream)}, writer, strconv.FormatInt(missedFor.Milliseconds(), 10))
+	if err != nil {
+		return 0, err
+	}
+	ms, err := msg.AsInt64()
+	return time.Duration(ms) * time.Millisecond, err
+}
+
+// found notes that a stream's writer lives.
+func (l *Log) found(ctx context.Context, id StreamID, s streamState) error {
+	if !s.missed {
+		return nil
+	}
+	cmd := l.rdb.B().Hdel().Key(l.keys.Stream(id.Session, id.Stream)).Field("missed").Build()
+	if err := l.rdb.Do(ctx, cmd).Error(); err != nil {
+		return rds.Unavailable("note a found writer", err)
+	}
+	return nil
 }
 
 // waits reports whether time is running for the call: it has open questions, or

@@ -105,6 +105,39 @@ func TestTheClientOfADeadInstanceGetsAnError(t *testing.T) {
 	}
 }
 
+// A proxy may cut every connection before a second look at the writer is due.
+func TestAClientWhoseConnectionsAreShortGetsAnError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{}, long)
+		sid := beginSession(t, f.store)
+		r := f.call(t, f.nodes[0], speaker(t, time.Hour), sid, toolCall("7"))
+		r.message(t)
+		r.hangUp()
+		time.Sleep(10 * time.Second)
+		f.links[0].Cut()
+		for died := time.Now(); ; {
+			v := f.resume(t, f.nodes[1], sid, r.lastID(t))
+			hangUp := time.AfterFunc(2*time.Second, v.hangUp)
+			e, more := v.next(t)
+			hangUp.Stop()
+			took := time.Since(died)
+			if more {
+				if m := decode(t, e.Data); string(m.ID) != "7" || !strings.Contains(string(m.Error), "died") {
+					t.Errorf("the client was told %s", e.Data)
+				}
+			}
+			if took > withinDeath {
+				t.Fatalf("the client has not learned of it after %v", took)
+			}
+			if more {
+				break
+			}
+		}
+		f.nodes[0].Close(t.Context())
+	})
+}
+
 func TestAClientThatComesBackAfterADeathGetsAnError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -357,7 +390,11 @@ func TestAClientThatLeavesWhileItsStreamIsOpenedKeepsNoReader(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
 		sid := beginSession(t, f.store)
 		f.moved(t, speaker(t, 0), sid, "1").rest(t) // Redis knows the script
-		r := f.accept(t, f.nodes[0], speaker(t, time.Minute), sid, toolCall("7"))
+		silent := oneTool(func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			time.Sleep(time.Minute)
+			return text("done"), nil
+		}, nil)
+		r := f.accept(t, f.nodes[0], silent, sid, toolCall("7"))
 		f.links[0].Freeze()
 		opened := make(chan error, 1)
 		go func() { opened <- r.conn.OpenStream(t.Context()) }()
@@ -375,6 +412,7 @@ func TestAClientThatLeavesWhileItsStreamIsOpenedKeepsNoReader(t *testing.T) {
 		if err != nil || states[0].next == 0 || states[0].reader != "" {
 			t.Errorf("the stream: %+v, %v", states, err)
 		}
+		<-r.conn.Done()
 	})
 }
 

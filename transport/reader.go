@@ -57,7 +57,7 @@ type Reader struct {
 	last    []byte // a message that is in no log, to send before the end
 	writer  string // instance that writes the stream; empty for the standalone stream
 	call    []byte // raw id of the stream's call
-	missing int    // looks in a row that did not find the writer's inbox
+	missing int    // looks in a row that did not find what a legacy session waits for
 	legacy  *legacy
 }
 
@@ -125,6 +125,9 @@ func (n *Node) Resume(ctx context.Context, rec session.Record, after *EventID) (
 			r.Release(ctx)
 			return nil, err
 		}
+	}
+	if a.Writer != "" && !a.Ended {
+		n.background(func() { n.lookAtNew(r) })
 	}
 	return &Resumption{Reader: r, Empty: a.Ended && a.From == a.Next}, nil
 }
@@ -280,8 +283,8 @@ func (r *Reader) writtenBy() string {
 	return r.writer
 }
 
-// sawWriter notes whether the stream's writer was found alive, and returns how
-// often in a row it was not.
+// sawWriter notes whether the instances that run a legacy session's calls were
+// found alive, and returns how often in a row they were not.
 func (r *Reader) sawWriter(alive bool) (missing int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

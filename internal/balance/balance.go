@@ -3,6 +3,7 @@
 package balance
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"log"
@@ -77,25 +78,41 @@ type spreader struct {
 }
 
 func (s *spreader) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, err := read(req)
+	if err != nil {
+		return nil, err
+	}
 	first := s.pick(len(s.backends))
-	var err error
 	for i := range s.backends {
 		backend := s.backends[(first+i)%len(s.backends)]
 		var res *http.Response
-		if res, err = s.base.RoundTrip(to(backend, req)); err == nil || !isDial(err) {
+		if res, err = s.base.RoundTrip(to(backend, req, body)); err == nil || !isDial(err) {
 			return res, err
 		}
 	}
 	return nil, err
 }
 
-// to returns req for one backend. Its body survives a failed dial, after which
-// the transport closes the body without having read from it.
-func to(backend *url.URL, req *http.Request) *http.Request {
+// read returns the whole body of req, nil if there is none. The transport looks
+// for more behind the end of a body, and the server closes the body when the
+// response begins: if a backend is quick, the transport reads from a closed body
+// and cuts the connection in the middle of the response.
+func read(req *http.Request) ([]byte, error) {
+	if req.Body == nil {
+		return nil, nil
+	}
+	defer req.Body.Close()
+	return io.ReadAll(req.Body)
+}
+
+// to returns req with its body for one backend.
+func to(backend *url.URL, req *http.Request, body []byte) *http.Request {
 	out := req.Clone(req.Context())
 	out.URL.Scheme, out.URL.Host = backend.Scheme, backend.Host
-	if req.Body != nil {
-		out.Body = io.NopCloser(req.Body)
+	out.Body = nil
+	if len(body) > 0 {
+		out.Body = io.NopCloser(bytes.NewReader(body))
+		out.ContentLength, out.TransferEncoding = int64(len(body)), nil
 	}
 	return out
 }

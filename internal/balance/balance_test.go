@@ -8,7 +8,9 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/balance"
 )
@@ -63,9 +65,9 @@ func TestNoBackendLeftIsABadGateway(t *testing.T) {
 // A request that a backend may have acted on must not run a second time.
 func TestARequestIsNotSentAgainAfterItReachedABackend(t *testing.T) {
 	t.Parallel()
-	calls := 0
+	var calls atomic.Int64
 	broken := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		calls++
+		calls.Add(1)
 		panic(http.ErrAbortHandler)
 	}))
 	front := serve(t, balance.New(balance.RoundRobin(), broken, broken))
@@ -74,8 +76,8 @@ func TestARequestIsNotSentAgainAfterItReachedABackend(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusBadGateway || calls != 1 {
-		t.Errorf("status %d after %d calls", res.StatusCode, calls)
+	if res.StatusCode != http.StatusBadGateway || calls.Load() != 1 {
+		t.Errorf("status %d after %d calls", res.StatusCode, calls.Load())
 	}
 }
 
@@ -181,3 +183,46 @@ func post(t *testing.T, to *url.URL, body string) string {
 	}
 	return string(got)
 }
+
+// A transport reads behind a body's end. By then the server may have closed the
+// body, because a quick backend's response has begun; the transport takes that
+// for a broken request and cuts the response short.
+func TestAQuickAnswerIsNotCutShort(t *testing.T) {
+	t.Parallel()
+	body := &closingBody{begun: make(chan struct{})}
+	backend := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).Flush()
+		close(body.begun)
+		select {
+		case <-r.Context().Done():
+		case <-time.After(50 * time.Millisecond): // enough for a connection to be cut
+		}
+		io.WriteString(w, "answer")
+	}))
+	balancer := balance.New(balance.Random, backend)
+	front := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = body
+		balancer.ServeHTTP(w, r)
+	}))
+	if got := post(t, front, "request"); got != "answer" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A closingBody is a server's body of seven bytes that is closed when the
+// response begins.
+type closingBody struct {
+	begun chan struct{}
+	read  bool
+}
+
+func (b *closingBody) Read(p []byte) (int, error) {
+	if !b.read {
+		b.read = true
+		return copy(p, "request"), io.EOF
+	}
+	<-b.begun
+	return 0, http.ErrBodyReadAfterClose
+}
+
+func (b *closingBody) Close() error { return nil }

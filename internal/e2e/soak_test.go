@@ -78,7 +78,8 @@ type soak struct {
 // running.
 func (s *soak) disturb(ctx context.Context, f *fleet, i int) {
 	for ctx.Err() == nil {
-		pause(ctx, between(500*time.Millisecond, 3*time.Second))
+		// To find out a dead process takes another one that runs for a while.
+		pause(ctx, between(time.Second, 8*time.Second))
 		p := f.process(i)
 		if rand.IntN(2) == 0 {
 			s.kills.Add(1)
