@@ -47,9 +47,11 @@ func (f *feed) mark(at position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.idle() {
-		// Nothing in between was wanted. It must not count: a feed that wants
-		// little of a busy bus would seem to be far behind.
-		f.at = at.previous()
+		// Nothing that was heard is wanted. It must not count: a feed that wants
+		// little of a busy bus would seem to be far behind. Further than that it
+		// must not go: behind the tail's end it would seem to be from before a
+		// failover.
+		f.at = f.tail.position()
 	}
 	f.until = at
 }
