@@ -75,7 +75,7 @@ type closing struct {
 func (n *Node) newReader(stream StreamID) (*Reader, error) {
 	r := &Reader{node: n, id: n.nextID(), stream: stream, wake: make(chan struct{}, 1), next: unattached}
 	if IsStandalone(stream.Stream) {
-		r.feed = &feed{tail: &n.tail, wake: r.signal}
+		r.feed, r.loads.turn = &feed{tail: &n.tail, wake: r.signal}, make(turn, 1)
 	}
 	return r, n.addReader(r)
 }

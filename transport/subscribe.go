@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -159,15 +158,15 @@ func (n *Node) reload(ctx context.Context, reader string) error {
 // nothing newer is replaced by something older.
 type loads struct {
 	asked  atomic.Int64
-	mu     sync.Mutex
+	turn   turn  // guards what follows
 	loaded int64 // how many of those that asked have what they asked for
 }
 
 // do returns when what load brings is no older than the call of do.
 func (l *loads) do(load func() error) error {
 	turn := l.asked.Add(1)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.turn.Lock()
+	defer l.turn.Unlock()
 	if l.loaded >= turn {
 		return nil
 	}
