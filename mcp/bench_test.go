@@ -100,10 +100,18 @@ func totalCPU(b *testing.B, servers []*benchServer) (total time.Duration) {
 }
 
 // redisCommands returns how many commands Redis has run, but for INFO.
-func redisCommands(b *testing.B, client rueidis.Client) (total int64) {
-	info, err := client.Do(b.Context(), client.B().Info().Section("commandstats").Build()).ToString()
+func redisCommands(b *testing.B, client rueidis.Client) int64 {
+	n, err := commandsRun(b.Context(), client)
 	if err != nil {
 		b.Fatal(err)
+	}
+	return n
+}
+
+func commandsRun(ctx context.Context, client rueidis.Client) (total int64, err error) {
+	info, err := client.Do(ctx, client.B().Info().Section("commandstats").Build()).ToString()
+	if err != nil {
+		return 0, err
 	}
 	for line := range strings.Lines(info) {
 		name, stats, ok := strings.Cut(line, ":calls=")
@@ -113,11 +121,11 @@ func redisCommands(b *testing.B, client rueidis.Client) (total int64) {
 		count, _, _ := strings.Cut(stats, ",")
 		n, err := strconv.ParseInt(count, 10, 64)
 		if err != nil {
-			b.Fatal(err)
+			return 0, err
 		}
 		total += n
 	}
-	return total
+	return total, nil
 }
 
 // A benchServer is a server process.

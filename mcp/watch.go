@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -18,11 +19,11 @@ import (
 // other instances, which must be changed as well.
 //
 // Watch returns at once and watches until [Handler.Shutdown], after which it
-// fails. Watching a server costs two goroutines, so it is not for a server made
-// for a single request; a server watched on several instances, or twice, has its
-// changes announced as often.
+// fails. While Redis is away announcements wait. Watching a server costs three
+// goroutines, so it is not for a server made for a single request; a server
+// watched on several instances, or twice, has its changes announced as often.
 func (h *Handler) Watch(server *mcp.Server) error {
-	w := &watcher{handler: h, incoming: make(chan jsonrpc.Message, 1), done: make(chan struct{})}
+	w := newWatcher(h)
 	// To the server it is one more session, of an era in which list changes are
 	// sent to every session without being asked for.
 	state := &mcp.ServerSessionState{
@@ -38,7 +39,7 @@ func (h *Handler) Watch(server *mcp.Server) error {
 	if err != nil {
 		return fmt.Errorf("fleet: watch server: %w", err)
 	}
-	if !h.watchers.add(ss) {
+	if !h.watchers.add(w, ss) {
 		_ = ss.Close() // our own connection's Close does not fail
 		return fmt.Errorf("fleet: watch server: %w", transport.ErrClosed)
 	}
@@ -50,18 +51,21 @@ type watchers struct {
 	mu       sync.Mutex
 	ended    bool
 	sessions []*mcp.ServerSession
+	wg       sync.WaitGroup
 }
 
 // add reports whether the session may watch.
-func (ws *watchers) add(ss *mcp.ServerSession) bool {
+func (ws *watchers) add(w *watcher, ss *mcp.ServerSession) bool {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if !ws.ended {
 		ws.sessions = append(ws.sessions, ss)
+		ws.wg.Go(w.announce)
 	}
 	return !ws.ended
 }
 
+// end ends the watching, and waits until nothing of it is left.
 func (ws *watchers) end() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -70,14 +74,69 @@ func (ws *watchers) end() {
 		_ = ss.Close() // as above
 	}
 	ws.sessions = nil
+	ws.wg.Wait()
 }
 
 // A watcher is the connection of a session that only hears of list changes.
 type watcher struct {
 	handler  *Handler
 	incoming chan jsonrpc.Message
+	wake     chan struct{} // has room for one: something is due
 	done     chan struct{}
 	close    sync.Once
+
+	mu  sync.Mutex
+	due map[string]func(context.Context) error // announcements, by method
+}
+
+func newWatcher(h *Handler) *watcher {
+	return &watcher{
+		handler: h, incoming: make(chan jsonrpc.Message, 1), wake: make(chan struct{}, 1), done: make(chan struct{}),
+		due: map[string]func(context.Context) error{},
+	}
+}
+
+// announce makes the announcements that are due, again and again while they
+// fail, until the watching ends.
+func (w *watcher) announce() {
+	ctx := context.Background() // each call to Redis is bounded
+	var again <-chan time.Time
+	for {
+		select {
+		case <-w.wake:
+		case <-again:
+		case <-w.done:
+			w.announceDue(ctx)
+			return
+		}
+		again = nil
+		if !w.announceDue(ctx) {
+			again = time.After(time.Second)
+		}
+	}
+}
+
+// announceDue reports whether nothing is due any more.
+func (w *watcher) announceDue(ctx context.Context) bool {
+	w.mu.Lock()
+	due := w.due
+	w.due = map[string]func(context.Context) error{}
+	w.mu.Unlock()
+	for method, announce := range due {
+		if err := announce(ctx); err != nil {
+			w.handler.logger.WarnContext(ctx, "list change not announced", "error", err)
+			w.put(method, announce)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.due) == 0
+}
+
+func (w *watcher) put(method string, announce func(context.Context) error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.due[method] = announce
 }
 
 func (w *watcher) Connect(context.Context) (mcp.Connection, error) { return w, nil }
@@ -101,7 +160,7 @@ func (w *watcher) Close() error {
 	return nil
 }
 
-func (w *watcher) Write(ctx context.Context, msg jsonrpc.Message) error {
+func (w *watcher) Write(_ context.Context, msg jsonrpc.Message) error {
 	m, ok := msg.(*jsonrpc.Request)
 	if !ok {
 		return nil
@@ -113,17 +172,18 @@ func (w *watcher) Write(ctx context.Context, msg jsonrpc.Message) error {
 		}
 		return nil
 	}
-	var err error
-	switch m.Method {
-	case "notifications/tools/list_changed":
-		err = w.handler.ToolsChanged(ctx)
-	case "notifications/prompts/list_changed":
-		err = w.handler.PromptsChanged(ctx)
-	case "notifications/resources/list_changed":
-		err = w.handler.ResourcesChanged(ctx)
+	announce, ok := map[string]func(context.Context) error{
+		"notifications/tools/list_changed":     w.handler.ToolsChanged,
+		"notifications/prompts/list_changed":   w.handler.PromptsChanged,
+		"notifications/resources/list_changed": w.handler.ResourcesChanged,
+	}[m.Method]
+	if !ok {
+		return nil
 	}
-	if err != nil {
-		w.handler.logger.WarnContext(ctx, "list change not announced", "error", err)
+	w.put(m.Method, announce)
+	select {
+	case w.wake <- struct{}{}:
+	default:
 	}
 	return nil
 }

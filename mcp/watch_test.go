@@ -1,0 +1,203 @@
+package mcp_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/transport"
+)
+
+// features are what can be added to a server while it runs, and removed.
+var features = map[string]struct{ add, remove func(*mcp.Server) }{
+	"tools": {
+		func(s *mcp.Server) {
+			tool(s, "new", func(context.Context, *mcp.CallToolRequest, toolArguments) (string, error) { return "", nil })
+		},
+		func(s *mcp.Server) { s.RemoveTools("new") },
+	},
+	"prompts": {
+		func(s *mcp.Server) {
+			s.AddPrompt(&mcp.Prompt{Name: "new"}, func(context.Context, *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
+				return &mcp.GetPromptResult{}, nil
+			})
+		},
+		func(s *mcp.Server) { s.RemovePrompts("new") },
+	},
+	"resources": {
+		func(s *mcp.Server) { s.AddResource(&mcp.Resource{URI: "news://new", Name: "new"}, readNothing) },
+		func(s *mcp.Server) { s.RemoveResources("news://new") },
+	},
+	"resources by template": {
+		func(s *mcp.Server) {
+			s.AddResourceTemplate(&mcp.ResourceTemplate{URITemplate: "news://new/{n}", Name: "new"}, readNothing)
+		},
+		func(s *mcp.Server) { s.RemoveResourceTemplates("news://new/{n}") },
+	},
+}
+
+func readNothing(context.Context, *mcp.ReadResourceRequest) (*mcp.ReadResourceResult, error) {
+	return &mcp.ReadResourceResult{}, nil
+}
+
+// joinWith adds an instance whose server is the test's to change.
+func (s *simulation) joinWith(t testing.TB, server *mcp.Server) *simulatedInstance {
+	t.Helper()
+	return s.joinServing(t, simulated{}, func(*http.Request) *mcp.Server { return server })
+}
+
+// In both eras, and on other instances.
+func TestWatchedServerAnnouncesItsChanges(t *testing.T) {
+	t.Parallel()
+	for name, feature := range features {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
+				server := s.server()
+				changing := s.joinWith(t, server)
+				must(t, changing.handler.Watch(server))
+				c := s.session(t)
+				streams := map[string]<-chan transport.SSE{}
+				for i, instance := range s.instances {
+					streams[changedFor(`1`, list(name))+instance.url] = acknowledged(t, at(s.modern(t), instance.url), `1`, allNews)
+					if i == 0 {
+						streams[changed(list(name))+instance.url] = messages(at(c, instance.url).Get(t, ""))
+					}
+				}
+				for _, change := range []func(*mcp.Server){feature.add, feature.remove} {
+					change(server)
+					for want, events := range streams {
+						hears(t, events, want[:len(want)-len(s.instances[0].url)])
+					}
+				}
+				for _, f := range []func(*mcp.Server){feature.add, feature.remove, feature.add} {
+					f(server) // at once, which is one change to the SDK
+				}
+				for want, events := range streams {
+					hears(t, events, want[:len(want)-len(s.instances[0].url)])
+					silent(t, events)
+				}
+			})
+		})
+	}
+}
+
+func list(name string) string {
+	if name == "resources by template" {
+		return "resources"
+	}
+	return name
+}
+
+// What the SDK says to a session lasts as long as a request.
+func TestServerThatIsNotWatchedAnnouncesNothing(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
+		server := s.server()
+		changing := s.joinWith(t, server)
+		c := s.session(t)
+		events, heard := messages(at(c, changing.url).Get(t, "")), acknowledged(t, at(s.modern(t), changing.url), `1`, allNews)
+		for _, feature := range features {
+			feature.add(server)
+		}
+		silent(t, events)
+		silent(t, heard)
+	})
+}
+
+// A change while a call runs is announced to the fleet, and on that call's
+// connection to nobody.
+func TestChangeDuringACallIsAnnouncedOnce(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
+		server := s.server()
+		changing := s.joinWith(t, server)
+		must(t, changing.handler.Watch(server))
+		c := s.session(t)
+		events := messages(at(c, s.instances[0].url).Get(t, ""))
+		reply := make(chan *transport.Message, 1)
+		go func() { reply <- at(c, changing.url).CallTool(t, "wait", `{"name":"w"}`) }()
+		s.runs(t, "w")
+		features["tools"].add(server)
+		hears(t, events, changed("tools"))
+		silent(t, events)
+		s.open("w")
+		wantText(t, soon(t, reply), "went on")
+	})
+}
+
+// The bubble fails the test if a goroutine is left.
+func TestWatchEndsWithShutdown(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
+		server := s.server()
+		leaving := s.joinWith(t, server)
+		must(t, leaving.handler.Watch(server))
+		must(t, leaving.handler.Watch(s.server()))
+		events := messages(at(s.session(t), s.instances[0].url).Get(t, ""))
+		sessions := 0
+		for range server.Sessions() {
+			sessions++
+		}
+		if sessions != 1 {
+			t.Errorf("the server has %d sessions, want the watcher's", sessions)
+		}
+		must(t, leaving.handler.Shutdown(t.Context()))
+		synctest.Wait()
+		for range server.Sessions() {
+			t.Error("the server still has a session")
+		}
+		if err := leaving.handler.Watch(server); !errors.Is(err, transport.ErrClosed) {
+			t.Errorf("Watch after Shutdown: %v", err)
+		}
+		synctest.Wait()
+		for range server.Sessions() {
+			t.Error("the server has a session again")
+		}
+		features["tools"].add(server)
+		silent(t, events)
+	})
+}
+
+// ServerOptions.KeepAlive pings every session, and ends those that do not answer.
+func TestWatchedServerWithKeepAlive(t *testing.T) {
+	t.Parallel()
+	r := newsRig()
+	r.opts.KeepAlive = time.Second
+	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
+		server := s.server()
+		changing := s.joinWith(t, server)
+		must(t, changing.handler.Watch(server))
+		time.Sleep(time.Minute)
+		c := s.session(t)
+		events := messages(at(c, s.instances[0].url).Get(t, ""))
+		features["tools"].add(server)
+		hears(t, events, changed("tools"))
+		must(t, changing.handler.Shutdown(t.Context()))
+	})
+}
+
+// An announcement that cannot be made waits for Redis.
+func TestWatchedServerThroughAnOutage(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
+		server := s.server()
+		changing := s.joinWith(t, server)
+		must(t, changing.handler.Watch(server))
+		c := s.session(t)
+		events := messages(at(c, s.instances[0].url).Get(t, ""))
+		for _, change := range []func(*mcp.Server){features["tools"].add, features["tools"].remove} {
+			changing.link.Cut()
+			change(server)
+			silent(t, events)
+			changing.link.Heal()
+			hears(t, events, changed("tools"))
+			silent(t, events)
+		}
+	})
+}
