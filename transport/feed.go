@@ -97,7 +97,6 @@ func (f *feed) take() (items []item, lost bool) {
 			continue
 		}
 		if len(items) >= maxTaken {
-			f.scan = true
 			f.at = items[len(items)-1].at
 			return items, false
 		}

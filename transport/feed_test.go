@@ -88,6 +88,7 @@ func TestAMarkOutlivesALookBeforeItsChangeIsThere(t *testing.T) {
 		for range before {
 			take(t, f)
 		}
+		h.update("c:d")
 		c := newUpdate(h.at(), "a:b")
 		f.mark(c.at)
 		wantItems(t, take(t, f))
@@ -229,6 +230,7 @@ func TestANewSubscriptionCountsFromItsPosition(t *testing.T) {
 			for _, s := range test.steps {
 				s(h, f)
 			}
+			at, _ := f.position()
 			h.subscribe(f, map[string]position{"old": {}, "new": from})
 			var got int
 			items := take(t, f)
@@ -240,8 +242,8 @@ func TestANewSubscriptionCountsFromItsPosition(t *testing.T) {
 			if got != test.want {
 				t.Errorf("%d updates, want %d", got, test.want)
 			}
-			if len(items) > 0 && items[len(items)-1].at.before(from) {
-				t.Errorf("with the last the client is at %v, the subscription began at %v", items[len(items)-1].at, from)
+			if len(items) > 0 && items[len(items)-1].at.before(at) {
+				t.Errorf("with the last the client is at %v, the feed was at %v", items[len(items)-1].at, at)
 			}
 			wantItems(t, take(t, f))
 			c := h.update("new")
@@ -612,13 +614,11 @@ func TestASubscriptionOnABusyBusMissesNothing(t *testing.T) {
 					over = true
 				default:
 				}
-				got, _ := f.take()
-				items = append(items, got...)
+				items = append(items, take(t, f)...)
 			}
 		})
 		wg.Wait()
-		got, _ := f.take()
-		items = append(items, got...)
+		items = append(items, take(t, f)...)
 		if len(items) == 0 {
 			t.Fatal("nothing was heard")
 		}
