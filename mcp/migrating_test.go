@@ -1,0 +1,238 @@
+package mcp_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/internal/fleettest"
+	"github.com/mcpfleet/mcpfleet/session"
+)
+
+// The tests of this file show what docs/migrating.md says of code that leans on
+// one process. Its other rows name tests elsewhere.
+
+func TestServerResourceUpdatedReachesNobody(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
+		server := s.server()
+		one := s.joinWith(t, server)
+		c := s.session(t)
+		subscribe(t, at(c, one.url), "news://a")
+		events, heard := messages(at(c, one.url).Get(t, "")), acknowledged(t, at(s.modern(t), one.url), `1`, allNews)
+		must(t, server.ResourceUpdated(t.Context(), &mcp.ResourceUpdatedNotificationParams{URI: "news://a"}))
+		silent(t, events)
+		silent(t, heard)
+		must(t, one.handler.ResourceUpdated(t.Context(), "news://a"))
+		hears(t, events, updated("news://a"))
+		hears(t, heard, updatedFor(`1`, "news://a"))
+	})
+}
+
+func TestServerSessionsAreTheRunningRequests(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
+		server := s.server()
+		one := s.joinWith(t, server)
+		sessions := func() int { return len(slices.Collect(server.Sessions())) }
+		c := at(s.session(t), one.url)
+		_ = messages(c.Get(t, ""))
+		acknowledged(t, at(s.modern(t), one.url), `1`, allNews)
+		wantText(t, c.CallTool(t, "echo", `{"text":"hi"}`), "hi")
+		synctest.Wait()
+		if n := sessions(); n != 0 {
+			t.Errorf("with two open streams and no request there are %d", n)
+		}
+		go func() {
+			_, _ = c.Do(t.Context(), "POST", fleettest.Request(1, "tools/call", `{"name":"wait","arguments":{"name":"w"}}`))
+		}()
+		s.runs(t, "w")
+		if n := sessions(); n != 1 {
+			t.Errorf("during a call there are %d", n)
+		}
+		s.open("w")
+	})
+}
+
+// What can tell tells: an error, not silence.
+func TestKeptServerSessionNamesWhatToUse(t *testing.T) {
+	t.Parallel()
+	var kept *mcp.ServerSession
+	r := newRig(nil)
+	r.more = func(s *mcp.Server) {
+		tool(s, "keep", func(_ context.Context, req *mcp.CallToolRequest, _ toolArguments) (string, error) {
+			kept = req.Session
+			return kept.ID(), nil
+		})
+	}
+	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
+		c := s.session(t)
+		wantText(t, c.CallTool(t, "keep", "{}"), c.Session)
+		synctest.Wait()
+		for what, use := range map[string]func() error{
+			"progress": func() error { return progress(t.Context(), kept, 1, "x") },
+			"ping":     func() error { return kept.Ping(t.Context(), nil) },
+			"elicit": func() error {
+				_, err := kept.Elicit(t.Context(), &mcp.ElicitParams{Message: "?"})
+				return err
+			},
+			"sampling": func() error {
+				_, err := kept.CreateMessage(t.Context(), &mcp.CreateMessageParams{MaxTokens: 1})
+				return err
+			},
+			"log": func() error {
+				return kept.Log(t.Context(), &mcp.LoggingMessageParams{Level: "error", Data: "x"})
+			},
+		} {
+			err := use()
+			if err == nil || !strings.Contains(err.Error(), "Notify of fleet.Handler or fleet.Notifier") {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	})
+}
+
+func TestGetServerIsCalledForEachMessage(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
+		var calls atomic.Int64
+		server := s.server()
+		one := s.joinServing(t, simulated{}, func(*http.Request) *mcp.Server {
+			calls.Add(1)
+			return server
+		})
+		c := at(s.client(t), one.url)
+		c.Initialize(t, "2025-11-25", "{}") // two messages
+		for range 3 {
+			c.CallTool(t, "echo", "{}")
+		}
+		if n := calls.Load(); n != 5 {
+			t.Errorf("for five messages it was called %d times", n)
+		}
+		stream := c.Get(t, "")
+		stream.Close()
+		if n := calls.Load(); n != 5 {
+			t.Error("it was called for a GET")
+		}
+	})
+}
+
+// They come from the bus, not from the server.
+func TestSendingMiddlewareDoesNotSeeAnnouncements(t *testing.T) {
+	t.Parallel()
+	r := newsRig()
+	var mu sync.Mutex
+	var sent []string
+	more := r.more
+	r.more = func(s *mcp.Server) {
+		more(s)
+		s.AddSendingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
+			return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
+				mu.Lock()
+				sent = append(sent, method)
+				mu.Unlock()
+				return next(ctx, method, req)
+			}
+		})
+	}
+	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
+		c := s.session(t)
+		subscribe(t, c, "news://a")
+		events := messages(c.Get(t, ""))
+		h := s.instances[0].handler
+		must(t, h.ResourceUpdated(t.Context(), "news://a"))
+		must(t, h.ToolsChanged(t.Context()))
+		must(t, h.Notify(t.Context(), c.Session, "notifications/weather", nil))
+		for range 3 {
+			soon(t, events)
+		}
+		wantText(t, c.CallTool(t, "aside", `{"text":"x"}`), "said")
+		mu.Lock()
+		defer mu.Unlock()
+		if !slices.Equal(sent, []string{"notifications/progress"}) {
+			t.Errorf("it saw %q", sent)
+		}
+	})
+}
+
+// A map in the process has what this process has seen.
+func TestStateOfASessionIsKeptInValues(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
+		var urls []string
+		for range 3 {
+			inProcess := map[string]int{}
+			store, err := session.NewStore(s.redis.Client(t), &session.Options{Prefix: s.prefix})
+			must(t, err)
+			counts := session.NewValues[int](store, "count")
+			server := s.server()
+			tool(server, "next", func(ctx context.Context, req *mcp.CallToolRequest, _ toolArguments) (string, error) {
+				id := req.Session.ID()
+				inProcess[id]++
+				n, err := counts.Update(ctx, id, func(n int) (int, error) { return n + 1, nil })
+				return fmt.Sprint(inProcess[id], " ", n), err
+			})
+			urls = append(urls, s.joinWith(t, server).url)
+		}
+		c := s.session(t)
+		for i := range 9 {
+			wantText(t, at(c, urls[i%3]).CallTool(t, "next", "{}"), fmt.Sprint(1+i/3, " ", i+1))
+		}
+	})
+}
+
+// A client of 2026-07-28 has no session; what belongs together has a handle
+// among the tool's arguments, or an input request's state.
+func TestModernRequestsHaveNoSessionID(t *testing.T) {
+	t.Parallel()
+	r := newRig(nil)
+	r.more = func(s *mcp.Server) {
+		tool(s, "id", func(_ context.Context, req *mcp.CallToolRequest, _ toolArguments) (string, error) {
+			return fmt.Sprintf("%q", req.Session.ID()), nil
+		})
+	}
+	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
+		c := s.modern(t)
+		wantText(t, c.Message(t, modernCall(t, c, "id", "{}", set("Mcp-Session-Id", s.session(t).Session))), `""`)
+	})
+}
+
+// A ticker for a client belongs where its stream is, and as long as it is there.
+func TestTickerOfASessionRunsInOnStream(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
+		opened := make(chan watched, 10)
+		a, b := s.joinWatching(t, opened, ""), s.joinWatching(t, opened, "")
+		tick := func(w watched) {
+			for n := 1; ; n++ {
+				select {
+				case <-time.After(10 * time.Second):
+					_ = w.stream.Notify(w.ctx, "notifications/tick", map[string]int{"n": n, "instance": w.instance})
+				case <-w.ctx.Done():
+					return
+				}
+			}
+		}
+		c := s.session(t)
+		for _, instance := range []*simulatedInstance{a, b, a} {
+			stream := at(c, instance.url).Get(t, "")
+			events := messages(stream)
+			w := soon(t, opened)
+			go tick(w)
+			for n := 1; n <= 3; n++ {
+				hears(t, events, fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/tick","params":{"instance":%d,"n":%d}}`, w.instance, n))
+			}
+			stream.Close()
+			w.left(t)
+		}
+	})
+}
