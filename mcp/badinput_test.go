@@ -323,36 +323,6 @@ func TestInitializeWithUnknownVersions(t *testing.T) {
 	})
 }
 
-// Until there is a path for the protocol without sessions, who speaks it is told
-// what else there is. The SDK's client then begins a session.
-func TestClientOfTheProtocolWithoutSessions(t *testing.T) {
-	t.Parallel()
-	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
-		b, c, own := newBystander(t, s), s.client(t), s.session(t).Session
-		want := answer{400, "application/json", `{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"unsupported protocol version",` +
-			`"data":{"supported":["2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"requested":"2026-07-28"}}}`}
-		const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"n","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
-		for _, request := range []string{
-			fleettest.Request(1, "server/discover", `{`+meta+`}`),
-			fleettest.Request(1, "tools/call", `{"name":"echo","arguments":{},`+meta+`}`),
-			fleettest.Request(1, "subscriptions/listen", `{"notifications":{},`+meta+`}`),
-		} {
-			for _, session := range []string{"", own} {
-				for _, header := range []string{"2026-07-28", "2025-11-25", ""} {
-					got := read(t, c.Post(t, request, set("Mcp-Protocol-Version", header), set("Mcp-Session-Id", session)))
-					if diff := cmp.Diff(want, got); diff != "" {
-						t.Errorf("%s with version header %q: (-want +got)\n%s", request, header, diff)
-					}
-				}
-			}
-		}
-		if got := s.connect(t, nil).InitializeResult().ProtocolVersion; got != "2025-11-25" {
-			t.Errorf("the SDK's client has agreed on %s", got)
-		}
-		b.undisturbed(t)
-	})
-}
-
 func TestMethodsThatAreNotAllowed(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {

@@ -121,7 +121,7 @@ func (n *Node) Resume(ctx context.Context, rec session.Record, after *EventID) (
 		n.takeOver(ctx, a.Previous)
 	}
 	if r.feed != nil {
-		if err := n.openFeed(ctx, r, rec, a.Position); err != nil {
+		if err := n.openFeed(ctx, r, rec, a.Position, after != nil && *after == Anew()); err != nil {
 			r.Release(ctx)
 			return nil, err
 		}

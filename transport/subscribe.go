@@ -202,9 +202,13 @@ func (n *Node) subscriptions(ctx context.Context, session string) (map[string]po
 }
 
 // openFeed begins what a standalone stream gets of the bus: behind a position,
-// or if that is empty from where the session began.
-func (n *Node) openFeed(ctx context.Context, r *Reader, rec session.Record, position string) error {
-	if position == "" {
+// or if that is empty from where the session began. Of a client that begins
+// anew nothing is known: it gets all that the stream wants to hear of.
+func (n *Node) openFeed(ctx context.Context, r *Reader, rec session.Record, position string, anew bool) error {
+	switch {
+	case anew:
+		position = ""
+	case position == "":
 		position = rec.Position
 	}
 	at, known := parsePosition(position)
