@@ -516,7 +516,7 @@ func TestStreamLogHonoursTheLevel(t *testing.T) {
 // missed.
 func TestSubscriberThatStopsReadingMissesNothing(t *testing.T) {
 	t.Parallel()
-	const updates = 120
+	const updates = 80
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
 		lame, well := s.session(t), s.session(t)
 		var uris []string

@@ -478,7 +478,7 @@ func TestNothingIsLostBehindTheAcknowledgement(t *testing.T) {
 // It is cut off, and nobody else is the slower for it.
 func TestListenerThatNeverReads(t *testing.T) {
 	t.Parallel()
-	const updates = 300
+	const updates = 150
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
 		left := make(chan time.Time, 10)
 		lame := s.join(t, simulated{options: func(o *fleet.Options) {

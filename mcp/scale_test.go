@@ -27,7 +27,7 @@ func TestAnUpdateReachesAThousandSessionsAndListenersOnce(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, redis *redistest.Server) {
 		sessions, listeners := 1000, 100
 		if race.Enabled || redis.Kind != redistest.Single {
-			sessions, listeners = 150, 50
+			sessions, listeners = 60, 20
 		}
 		f := fleettest.Start(t, fleettest.Config{Redis: redis, Instances: 3, Server: newsRig().server})
 		worker, err := fleet.NewNotifier(&fleet.NotifierOptions{Redis: redis.Client(t), Prefix: f.Prefix})
@@ -36,7 +36,7 @@ func TestAnUpdateReachesAThousandSessionsAndListenersOnce(t *testing.T) {
 		a.join(t, sessions, "news://a", "news://b")
 		a.listen(t, listeners, "news://a", "news://b")
 		updates := 0
-		for range 5 {
+		for range 3 {
 			for _, n := range []*fleet.Notifier{f.Instances[0].Handler.Notifier, f.Instances[1].Handler.Notifier, f.Instances[2].Handler.Notifier, worker} {
 				must(t, n.ResourceUpdated(t.Context(), "news://a"))
 				must(t, n.ResourceUpdated(t.Context(), "news://other"))
@@ -55,7 +55,7 @@ func TestAnUpdateCostsTheSameForOneAndForManySubscribers(t *testing.T) {
 	t.Parallel()
 	sessions, listeners := 1000, 9000
 	if race.Enabled {
-		sessions, listeners = 100, 400
+		sessions, listeners = 30, 120
 	}
 	redis := &redistest.Start(t).Server
 	f := fleettest.Start(t, fleettest.Config{
@@ -118,7 +118,7 @@ func commands(t testing.TB, client rueidis.Client) int64 {
 
 // Sockets are real here, and so are the buffers that have to fill up first.
 func TestASubscriberThatNeverReadsDelaysNobody(t *testing.T) {
-	const readers, bytes = 15, 4000
+	const readers, bytes = 9, 8000
 	redis := redistest.Real(t)
 	left := make(chan struct{}, 2*readers)
 	f := fleettest.Start(t, fleettest.Config{Redis: redis, Instances: 3, Server: newsRig().server, Options: func(o *fleet.Options) {
@@ -151,8 +151,8 @@ func TestASubscriberThatNeverReadsDelaysNobody(t *testing.T) {
 		}
 		return delivered, published
 	}
-	publishTo(func(n int) bool { return n == 50 }) // to warm up
-	without, publishedWithout := publishTo(func(n int) bool { return n == 300 })
+	publishTo(func(n int) bool { return n == 20 }) // to warm up
+	without, publishedWithout := publishTo(func(n int) bool { return n == 150 })
 	neverRead(t, f.Instances[0], uri)
 	cut := false
 	with, publishedWith := publishTo(func(n int) bool {
@@ -161,7 +161,7 @@ func TestASubscriberThatNeverReadsDelaysNobody(t *testing.T) {
 			cut = true
 		default:
 		}
-		return cut && n >= 300 || n == 20_000
+		return cut && n >= 150 || n == 20_000
 	})
 	if !cut {
 		t.Fatal("the reader that does not read was never cut off")
