@@ -218,7 +218,12 @@ func TestListenersCostLittle(t *testing.T) {
 		listeners = 200
 	}
 	redis := &redistest.Start(t).Server
-	f := fleettest.Start(t, fleettest.Config{Redis: redis, Instances: 2, Server: newsRig().server})
+	f := fleettest.Start(t, fleettest.Config{
+		Redis: redis, Instances: 2, Server: newsRig().server,
+		Client: func() rueidis.Client { // see startIdle
+			return redis.Client(t, func(o *rueidis.ClientOption) { o.PipelineMultiplex = -1 })
+		},
+	})
 	admin := redis.Client(t)
 	open := func(n int) {
 		var wg sync.WaitGroup
