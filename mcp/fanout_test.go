@@ -191,10 +191,12 @@ func TestSubscriberThatWasAwayTooLongLearnsEverything(t *testing.T) {
 		_, err := stream.Next()
 		must(t, err)
 		stream.Close()
-		must(t, s.instances[0].handler.ResourceUpdated(t.Context(), "news://b"))
+		for range 3 {
+			must(t, s.instances[0].handler.ResourceUpdated(t.Context(), "news://b"))
+		}
 		// The bus moves on, and an instance joins that knows no more of it.
 		admin := s.redis.Client(t)
-		must(t, admin.Do(t.Context(), admin.B().Xtrim().Key(s.prefix+":{bus}").Maxlen().Threshold("0").Build()).Error())
+		must(t, admin.Do(t.Context(), admin.B().Xtrim().Key(s.prefix+":{bus}").Maxlen().Threshold("1").Build()).Error())
 		late := s.join(t, simulated{})
 		events := messages(at(c, late.url).Get(t, stream.Last))
 		got := map[string]bool{}

@@ -223,8 +223,9 @@ func TestTickerOfASessionRunsInOnStream(t *testing.T) {
 			}
 		}
 		c := s.session(t)
+		last := ""
 		for _, instance := range []*simulatedInstance{a, b, a} {
-			stream := at(c, instance.url).Get(t, "")
+			stream := at(c, instance.url).Get(t, last)
 			events := messages(stream)
 			w := soon(t, opened)
 			go tick(w)
@@ -233,6 +234,7 @@ func TestTickerOfASessionRunsInOnStream(t *testing.T) {
 			}
 			stream.Close()
 			w.left(t)
+			last = stream.Last
 		}
 	})
 }
