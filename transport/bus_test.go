@@ -57,7 +57,7 @@ func (f *fleet) follow(t testing.TB, n *Node, rec session.Record, after *EventID
 func news(t testing.TB, m *Message) string {
 	t.Helper()
 	var params struct{ URI string }
-	if err := json.Unmarshal(m.Params, &params); err != nil {
+	if err := json.Unmarshal(m.Params, &params); m.Params != nil && err != nil {
 		t.Fatal(err)
 	}
 	switch method := strings.TrimPrefix(m.Method, "notifications/"); {
