@@ -33,5 +33,12 @@ func TestNullArgumentsAreNoArguments(t *testing.T) {
 		if m := c.Call(t, "tools/call", params); m.Error != nil {
 			t.Errorf("%s: %s", params, m.Error)
 		}
+		modern := *c
+		modern.Version, modern.Session = modernVersion, ""
+		for _, id := range []any{1, int64(1)<<60 + 1} {
+			if m := c.Message(t, modern.Post(t, modernBody(id, "tools/call", params), named("tools/call", "defaulted"))); m.Error != nil {
+				t.Errorf("without a session, request %d: %s: %s", id, params, m.Error)
+			}
+		}
 	}
 }

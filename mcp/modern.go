@@ -71,8 +71,11 @@ func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m *transpo
 	}
 	defer h.calls.remove(call)
 	defer call.stop()
-	if call.alias {
+	switch changed := withoutNullArguments(m); {
+	case call.alias:
 		body = aliased(m)
+	case changed:
+		body = encoded(m, m.ID)
 	}
 	h.modern.ServeHTTP(call, again(ctx, r, body))
 }
@@ -107,15 +110,19 @@ func needsAlias(id json.RawMessage) bool {
 }
 
 // aliased returns a request with another id, which the SDK can handle.
-func aliased(m *transport.Message) []byte {
-	params := m.Params
-	if params == nil {
-		params = json.RawMessage("null")
+func aliased(m *transport.Message) []byte { return encoded(m, json.RawMessage("1")) }
+
+func encoded(m *transport.Message, id json.RawMessage) []byte {
+	fields := map[string]json.RawMessage{
+		"jsonrpc": json.RawMessage(`"2.0"`), "method": mustMarshal(m.Method), "params": m.Params,
 	}
-	body, err := json.Marshal(map[string]json.RawMessage{
-		"jsonrpc": json.RawMessage(`"2.0"`), "id": json.RawMessage("1"),
-		"method": mustMarshal(m.Method), "params": params,
-	})
+	if m.Params == nil {
+		fields["params"] = json.RawMessage("null")
+	}
+	if id != nil {
+		fields["id"] = id
+	}
+	body, err := json.Marshal(fields)
 	if err != nil {
 		return nil // what was decoded can be encoded
 	}
