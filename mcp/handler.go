@@ -94,7 +94,7 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 		held:      make(chan struct{}, maxHeld),
 		closed:    make(chan struct{}),
 	}
-	h.modern = newModern(h)
+	h.modern = conforming(newModern(h), getServer)
 	h.logger.Info("instance joined the fleet")
 	return h, nil
 }

@@ -1,0 +1,123 @@
+package mcp
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/modelcontextprotocol/go-sdk/auth"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/transport"
+)
+
+// conforming adds to the SDK's handler for the era without sessions what that
+// leaves out: names that are encoded in their header, and results that are not
+// for every user's cache.
+func conforming(sdk http.Handler, getServer func(*http.Request) *mcp.Server) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		decodeName(r)
+		// Only a call has a result that could be kept, and not one to listen.
+		if call, ok := w.(*modernCall); ok && isCacheable(r.Header.Get(methodHeader)) && auth.TokenInfoFromContext(r.Context()) != nil {
+			if server := getServer(r); server != nil && !decidesCaching(server) {
+				w = privateCall{call}
+			}
+		}
+		sdk.ServeHTTP(w, r)
+	})
+}
+
+const (
+	methodHeader = "Mcp-Method"
+	nameHeader   = "Mcp-Name"
+)
+
+// decodeName decodes a name that could not be sent as it is (specification
+// 2026-07-28, "Value Encoding"): the SDK compares it as it comes. A form that is
+// malformed is left for the SDK to refuse.
+func decodeName(r *http.Request) {
+	encoded, ok := strings.CutPrefix(r.Header.Get(nameHeader), "=?base64?")
+	if !ok {
+		return
+	}
+	encoded, ok = strings.CutSuffix(encoded, "?=")
+	if name, err := base64.StdEncoding.DecodeString(encoded); ok && err == nil {
+		r.Header = r.Header.Clone() // the caller's stays as it was sent
+		r.Header.Set(nameHeader, string(name))
+	}
+}
+
+// isCacheable reports whether results of a method say who may keep them
+// (specification 2026-07-28, "Caching").
+func isCacheable(method string) bool {
+	switch method {
+	case "server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read":
+		return true
+	default:
+		return false
+	}
+}
+
+// decidesCaching reports whether a server has ServerOptions.SetCacheable, and so
+// means what it says. The SDK does not tell, so its private field is read; if it
+// ever moves, [TestResultsForUsersAreNotForSharedCaches] fails.
+func decidesCaching(server *mcp.Server) bool {
+	field := reflect.ValueOf(server).Elem().FieldByName("opts").FieldByName("SetCacheable")
+	return field.IsValid() && !field.IsNil()
+}
+
+// A privateCall is a call of a user whose result is for that user alone: the SDK
+// says "public" for a server that says nothing, and then a cache that users
+// share may answer one with what is another's.
+type privateCall struct{ *modernCall }
+
+// Write implements [http.ResponseWriter].
+func (c privateCall) Write(p []byte) (int, error) {
+	if _, err := c.modernCall.Write(private(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// private returns an event of the SDK with the scope of the result in it, if it
+// has one, set to private.
+func private(event []byte) []byte {
+	message := eventData(event)
+	m, err := transport.DecodeMessage(message)
+	if err != nil || m.Result == nil {
+		return event
+	}
+	value := scopeIn(m.Result)
+	if value == nil {
+		return event
+	}
+	result := bytes.Join([][]byte{m.Result[:value.start], m.Result[value.end:]}, []byte(`"private"`))
+	return transport.AppendSSE(nil, transport.SSE{Name: "message", Data: transport.EncodeResult(m.ID, result)})
+}
+
+type span struct{ start, end int64 }
+
+// scopeIn returns where in a result the value of its cacheScope is.
+func scopeIn(result json.RawMessage) *span {
+	d := json.NewDecoder(bytes.NewReader(result))
+	if _, err := d.Token(); err != nil {
+		return nil
+	}
+	for d.More() {
+		field, err := d.Token()
+		if err != nil {
+			return nil
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil
+		}
+		if end := d.InputOffset(); field == "cacheScope" {
+			return &span{end - int64(len(value)), end}
+		}
+	}
+	return nil
+}
