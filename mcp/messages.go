@@ -99,8 +99,8 @@ func (h *Handler) carry(r *http.Request, rec session.Record, holder transport.Ho
 	var state *mcp.ServerSessionState
 	var err error
 	switch initializes := m.Method == "initialize"; {
-	case isModern(r, m):
-		return h.refuseOnStream(ctx, rec, m, unsupported(m))
+	case isModern(r, m): // its client has to begin with initialize
+		return h.refuseOnStream(ctx, rec, m, unsupported(metaVersionOf(m), sessionVersions()))
 	case initializes && rec.ProtocolVersion != "":
 		return h.refuseOnStream(ctx, rec, m, session.ErrNegotiated)
 	case initializes:
@@ -143,14 +143,4 @@ func (h *Handler) negotiate(ctx context.Context, rec session.Record, holder tran
 
 func (h *Handler) refuseOnStream(ctx context.Context, rec session.Record, m *transport.Message, err error) error {
 	return h.node.Standalone(ctx, rec.ID, transport.EncodeError(m.ID, &h.refusalOf(ctx, err).wire))
-}
-
-// unsupported is the error for a call of an era without sessions. From it a
-// client of that era learns that it has to begin with initialize.
-func unsupported(m *transport.Message) error {
-	data, err := json.Marshal(mcp.UnsupportedProtocolVersionData{Supported: sessionVersions(), Requested: metaVersionOf(m)})
-	if err != nil {
-		return err
-	}
-	return &jsonrpc.Error{Code: mcp.CodeUnsupportedProtocolVersion, Message: "unsupported protocol version", Data: data}
 }

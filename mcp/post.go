@@ -48,6 +48,10 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	if !m.IsCall() {
 		id = nil // what is wrong with a client's answer is not an answer to it
 	}
+	if v := metaVersionOf(m); v != "" && !slices.Contains(mcp.SupportedProtocolVersions(), v) {
+		h.fail(w, r, id, unsupported(v, mcp.SupportedProtocolVersions()))
+		return
+	}
 	if err := checkVersion(r); err != nil {
 		h.fail(w, r, id, err)
 		return
@@ -139,6 +143,16 @@ func checkVersion(r *http.Request) error {
 // sessionVersions returns the protocol versions that have sessions.
 func sessionVersions() []string {
 	return slices.DeleteFunc(mcp.SupportedProtocolVersions(), func(v string) bool { return v >= versionStateless })
+}
+
+// unsupported is the error for a call that names its protocol version as those
+// of the era without sessions do. From it a client learns what to ask for.
+func unsupported(requested string, supported []string) error {
+	data, err := json.Marshal(mcp.UnsupportedProtocolVersionData{Supported: supported, Requested: requested})
+	if err != nil {
+		return err
+	}
+	return &jsonrpc.Error{Code: mcp.CodeUnsupportedProtocolVersion, Message: "unsupported protocol version", Data: data}
 }
 
 // session returns the session of a request, if it is the user's. One of the
