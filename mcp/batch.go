@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,13 +27,11 @@ const (
 // batch happens before all of it has been found good.
 func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body []byte) {
 	untimed(w)
-	rec, calls, err := h.acceptBatch(r, body)
-	if err == nil && len(calls) > 0 && !transport.CanFlush(w) {
-		err = transport.ErrNoFlush
+	rec, messages, err := h.checkBatch(w, r, body)
+	if err == nil {
+		err = h.takeOthers(r, rec, messages)
 	}
-	if err == nil && len(calls) > 0 && h.draining.Load() {
-		err = transport.ErrClosed
-	}
+	calls := slices.DeleteFunc(messages, func(m *transport.Message) bool { return !m.IsCall() })
 	if err != nil || len(calls) == 0 {
 		h.accepted(w, r, err)
 		return
@@ -40,9 +39,9 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body []byte
 	h.replyBatch(w, r, h.startBatch(r, rec, calls))
 }
 
-// acceptBatch checks a batch, acts on its notifications and responses in their
-// order, and returns its calls.
-func (h *Handler) acceptBatch(r *http.Request, body []byte) (session.Record, []*transport.Message, error) {
+// checkBatch returns the messages of a batch and their session, if all of the
+// batch can be served.
+func (h *Handler) checkBatch(w http.ResponseWriter, r *http.Request, body []byte) (session.Record, []*transport.Message, error) {
 	if r.Header.Get(versionHeader) >= versionStateless || r.Header.Get(sessionHeader) == "" {
 		return session.Record{}, nil, transport.ErrBatch // initialize, without a session, is never in one
 	}
@@ -57,30 +56,38 @@ func (h *Handler) acceptBatch(r *http.Request, body []byte) (session.Record, []*
 		return rec, nil, transport.ErrBatch
 	}
 	h.node.Use(rec.ID)
-	batch, err := transport.DecodeBatch(body, maxBatch)
+	messages, err := transport.DecodeBatch(body, maxBatch)
 	if err != nil {
 		return rec, nil, err
 	}
-	for _, m := range batch {
-		if m.Method == "initialize" || isModern(r, m) {
+	for _, m := range messages {
+		switch {
+		case m.Method == "initialize" || isModern(r, m):
 			return rec, nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s must not be part of a batch", m.Method)
+		case m.IsCall() && !transport.CanFlush(w):
+			return rec, nil, transport.ErrNoFlush
+		case m.IsCall() && h.draining.Load():
+			return rec, nil, transport.ErrClosed
 		}
 	}
-	var calls []*transport.Message
-	for _, m := range batch {
+	return rec, messages, nil
+}
+
+// takeOthers acts on the notifications and responses of a batch, in their order.
+func (h *Handler) takeOthers(r *http.Request, rec session.Record, messages []*transport.Message) error {
+	for _, m := range messages {
+		var err error
 		switch {
-		case m.IsCall():
-			calls = append(calls, m)
 		case m.IsNotification():
 			err = h.notification(r, rec, m)
-		default:
+		case m.IsResponse():
 			err = h.node.Reply(r.Context(), rec.ID, m)
 		}
 		if err != nil {
-			return rec, nil, err
+			return err
 		}
 	}
-	return rec, calls, nil
+	return nil
 }
 
 // A batch is the running calls of one POST.
