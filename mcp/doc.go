@@ -13,6 +13,12 @@
 // SDK session for this one request, and lets it go. What a call streams is in
 // Redis before a client sees it, so a broken stream resumes on any instance.
 //
+// One URL serves every client: with sessions up to protocol 2025-11-25, without
+// from 2026-07-28 on; each request says which. [Handler.SSE] and
+// [Handler.Messages] are for clients of 2024-11-05 that know only HTTP+SSE. What
+// has changed is told to all of them, from any instance or from a process that
+// serves nothing, by a [Notifier].
+//
 // # Guarantees
 //
 // They hold while Redis keeps the writes it acknowledged.
@@ -25,6 +31,9 @@
 //     or says that it cannot; never a silent gap.
 //   - A reply to a question of the server reaches the call that asked at most
 //     once, and only from the session that was asked.
+//   - A change that is published anywhere reaches every subscribed session at
+//     least once, also one whose stream was away or whose instance died
+//     meanwhile; a listener of 2026-07-28 gets every change, or its stream ends.
 //   - Another user's session is indistinguishable from no session.
 //   - Every key has a time to live. A session without an open stream or a
 //     running call costs no goroutine, connection or timer anywhere.
@@ -33,7 +42,8 @@
 //
 // The *mcp.ServerSession that a handler gets is connected for its request only:
 // used later it fails and says so. Server.Sessions and Server.ResourceUpdated
-// see only what runs on their own instance at the moment. ServerOptions.KeepAlive
-// and ServerOptions.GetSessionID have no effect: idle sessions end by
-// [Options.SessionTTL], and ids are random UUIDs.
+// see only what runs on their own instance at the moment: use the methods of
+// [Notifier], and [Handler.Watch] where features come and go while a server runs.
+// ServerOptions.KeepAlive and ServerOptions.GetSessionID have no effect: idle
+// sessions end by [Options.SessionTTL], and ids are random UUIDs.
 package mcp

@@ -14,9 +14,9 @@ import (
 
 // A Stream is an open stream of notifications that belong to no call: the
 // standalone stream of a session, or a listener of protocol 2026-07-28. It is
-// what [Options.OnStream] gets. It is safe for concurrent use; once its stream
-// has left this instance its methods go on working for a session, and fail for
-// a listener.
+// what [Options.OnStream] gets. It is safe for concurrent use. Once its stream has
+// left this instance its methods go on working for a session; what is sent to a
+// listener then is dropped.
 type Stream struct {
 	handler  *Handler
 	session  string
