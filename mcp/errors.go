@@ -97,6 +97,14 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, id json.RawMessag
 	writeError(w, id, refused)
 }
 
+// failMessage is fail for a POST whose message, if it was one, is m.
+func (h *Handler) failMessage(w http.ResponseWriter, r *http.Request, m *transport.Message, err error) {
+	if m == nil {
+		m = &transport.Message{}
+	}
+	h.fail(w, r, m.ID, err)
+}
+
 func writeError(w http.ResponseWriter, id json.RawMessage, refused *refusal) {
 	if refused.retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(refused.retry.Seconds())))

@@ -35,11 +35,7 @@ func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request) {
 		err = h.take(r, m)
 	}
 	if err != nil {
-		var id json.RawMessage
-		if m != nil {
-			id = m.ID
-		}
-		h.fail(w, r, id, err)
+		h.failMessage(w, r, m, err)
 		return
 	}
 	h.timed(w)

@@ -32,11 +32,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		var id json.RawMessage
-		if m != nil {
-			id = m.ID
-		}
-		h.fail(w, r, id, err)
+		h.failMessage(w, r, m, err)
 		return
 	}
 	untimed(w)
