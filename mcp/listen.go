@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
@@ -52,6 +53,9 @@ func (h *Handler) newListener(m *transport.Message) (*transport.Listener, error)
 	}
 	if len(params.Filter.URIs) > maxListened {
 		return nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidParams, "more than %d resource subscriptions", maxListened)
+	}
+	if slices.Contains(params.Filter.URIs, "") {
+		return nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidParams, "a resource subscription without a URI")
 	}
 	return h.node.Listen(m.ID, params.Filter)
 }

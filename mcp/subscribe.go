@@ -38,8 +38,8 @@ type resourceParams struct {
 
 func (h *Handler) subscribe(ctx context.Context, id string, params json.RawMessage, position string) error {
 	var p resourceParams
-	if err := json.Unmarshal(params, &p); err != nil {
-		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "malformed uri"}
+	if err := json.Unmarshal(params, &p); err != nil || p.URI == "" {
+		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "missing or malformed uri"}
 	}
 	err := h.node.Subscribe(ctx, id, p.URI, position)
 	if errors.Is(err, session.ErrTooMany) || errors.Is(err, session.ErrTooLarge) {
