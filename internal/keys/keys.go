@@ -77,11 +77,36 @@ func (s Space) Bus() string { return s.prefix + ":{bus}" }
 // at which they expire. The user appears as a hash: ids of users are nobody's
 // business who lists keys.
 func (s Space) OwnerSessions(owner string) string {
-	sum := sha256.Sum256([]byte(owner))
-	return s.prefix + ":{owner:" + hex.EncodeToString(sum[:]) + "}:sessions"
+	return s.of("owner:"+hashed(owner), "sessions")
 }
+
+// Grant is the hash that holds what one user allowed one client: the code, the
+// refresh token and the access tokens that came of it.
+func (s Space) Grant(id string) string { return s.of("grant:"+id, "grant") }
+
+// Flow is the hash that holds an authorization that a user is deciding on.
+func (s Space) Flow(id string) string { return s.of("flow:"+id, "flow") }
+
+// Client is the string that holds a client that registered itself.
+func (s Space) Client(id string) string { return s.of("client:"+hashed(id), "client") }
+
+// Document is the string that holds the document of a client whose id is a URL.
+func (s Space) Document(url string) string { return s.of("client:"+hashed(url), "document") }
+
+// Assertion says that a client has used an assertion with that id.
+func (s Space) Assertion(client, jti string) string {
+	return s.of("client:"+hashed(client), "jti:"+hashed(jti))
+}
+
+// Limit is the state of one rate limit of one address, which appears as a hash.
+func (s Space) Limit(address, name string) string { return s.of("limit:"+hashed(address), name) }
 
 // SessionPattern matches the record keys of all sessions, for SCAN.
 func (s Space) SessionPattern() string { return s.prefix + ":{*}:session" }
 
 func (s Space) of(id, what string) string { return s.prefix + ":{" + id + "}:" + what }
+
+func hashed(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,237 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// maxState bounds what a client gets back as it was.
+const maxState = 4 << 10
+
+// authorize serves the authorization endpoint (OAuth 2.1, section 3.1): it asks
+// the user, every time. Nothing is remembered, so there is no consent of another
+// client or another day that an attacker could use.
+func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
+	f, client, err := s.readRequest(r)
+	if err != nil {
+		s.refusePage(w, r, f, client, err)
+		return
+	}
+	t, err := s.flows.create(r.Context(), f)
+	if err != nil {
+		s.refusePage(w, r, flow{}, nil, err)
+		return
+	}
+	http.SetCookie(w, s.cookie(t.id, t.browser, int(s.opts.FlowTTL.Seconds())))
+	s.pages.consent(w, s.consentPage(t, f, client))
+}
+
+// readRequest reads an authorization request. If it fails, the flow says as
+// much as was right: with a redirect URI, the client can be told.
+func (s *Server) readRequest(r *http.Request) (f flow, client *Client, err error) {
+	p, err := requestParams(r)
+	if err != nil {
+		return f, nil, err
+	}
+	id := p.get("client_id")
+	if id == "" {
+		return f, nil, refuse("invalid_request", "client_id is missing")
+	}
+	client, err = s.clients.find(r.Context(), id)
+	if errors.Is(err, errNoClient) {
+		return f, nil, refuse("invalid_client", "there is no client with this client_id")
+	}
+	if err != nil {
+		return f, nil, err
+	}
+	redirect, err := s.clients.redirectURI(client, p.get("redirect_uri"))
+	if err != nil {
+		return f, nil, err
+	}
+	// From here on there is a client to go back to.
+	f = flow{Client: client.ID, Redirect: redirect, State: p.get("state"), Challenge: p.get("code_challenge")}
+	if len(f.State) > maxState {
+		f.State = ""
+		return f, client, refuse("invalid_request", "state has more than %d bytes", maxState)
+	}
+	if err := checkAuthorization(client, p); err != nil {
+		return f, client, err
+	}
+	if f.Scopes, err = s.scopesFor(client, p.get("scope")); err != nil {
+		return f, client, err
+	}
+	f.Resources, err = narrow(s.opts.Resources, nil, p["resource"])
+	return f, client, err
+}
+
+func requestParams(r *http.Request) (params, error) {
+	if r.Method == http.MethodPost {
+		return formParams(r)
+	}
+	if len(r.URL.RawQuery) > maxBody {
+		return nil, refuse("invalid_request", "the query has more than %d bytes", maxBody)
+	}
+	return parseParams(r.URL.RawQuery)
+}
+
+// checkAuthorization checks what is the same for all clients.
+func checkAuthorization(client *Client, p params) error {
+	switch responseType := p.get("response_type"); {
+	case responseType == "":
+		return refuse("invalid_request", "response_type is missing")
+	case responseType != "code":
+		return refuse("unsupported_response_type", "response_type must be code")
+	case !client.mayUse(grantCode):
+		return refuse("unauthorized_client", "the client may not use grant_type %s", grantCode)
+	case p.get("request") != "":
+		return refuse("request_not_supported", "request objects are not supported")
+	case p.get("request_uri") != "":
+		return refuse("request_uri_not_supported", "request objects are not supported")
+	case p.get("response_mode") != "" && p.get("response_mode") != "query":
+		return refuse("invalid_request", "response_mode must be query")
+	case p.get("code_challenge") == "":
+		return refuse("invalid_request", "code_challenge is missing: PKCE is required")
+	case p.get("code_challenge_method") != "S256":
+		return refuse("invalid_request", "code_challenge_method must be S256")
+	case !isChallenge(p.get("code_challenge")):
+		return refuse("invalid_request", "code_challenge has not the form of an S256 one")
+	case slices.Contains(strings.Fields(p.get("prompt")), "none"):
+		return refuse("interaction_required", "the user is always asked")
+	}
+	return nil
+}
+
+// consent serves the decision that a user makes on the consent page.
+func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
+	t, allowed, err := s.readDecision(r)
+	if err != nil {
+		s.refusePage(w, r, flow{}, nil, err)
+		return
+	}
+	if !allowed {
+		s.deny(w, r, t)
+		return
+	}
+	state := t.newState()
+	location, data, err := s.opts.Upstream.Begin(r.Context(), state)
+	if err == nil {
+		err = s.flows.approve(r.Context(), t, state, data)
+	}
+	if err != nil {
+		s.refusePage(w, r, flow{}, nil, err)
+		return
+	}
+	// Not a redirect: browsers apply the page's form-action to where it leads.
+	s.pages.leave(w, leavePage{To: location.String(), Host: location.Host, Login: true, Auto: true})
+}
+
+// readDecision reads the form of the consent page. That another site sent it is
+// noticed by what browsers say of a request's origin, by the cookie and by the
+// form's token, each of which would be enough.
+func (s *Server) readDecision(r *http.Request) (t ticket, allowed bool, err error) {
+	if err := s.crossOrigin.Check(r); err != nil {
+		return t, false, &oauthError{http.StatusForbidden, "access_denied", "the form was sent by another site"}
+	}
+	p, err := formParams(r)
+	if err != nil {
+		return t, false, err
+	}
+	t = ticket{id: p.get("flow"), form: p.get("token")}
+	if !isRandom(t.id, grantIDBytes) || !isRandom(t.form, secretBytes) {
+		return t, false, errNoFlow
+	}
+	if t.browser = s.browser(r, t.id); t.browser == "" {
+		return t, false, errNoFlow
+	}
+	switch p.get("decision") {
+	case "allow":
+		return t, true, nil
+	case "deny":
+		return t, false, nil
+	}
+	return t, false, refuse("invalid_request", "the decision is missing")
+}
+
+// deny tells the client that the user declined.
+func (s *Server) deny(w http.ResponseWriter, r *http.Request, t ticket) {
+	f, err := s.flows.load(r.Context(), t.id)
+	if err == nil {
+		err = s.flows.deny(r.Context(), t)
+	}
+	if err != nil {
+		s.refusePage(w, r, flow{}, nil, err)
+		return
+	}
+	s.clearCookie(w, t.id)
+	to := s.answer(f, url.Values{"error": {"access_denied"}, "error_description": {"the user declined"}})
+	s.pages.leave(w, leavePage{To: to, Host: hostOf(to), Denied: true, Auto: s.clients.preregistered(f.Client)})
+}
+
+// refusePage tells the user, not the client, that a request cannot be served:
+// nobody has logged in, so for all we know the client's redirect URI is the
+// attacker's, and we do not send browsers there by ourselves (OAuth 2.1, section
+// 7.12.2). The user may follow a link.
+func (s *Server) refusePage(w http.ResponseWriter, r *http.Request, f flow, client *Client, err error) {
+	if errors.Is(err, errNoFlow) {
+		err = &oauthError{http.StatusForbidden, "access_denied", errNoFlow.Error()}
+	}
+	e := s.errorFor(r, err)
+	if e.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	status := e.status
+	if status == http.StatusUnauthorized {
+		status = http.StatusBadRequest // there is nobody who could authenticate
+	}
+	page := problemPage{Code: e.code, Description: e.description}
+	if client != nil && f.Redirect != "" {
+		page.Back = s.answer(f, url.Values{"error": {e.code}, "error_description": {e.description}})
+		page.BackHost = hostOf(f.Redirect)
+		page.Client = client.Name
+	}
+	s.pages.problem(w, status, page)
+}
+
+// answer returns the authorization response as the URI that takes it to the
+// client: its redirect URI with the given parameters, its state, and the issuer
+// (RFC 9207), each exactly once whatever the redirect URI has of its own.
+func (s *Server) answer(f flow, values url.Values) string {
+	u, err := url.Parse(f.Redirect)
+	if err != nil {
+		return "" // it was parsed before the flow began
+	}
+	values.Set("iss", s.opts.Issuer)
+	if f.State != "" {
+		values.Set("state", f.State)
+	}
+	var kept []string
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if decoded, err := url.QueryUnescape(name); err == nil && pair != "" && !isResponseParameter(decoded) {
+			kept = append(kept, pair)
+		}
+	}
+	u.RawQuery = strings.Join(append(kept, values.Encode()), "&")
+	return u.String()
+}
+
+// isResponseParameter reports whether a parameter of a redirect URI could be
+// taken for one of the response.
+func isResponseParameter(name string) bool {
+	return slices.Contains([]string{"code", "state", "iss", "error", "error_description", "error_uri"}, name)
+}
+
+// hostOf returns what users are told of where a URI leads.
+func hostOf(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return ""
+	}
+	if u.Host == "" {
+		return u.Scheme + ":" // an application of the user's own machine
+	}
+	return u.Host
+}

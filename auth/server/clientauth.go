@@ -1,0 +1,135 @@
+package server
+
+import (
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Ways in which clients prove who they are (RFC 7591, section 2; OpenID Connect
+// Core, section 9).
+const (
+	methodNone      = "none"
+	methodBasic     = "client_secret_basic"
+	methodPost      = "client_secret_post"
+	methodAssertion = "private_key_jwt"
+)
+
+var authMethods = []string{methodNone, methodBasic, methodPost, methodAssertion}
+
+// errClient is the same for a client that is not known and for one that cannot
+// prove who it is: nobody shall learn which clients there are.
+func errClient() error { return refuse("invalid_client", "client authentication failed") }
+
+// credentials are what a request says of its client.
+type credentials struct {
+	id        string
+	method    string
+	secret    string
+	assertion string
+}
+
+// authenticate returns the client that a request comes from. A public client
+// says no more than its id: what it asks for is bound to secrets of its own.
+func (s *Server) authenticate(r *http.Request, p params) (*Client, error) {
+	c, err := readCredentials(r, p)
+	if err != nil {
+		return nil, err
+	}
+	client, err := s.clients.find(r.Context(), c.id)
+	if errors.Is(err, errNoClient) {
+		return nil, errClient()
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case client.AuthMethod == methodAssertion:
+		if c.method != methodAssertion {
+			return nil, errClient()
+		}
+		return client, s.checkAssertion(r.Context(), client, c.assertion)
+	case client.confidential():
+		if c.method != methodBasic && c.method != methodPost || !validSecret(client, c.secret) {
+			return nil, errClient()
+		}
+	case c.method != methodNone:
+		return nil, errClient()
+	}
+	return client, nil
+}
+
+func validSecret(client *Client, secret string) bool {
+	same := subtle.ConstantTimeCompare([]byte(HashSecret(secret)), []byte(client.SecretHash)) == 1
+	return same && (client.SecretExpires.IsZero() || time.Now().Before(client.SecretExpires))
+}
+
+// readCredentials finds the one way in which a request says who its client is.
+func readCredentials(r *http.Request, p params) (credentials, error) {
+	var found []credentials
+	id := p.get("client_id")
+	if header := r.Header.Get("Authorization"); header != "" {
+		c, err := basicCredentials(header)
+		if err != nil {
+			return credentials{}, err
+		}
+		if id != "" && id != c.id {
+			return credentials{}, refuse("invalid_request", "client_id differs from the one in the Authorization header")
+		}
+		found = append(found, c)
+	}
+	if secret := p.get("client_secret"); secret != "" {
+		found = append(found, credentials{id: id, method: methodPost, secret: secret})
+	}
+	if assertion := p.get("client_assertion"); assertion != "" || p.get("client_assertion_type") != "" {
+		if p.get("client_assertion_type") != assertionType {
+			return credentials{}, refuse("invalid_request", "client_assertion_type must be %s", assertionType)
+		}
+		claimed, err := assertionSubject(assertion)
+		if err != nil {
+			return credentials{}, err
+		}
+		if id != "" && id != claimed {
+			return credentials{}, refuse("invalid_request", "client_id differs from the subject of client_assertion")
+		}
+		found = append(found, credentials{id: claimed, method: methodAssertion, assertion: assertion})
+	}
+	switch {
+	case len(found) > 1:
+		return credentials{}, refuse("invalid_request", "the client authenticates in more than one way")
+	case len(found) == 1 && found[0].id != "":
+		return found[0], nil
+	case id == "":
+		return credentials{}, refuse("invalid_client", "client_id is missing")
+	}
+	return credentials{id: id, method: methodNone}, nil
+}
+
+// basicCredentials reads HTTP Basic credentials, whose two parts are encoded as
+// in forms (RFC 6749, section 2.3.1). Clients that try everything send an empty
+// secret for a public client.
+func basicCredentials(header string) (credentials, error) {
+	malformed := refuse("invalid_client", "the Authorization header is not of scheme Basic")
+	scheme, encoded, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Basic") {
+		return credentials{}, malformed
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+	id, secret, ok := strings.Cut(string(raw), ":")
+	if err != nil || !ok {
+		return credentials{}, malformed
+	}
+	decodedID, err1 := url.QueryUnescape(id)
+	decodedSecret, err2 := url.QueryUnescape(secret)
+	if err1 != nil || err2 != nil || decodedID == "" {
+		return credentials{}, malformed
+	}
+	if decodedSecret == "" {
+		return credentials{id: decodedID, method: methodNone}, nil
+	}
+	return credentials{id: decodedID, method: methodBasic, secret: decodedSecret}, nil
+}

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/mcpfleet/mcpfleet/internal/rds"
+)
+
+// An oauthError is what a client is told in the form of OAuth 2.1, sections
+// 4.1.2.1 and 3.2.4. Its description is for the client's developer and has
+// nothing of ours in it.
+type oauthError struct {
+	status      int
+	code        string
+	description string
+}
+
+func (e *oauthError) Error() string { return e.code + ": " + e.description }
+
+func refuse(code, format string, args ...any) *oauthError {
+	status := http.StatusBadRequest
+	if code == "invalid_client" {
+		status = http.StatusUnauthorized
+	}
+	return &oauthError{status, code, printable(fmt.Sprintf(format, args...))}
+}
+
+// printable keeps to the characters that an error_description may have
+// (OAuth 2.1, section 3.2.4); what clients send is quoted in some.
+func printable(text string) string {
+	out := []byte(text)
+	for i, c := range out {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			out[i] = '\''
+		}
+	}
+	return string(out)
+}
+
+// errorFor returns what a client is told of err. What is our own trouble is
+// logged, and the client learns no more than whether to try again.
+func (s *Server) errorFor(r *http.Request, err error) *oauthError {
+	if refused, ok := errors.AsType[*oauthError](err); ok {
+		return refused
+	}
+	if errors.Is(err, rds.ErrUnavailable) {
+		s.logger.WarnContext(r.Context(), "request not served", "path", r.URL.Path, "error", err)
+		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "the authorization server cannot reach its store"}
+	}
+	s.logger.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err)
+	return &oauthError{http.StatusInternalServerError, "server_error", "the authorization server failed"}
+}
+
+// fail answers a client that is a program.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := s.errorFor(r, err)
+	if e.code == "invalid_client" && r.Header.Get("Authorization") != "" {
+		w.Header().Set("WWW-Authenticate", `Basic realm="`+printable(s.opts.Issuer)+`"`)
+	}
+	if e.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	writeJSON(w, e.status, map[string]string{"error": e.code, "error_description": e.description})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // a client that has gone needs no answer
+}

@@ -1,0 +1,242 @@
+package server
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/keys"
+	"github.com/mcpfleet/mcpfleet/internal/rds"
+)
+
+var (
+	//go:embed lua/grant_create.lua
+	grantCreateLua string
+	grantCreate    = rds.NewScript("create grant", grantCreateLua)
+
+	//go:embed lua/grant_redeem.lua
+	grantRedeemLua string
+	grantRedeem    = rds.NewScript("redeem code", grantRedeemLua)
+
+	//go:embed lua/grant_refresh.lua
+	grantRefreshLua string
+	grantRefresh    = rds.NewScript("refresh grant", grantRefreshLua)
+
+	//go:embed lua/grant_revoke.lua
+	grantRevokeLua string
+	grantRevoke    = rds.NewRepeatableScript("revoke grant", grantRevokeLua)
+)
+
+// errNoGrant says that a code or a token is none, or none any more.
+var errNoGrant = errors.New("no such grant")
+
+// errReused says that a secret was used once too often, so that the grant, and
+// all that came of it, was deleted.
+var errReused = errors.New("the grant's secret was used before; the grant is revoked")
+
+// A grant is what a user allowed a client. It never changes: what does, codes
+// and tokens, is beside it in the same hash, where scripts change it.
+type grant struct {
+	Version   int      `json:"v"`
+	Client    string   `json:"client"`
+	Subject   string   `json:"sub"`
+	Scopes    []string `json:"scopes"`
+	Resources []string `json:"resources"`
+	Redirect  string   `json:"redirect,omitempty"`
+	Challenge string   `json:"challenge,omitempty"`
+	Issued    int64    `json:"iat"` // Unix seconds
+}
+
+const grantVersion = 1
+
+// An access is what one access token allows, within its grant.
+type access struct {
+	Scopes    []string
+	Resources []string
+}
+
+// String returns the access as Redis keeps it: scopes and resource identifiers
+// have neither spaces nor bars.
+func (a access) String() string {
+	return strings.Join(a.Scopes, " ") + "|" + strings.Join(a.Resources, " ")
+}
+
+// grants keeps the grants in Redis. It is safe for concurrent use.
+type grants struct {
+	rdb      rds.Client
+	keys     keys.Space
+	cacheTTL time.Duration
+	codeTTL  time.Duration
+	// accessTTL and refreshTTL are lives of tokens, grace what the ones before
+	// have left after a refresh.
+	accessTTL, refreshTTL, grace time.Duration
+}
+
+// create stores a grant and returns the code for it.
+func (s *grants) create(ctx context.Context, g grant) (secret, error) {
+	g.Version = grantVersion
+	g.Issued = time.Now().Unix()
+	data, err := json.Marshal(g)
+	if err != nil {
+		return secret{}, err
+	}
+	code := newSecret(codeKind, random(grantIDBytes))
+	reply, err := grantCreate.Exec(ctx, s.rdb, []string{s.keys.Grant(code.grant)}, string(data), code.hash(), millis(s.codeTTL))
+	if err != nil {
+		return secret{}, err
+	}
+	return code, expectOne("create grant", reply, errors.New("there is one with this id"))
+}
+
+// load returns a grant. It fails with errNoGrant if there is none.
+func (s *grants) load(ctx context.Context, id string) (grant, error) {
+	data, err := s.rdb.Do(ctx, s.rdb.B().Hget().Key(s.keys.Grant(id)).Field("data").Build()).AsBytes()
+	if rueidis.IsRedisNil(err) {
+		return grant{}, errNoGrant
+	}
+	if err != nil {
+		return grant{}, rds.Unavailable("load grant", err)
+	}
+	return decodeGrant(data)
+}
+
+func decodeGrant(data []byte) (grant, error) {
+	var g grant
+	if err := json.Unmarshal(data, &g); err != nil {
+		return grant{}, fmt.Errorf("decode grant: %w", err)
+	}
+	if g.Version != grantVersion {
+		return grant{}, fmt.Errorf("decode grant: version %d is not known", g.Version)
+	}
+	return g, nil
+}
+
+// redeem exchanges a code for tokens; withRefresh says whether a refresh token
+// is among them. The caller has checked that the code's client is asking. It
+// fails with errNoGrant, or with errReused if the code was redeemed before.
+func (s *grants) redeem(ctx context.Context, code secret, a access, withRefresh bool) (tokens, error) {
+	t := tokens{access: newSecret(accessKind, code.grant)}
+	life, refreshHash := s.accessTTL, ""
+	if withRefresh {
+		t.refresh = newSecret(refreshKind, code.grant)
+		life, refreshHash = s.life(), t.refresh.hash()
+	}
+	reply, err := grantRedeem.Exec(ctx, s.rdb, []string{s.keys.Grant(code.grant)},
+		code.hash(), t.access.hash(), millis(s.accessTTL), a.String(), refreshHash, millis(life))
+	if err != nil {
+		return tokens{}, err
+	}
+	switch n, err := reply.AsInt64(); {
+	case err != nil:
+		return tokens{}, fmt.Errorf("redeem code: unexpected reply: %w", err)
+	case n < 0:
+		return tokens{}, errReused
+	case n == 0:
+		return tokens{}, errNoGrant
+	}
+	return t, nil
+}
+
+// refresh exchanges a refresh token for new tokens. The caller has checked that
+// the grant's client is asking. It fails with errNoGrant, or with errReused if
+// the token had been replaced for longer than the grace, or its successor used.
+func (s *grants) refresh(ctx context.Context, token secret, a access) (tokens, error) {
+	t := tokens{access: newSecret(accessKind, token.grant)}
+	salt := random(secretBytes)
+	reply, err := grantRefresh.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)},
+		token.hash(), salt, token.next(salt).hash(),
+		t.access.hash(), millis(s.accessTTL), a.String(), millis(s.grace), millis(s.life()))
+	if err != nil {
+		return tokens{}, err
+	}
+	if reply.IsInt64() {
+		if n, _ := reply.AsInt64(); n < 0 {
+			return tokens{}, errReused
+		}
+		return tokens{}, errNoGrant
+	}
+	if salt, err = reply.ToString(); err != nil {
+		return tokens{}, fmt.Errorf("refresh grant: unexpected reply: %w", err)
+	}
+	t.refresh = token.next(salt)
+	return t, nil
+}
+
+// life returns how long a grant that can be refreshed is kept: as its refresh
+// token, but not shorter than its access token.
+func (s *grants) life() time.Duration { return max(s.refreshTTL, s.accessTTL) }
+
+// revokeRefresh deletes the grant of a refresh token, if it is or was one: no
+// code and no token of it is valid any more.
+func (s *grants) revokeRefresh(ctx context.Context, token secret) error {
+	_, err := grantRevoke.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)}, token.hash())
+	return err
+}
+
+// revokeAccess deletes one access token.
+func (s *grants) revokeAccess(ctx context.Context, token secret) error {
+	cmd := s.rdb.B().Hdel().Key(s.keys.Grant(token.grant)).Field("at:" + token.hash()).Build()
+	if err := s.rdb.Do(ctx, cmd).Error(); err != nil {
+		return rds.Unavailable("revoke access token", err)
+	}
+	return nil
+}
+
+// access returns what a token allows, and until when, from the client's cache
+// if it is there. What it returns may be stale by cacheTTL at most; that there
+// is no such token it says only after having asked Redis.
+func (s *grants) access(ctx context.Context, token secret) (grant, access, time.Time, error) {
+	key, field := s.keys.Grant(token.grant), "at:"+token.hash()
+	cached := s.rdb.B().Hmget().Key(key).Field("data", field).Cache().ToStaticTTL()
+	g, a, until, err := decodeAccess(s.rdb.DoCache(ctx, cached, s.cacheTTL))
+	if errors.Is(err, errNoGrant) {
+		g, a, until, err = decodeAccess(s.rdb.Do(ctx, s.rdb.B().Hmget().Key(key).Field("data", field).Build()))
+	}
+	return g, a, until, err
+}
+
+func decodeAccess(reply rueidis.RedisResult) (g grant, a access, until time.Time, err error) {
+	values, err := reply.ToArray()
+	if err != nil {
+		return g, a, until, rds.Unavailable("load access token", err)
+	}
+	if len(values) != 2 || values[0].IsNil() || values[1].IsNil() {
+		return g, a, until, errNoGrant
+	}
+	data, err := values[0].AsBytes()
+	if err != nil {
+		return g, a, until, fmt.Errorf("load access token: %w", err)
+	}
+	if g, err = decodeGrant(data); err != nil {
+		return g, a, until, err
+	}
+	record, err := values[1].ToString()
+	if err != nil {
+		return g, a, until, fmt.Errorf("load access token: %w", err)
+	}
+	parts := strings.Split(record, "|")
+	ms, err := strconv.ParseInt(parts[0], 10, 64)
+	if err != nil || len(parts) != 3 {
+		return g, a, until, fmt.Errorf("decode access token: %q has not the form of one", record)
+	}
+	until = time.UnixMilli(ms)
+	if !time.Now().Before(until) {
+		return g, a, until, errNoGrant
+	}
+	return g, access{Scopes: strings.Fields(parts[1]), Resources: strings.Fields(parts[2])}, until, nil
+}
+
+// tokens are what a client gets.
+type tokens struct {
+	access  secret
+	refresh secret // without a kind if there is none
+}
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

@@ -1,0 +1,81 @@
+package server
+
+import (
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/mcpfleet/mcpfleet/auth"
+)
+
+// An introspection is the response of RFC 7662, section 2.2. Of what is not
+// active it says nothing else.
+type introspection struct {
+	Active    bool     `json:"active"`
+	Scope     string   `json:"scope,omitempty"`
+	ClientID  string   `json:"client_id,omitempty"`
+	TokenType string   `json:"token_type,omitempty"`
+	Expires   int64    `json:"exp,omitempty"`
+	Subject   string   `json:"sub,omitempty"`
+	Audience  []string `json:"aud,omitempty"`
+	Issuer    string   `json:"iss,omitempty"`
+}
+
+// introspect serves token introspection (RFC 7662) to resource servers, each of
+// which sees the tokens for its own resource.
+func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
+	res, err := s.introspectToken(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, res)
+}
+
+func (s *Server) introspectToken(r *http.Request) (*introspection, error) {
+	p, err := formParams(r)
+	if err != nil {
+		return nil, err
+	}
+	caller, err := s.resourceServer(r)
+	if err != nil {
+		return nil, err
+	}
+	text := p.get("token")
+	if text == "" {
+		return nil, refuse("invalid_request", "token is missing")
+	}
+	token, err := s.Verify(r.Context(), text)
+	if errors.Is(err, auth.ErrInvalidToken) {
+		return &introspection{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(token.Audience, func(one string) bool { return canonical(one) == canonical(caller.Resource) }) {
+		return &introspection{}, nil
+	}
+	return &introspection{
+		Active: true, Scope: strings.Join(token.Scopes, " "), ClientID: token.ClientID, TokenType: "Bearer",
+		Expires: token.Expires.Unix(), Subject: token.Subject, Audience: token.Audience, Issuer: token.Issuer,
+	}, nil
+}
+
+// resourceServer returns who asks.
+func (s *Server) resourceServer(r *http.Request) (*ResourceServer, error) {
+	if r.Header.Get("Authorization") == "" {
+		return nil, errClient()
+	}
+	c, err := basicCredentials(r.Header.Get("Authorization"))
+	if err != nil {
+		return nil, err
+	}
+	for i, known := range s.opts.ResourceServers {
+		if known.ID == c.id && subtle.ConstantTimeCompare([]byte(HashSecret(c.secret)), []byte(known.SecretHash)) == 1 {
+			return &s.opts.ResourceServers[i], nil
+		}
+	}
+	return nil, errClient()
+}

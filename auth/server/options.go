@@ -1,0 +1,250 @@
+package server
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// Options configure a [Server]. Redis, Issuer, Resources and Upstream are
+// required; the zero value of any other field means its default. All instances
+// of a fleet have the same options.
+type Options struct {
+	// Redis is shared by all instances, version 6.2 or newer. It stays the
+	// caller's, who closes it.
+	Redis rueidis.Client
+	// Prefix is the first part of every key. If empty, "mcp".
+	Prefix string
+	// RedisTimeout bounds each call to Redis. If zero, 2 seconds.
+	RedisTimeout time.Duration
+	// CacheTTL bounds how long an instance that has not heard of a revocation
+	// goes on accepting a token. If zero, 5 seconds.
+	CacheTTL time.Duration
+	// Logger gets what an operator should know; never a token, a code, a secret
+	// or a verifier. If nil, nothing is logged.
+	Logger *slog.Logger
+
+	// Issuer is the issuer identifier (RFC 8414, section 2): an https URL
+	// without query and fragment, and without a slash at its end; http is
+	// accepted for loopback hosts.
+	Issuer string
+	// Resources are the resource identifiers (RFC 8707) that tokens can be for:
+	// the URLs of MCP endpoints. The first is meant when a client names none.
+	Resources []string
+	// Scopes are all scopes there are, each with what the consent page says of
+	// it. If empty, there are none, and clients that ask for one get none.
+	Scopes []Scope
+	// DefaultScopes are granted to a client that asks for none. If empty, all
+	// of Scopes.
+	DefaultScopes []string
+	// Upstream is where users log in.
+	Upstream Upstream
+	// Clients are registered beforehand.
+	Clients []Client
+	// ResourceServers may introspect tokens for their own resources (RFC 7662).
+	ResourceServers []ResourceServer
+
+	// CallbackPath is where the upstream sends browsers back to, below the
+	// issuer. If empty, "/callback".
+	CallbackPath string
+	// NoRegistration switches dynamic client registration off.
+	NoRegistration bool
+	// NoClientDocuments switches client ID metadata documents off.
+	NoClientDocuments bool
+	// RedirectSchemes are private-use schemes, such as "com.example.app", that
+	// redirect URIs may have besides https and, for loopback hosts, http.
+	RedirectSchemes []string
+
+	// AccessTokenTTL is how long an access token is valid. If zero, 1 hour.
+	AccessTokenTTL time.Duration
+	// RefreshTokenTTL is how long a grant lives without being refreshed. If
+	// zero, 7 days.
+	RefreshTokenTTL time.Duration
+	// RefreshGrace is how long the refresh token before the current one still
+	// gives the current one, if that is not used yet: the answer may have been
+	// lost. The access tokens before a refresh live as long. If zero, 10
+	// seconds; if negative, none.
+	RefreshGrace time.Duration
+	// CodeTTL is how long an authorization code is valid. If zero, 60 seconds;
+	// at most 10 minutes.
+	CodeTTL time.Duration
+	// FlowTTL is how long a user has from the client's request to the login. If
+	// zero, 10 minutes.
+	FlowTTL time.Duration
+	// ClientTTL is how long a registered client lives unused. If zero, 30 days.
+	ClientTTL time.Duration
+
+	// SigningKeys, if any, make access tokens signed JWTs (RFC 9068): the first
+	// signs, and all are published. See [SigningKey].
+	SigningKeys []SigningKey
+
+	// Limits bound the requests of one address. If nil, [DefaultLimits].
+	Limits *Limits
+	// TrustedProxies is how many proxies in front of the server append to
+	// X-Forwarded-For. If zero, the header is ignored.
+	TrustedProxies int
+
+	// HTTPClient fetches client documents and keys. If nil, one that connects
+	// to public addresses only and follows no redirect. Whoever sets another
+	// takes that protection on himself.
+	HTTPClient *http.Client
+}
+
+// A Scope is something that can be allowed.
+type Scope struct {
+	Name string
+	// Description completes "This client wants to" on the consent page.
+	Description string
+}
+
+// A ResourceServer is a server that may introspect tokens for its resource.
+type ResourceServer struct {
+	// ID and SecretHash are its credentials (HTTP Basic); see [HashSecret].
+	ID, SecretHash string
+	// Resource is whose tokens it may see.
+	Resource string
+}
+
+// withDefaults returns the options as they are used, or says which cannot be.
+func (o Options) withDefaults() (Options, error) {
+	if o.Redis == nil {
+		return o, errors.New("Options.Redis is nil")
+	}
+	if o.Upstream == nil {
+		return o, errors.New("Options.Upstream is nil")
+	}
+	if err := checkIssuer(o.Issuer); err != nil {
+		return o, err
+	}
+	if len(o.Resources) == 0 {
+		return o, errors.New("Options.Resources is empty: tokens need someone they are for")
+	}
+	for _, resource := range o.Resources {
+		if u, err := url.Parse(resource); err != nil || !u.IsAbs() || u.Fragment != "" || strings.ContainsAny(resource, " |#") {
+			return o, fmt.Errorf("Options.Resources: %q is not an absolute URI without fragment", resource)
+		}
+	}
+	for _, d := range []struct {
+		name string
+		is   *time.Duration
+		def  time.Duration
+	}{
+		{"CacheTTL", &o.CacheTTL, 5 * time.Second},
+		{"AccessTokenTTL", &o.AccessTokenTTL, time.Hour},
+		{"RefreshTokenTTL", &o.RefreshTokenTTL, 7 * 24 * time.Hour},
+		{"CodeTTL", &o.CodeTTL, time.Minute},
+		{"FlowTTL", &o.FlowTTL, 10 * time.Minute},
+		{"ClientTTL", &o.ClientTTL, 30 * 24 * time.Hour},
+	} {
+		if *d.is == 0 {
+			*d.is = d.def
+		}
+		if *d.is < time.Millisecond {
+			return o, fmt.Errorf("Options.%s is %v", d.name, *d.is)
+		}
+	}
+	if o.RefreshGrace == 0 {
+		o.RefreshGrace = 10 * time.Second
+	}
+	if o.CodeTTL > 10*time.Minute {
+		return o, fmt.Errorf("Options.CodeTTL is %v, over 10 minutes", o.CodeTTL) // OAuth 2.1, section 4.1.2
+	}
+	if o.CallbackPath == "" {
+		o.CallbackPath = "/callback"
+	}
+	if !strings.HasPrefix(o.CallbackPath, "/") {
+		return o, fmt.Errorf("Options.CallbackPath %q does not begin with a slash", o.CallbackPath)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Limits == nil {
+		o.Limits = DefaultLimits()
+	}
+	if o.TrustedProxies < 0 {
+		return o, errors.New("Options.TrustedProxies is negative")
+	}
+	if err := o.scopes(); err != nil {
+		return o, err
+	}
+	return o, o.checkClients()
+}
+
+// scopes checks the scopes and fills in the defaults.
+func (o *Options) scopes() error {
+	known := map[string]bool{}
+	for _, scope := range o.Scopes {
+		if !isScope(scope.Name) || scope.Name == offlineAccess {
+			return fmt.Errorf("Options.Scopes: %q cannot be a scope", scope.Name)
+		}
+		if known[scope.Name] {
+			return fmt.Errorf("Options.Scopes has %q twice", scope.Name)
+		}
+		known[scope.Name] = true
+	}
+	if len(o.DefaultScopes) == 0 {
+		o.DefaultScopes = slices.Sorted(maps.Keys(known))
+	}
+	for _, name := range o.DefaultScopes {
+		if !known[name] {
+			return fmt.Errorf("Options.DefaultScopes: %q is not one of Options.Scopes", name)
+		}
+	}
+	return nil
+}
+
+func (o *Options) checkClients() error {
+	ids := map[string]bool{}
+	for _, c := range o.Clients {
+		switch {
+		case c.ID == "" || ids[c.ID]:
+			return fmt.Errorf("Options.Clients: client ID %q is empty or there twice", c.ID)
+		case c.AuthMethod != "" && !slices.Contains(authMethods, c.AuthMethod):
+			return fmt.Errorf("Options.Clients: client %q: auth method %q is not known", c.ID, c.AuthMethod)
+		case (c.AuthMethod == methodBasic || c.AuthMethod == methodPost) && len(c.SecretHash) != 2*sha256.Size:
+			return fmt.Errorf("Options.Clients: client %q has no secret hash", c.ID)
+		case c.AuthMethod == methodAssertion && len(c.JWKS) == 0 && c.JWKSURI == "":
+			return fmt.Errorf("Options.Clients: client %q has no keys", c.ID)
+		}
+		ids[c.ID] = true
+		for _, uri := range c.RedirectURIs {
+			if err := checkRedirectURI(uri, o.RedirectSchemes); err != nil {
+				return fmt.Errorf("Options.Clients: client %q: %w", c.ID, err)
+			}
+		}
+	}
+	for _, rs := range o.ResourceServers {
+		if rs.ID == "" || len(rs.SecretHash) != 2*sha256.Size || rs.Resource == "" {
+			return fmt.Errorf("Options.ResourceServers: %q has no ID, no secret hash or no resource", rs.ID)
+		}
+	}
+	return nil
+}
+
+// checkIssuer checks an issuer identifier (RFC 8414, section 2).
+func checkIssuer(issuer string) error {
+	u, err := url.Parse(issuer)
+	switch {
+	case err != nil || u.Host == "":
+		return fmt.Errorf("Options.Issuer %q is not a URL", issuer)
+	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+		return fmt.Errorf("Options.Issuer %q is neither https nor, on a loopback host, http", issuer)
+	case u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.ContainsAny(issuer, "?#") || strings.HasSuffix(issuer, "/"):
+		return fmt.Errorf("Options.Issuer %q has a user, a query, a fragment or a slash at its end", issuer)
+	}
+	return nil
+}
+
+// isScope reports whether name is a scope token (OAuth 2.1, section 1.4.1).
+func isScope(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' || r == '|' })
+}

@@ -1,0 +1,161 @@
+package server
+
+import (
+	"encoding/json"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	maxRedirectURIs = 10
+	maxURILength    = 2048
+	maxNameLength   = 200
+)
+
+// A registrationRequest is the client metadata of RFC 7591, section 2, as far as
+// it matters here. What is not known is ignored.
+type registrationRequest struct {
+	RedirectURIs    []string `json:"redirect_uris"`
+	AuthMethod      string   `json:"token_endpoint_auth_method"`
+	GrantTypes      []string `json:"grant_types"`
+	ResponseTypes   []string `json:"response_types"`
+	ClientName      string   `json:"client_name"`
+	Scope           string   `json:"scope"`
+	ApplicationType string   `json:"application_type"`
+}
+
+// A registrationResponse is the client information response of RFC 7591,
+// section 3.2.1.
+type registrationResponse struct {
+	ClientID              string   `json:"client_id"`
+	ClientSecret          string   `json:"client_secret,omitempty"`
+	ClientIDIssuedAt      int64    `json:"client_id_issued_at"`
+	ClientSecretExpiresAt *int64   `json:"client_secret_expires_at,omitempty"`
+	RedirectURIs          []string `json:"redirect_uris"`
+	AuthMethod            string   `json:"token_endpoint_auth_method"`
+	GrantTypes            []string `json:"grant_types"`
+	ResponseTypes         []string `json:"response_types"`
+	ClientName            string   `json:"client_name,omitempty"`
+	Scope                 string   `json:"scope,omitempty"`
+	ApplicationType       string   `json:"application_type,omitempty"`
+}
+
+// register serves dynamic client registration (RFC 7591).
+func (s *Server) register(w http.ResponseWriter, r *http.Request) {
+	res, err := s.registerClient(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusCreated, res)
+}
+
+func (s *Server) registerClient(r *http.Request) (*registrationResponse, error) {
+	req, err := readRegistration(r)
+	if err != nil {
+		return nil, err
+	}
+	client, err := s.newClient(req)
+	if err != nil {
+		return nil, err
+	}
+	res := &registrationResponse{
+		ClientID: client.ID, ClientIDIssuedAt: now(), RedirectURIs: client.RedirectURIs, AuthMethod: client.AuthMethod,
+		GrantTypes: client.GrantTypes, ResponseTypes: []string{"code"}, ClientName: client.Name,
+		Scope: strings.Join(client.Scopes, " "), ApplicationType: req.ApplicationType,
+	}
+	if client.confidential() {
+		secret := random(secretBytes)
+		client.SecretHash, client.SecretExpires = HashSecret(secret), time.Now().Add(secretTTL).Truncate(time.Second)
+		expires := client.SecretExpires.Unix()
+		res.ClientSecret, res.ClientSecretExpiresAt = secret, &expires
+	}
+	if err := s.clients.register(r.Context(), client); err != nil {
+		return nil, err
+	}
+	s.logger.InfoContext(r.Context(), "client registered", "client", client.ID, "method", client.AuthMethod)
+	return res, nil
+}
+
+// secretTTL is how long a registered client's secret is valid.
+const secretTTL = 365 * 24 * time.Hour
+
+func readRegistration(r *http.Request) (*registrationRequest, error) {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return nil, refuse("invalid_client_metadata", "the body must be application/json")
+	}
+	body, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	var req registrationRequest
+	if err := json.Unmarshal(body, &req); err != nil {
+		return nil, refuse("invalid_client_metadata", "the body is not a JSON object with the fields of RFC 7591")
+	}
+	return &req, nil
+}
+
+// newClient returns the client that a registration asks for. It keeps of the
+// grant types those we have: clients list what they could do elsewhere.
+func (s *Server) newClient(req *registrationRequest) (*Client, error) {
+	if len(req.RedirectURIs) == 0 || len(req.RedirectURIs) > maxRedirectURIs {
+		return nil, refuse("invalid_redirect_uri", "there must be 1 to %d redirect_uris", maxRedirectURIs)
+	}
+	for _, uri := range req.RedirectURIs {
+		if len(uri) > maxURILength {
+			return nil, refuse("invalid_redirect_uri", "a redirect URI has more than %d characters", maxURILength)
+		}
+		if err := checkRedirectURI(uri, s.opts.RedirectSchemes); err != nil {
+			return nil, refuse("invalid_redirect_uri", "%v", err)
+		}
+	}
+	client := &Client{
+		ID: clientIDPrefix + uuid.NewString(), Name: req.ClientName, RedirectURIs: req.RedirectURIs,
+		AuthMethod: req.AuthMethod, GrantTypes: supportedGrants(req.GrantTypes), Scopes: strings.Fields(req.Scope),
+	}
+	switch {
+	case len(req.ClientName) > maxNameLength:
+		return nil, refuse("invalid_client_metadata", "client_name has more than %d bytes", maxNameLength)
+	case client.AuthMethod == "":
+		client.AuthMethod = methodBasic // RFC 7591, section 2
+	case !slices.Contains([]string{methodNone, methodBasic, methodPost}, client.AuthMethod):
+		return nil, refuse("invalid_client_metadata", "token_endpoint_auth_method must be none, client_secret_basic or client_secret_post")
+	}
+	if len(req.ResponseTypes) > 0 && !slices.Contains(req.ResponseTypes, "code") {
+		return nil, refuse("invalid_client_metadata", "response_types must have code")
+	}
+	if !slices.Contains(client.GrantTypes, grantCode) {
+		return nil, refuse("invalid_client_metadata", "grant_types must have authorization_code")
+	}
+	if unknown := s.unknownScope(client.Scopes); unknown != "" {
+		return nil, refuse("invalid_client_metadata", "there is no scope %.40s", unknown)
+	}
+	if at := req.ApplicationType; at != "" && at != "web" && at != "native" {
+		return nil, refuse("invalid_client_metadata", "application_type must be web or native")
+	}
+	return client, nil
+}
+
+// supportedGrants returns which of the grant types a client that describes
+// itself can have; who names none gets what every such client needs.
+func supportedGrants(asked []string) []string {
+	both := []string{grantCode, grantRefreshToken}
+	if len(asked) == 0 {
+		return both
+	}
+	return slices.DeleteFunc(both, func(g string) bool { return !slices.Contains(asked, g) })
+}
+
+// clientIDPrefix tells a registered client's id from others.
+const clientIDPrefix = "mcp_"
+
+// isClientID reports whether id has the form of a registered client's.
+func isClientID(id string) bool {
+	rest, ok := strings.CutPrefix(id, clientIDPrefix)
+	return ok && len(rest) == 36 && uuid.Validate(rest) == nil
+}

@@ -1,0 +1,83 @@
+package server
+
+import (
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"strings"
+)
+
+// A kind says what a secret of ours is for. It is the secret's first part, so
+// that none is taken for another, and so that scanners find one that leaked.
+type kind string
+
+const (
+	codeKind    kind = "mcpc"
+	accessKind  kind = "mcpa"
+	refreshKind kind = "mcpr"
+)
+
+// A secret is what a client holds of a grant: a code, an access or a refresh
+// token. The grant's id in it names the one key in Redis that knows all about
+// it; OAuth 2.1, section 4.3.1, allows for that.
+type secret struct {
+	kind  kind
+	grant string
+	value string // 32 bytes nobody can guess
+}
+
+const (
+	grantIDBytes = 16
+	secretBytes  = 32
+)
+
+func newSecret(k kind, grant string) secret { return secret{k, grant, random(secretBytes)} }
+
+// next returns the refresh token that follows s. Who has s cannot tell it
+// without the salt, nor who has the salt without s; who has both gets the same
+// one each time, so a client that lost the answer can ask again.
+func (s secret) next(salt string) secret {
+	key, err := hkdf.Key(sha256.New, []byte(s.value), []byte(salt), "mcpfleet refresh token", secretBytes)
+	if err != nil {
+		panic(err) // 32 bytes are never too many for HKDF-SHA256
+	}
+	return secret{refreshKind, s.grant, base64.RawURLEncoding.EncodeToString(key)}
+}
+
+// String returns the secret as its holder gets it.
+func (s secret) String() string { return string(s.kind) + "." + s.grant + "." + s.value }
+
+// hash returns what Redis keeps of the secret. There are 256 random bits in it,
+// so no salt and no slow hash would add anything.
+func (s secret) hash() string { return HashSecret(s.String()) }
+
+// parseSecret reports whether text has the form of a secret of that kind.
+func parseSecret(k kind, text string) (secret, bool) {
+	parts := strings.Split(text, ".")
+	if len(parts) != 3 || parts[0] != string(k) || !isRandom(parts[1], grantIDBytes) || !isRandom(parts[2], secretBytes) {
+		return secret{}, false
+	}
+	return secret{k, parts[1], parts[2]}, true
+}
+
+// HashSecret returns what a [Client] or a [ResourceServer] is configured with
+// instead of its secret, which must be random and of at least 128 bits.
+func HashSecret(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// random returns n random bytes in base64url.
+func random(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // it never fails: see crypto/rand
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// isRandom reports whether text could be what random(n) returned.
+func isRandom(text string, n int) bool {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	return err == nil && len(b) == n
+}

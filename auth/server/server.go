@@ -1,0 +1,138 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/mcpfleet/mcpfleet/auth"
+	"github.com/mcpfleet/mcpfleet/internal/keys"
+	"github.com/mcpfleet/mcpfleet/internal/rds"
+)
+
+// A Server is one instance of the authorization server. It is safe for
+// concurrent use, starts no goroutine and needs no closing.
+type Server struct {
+	opts    Options
+	issuer  *url.URL
+	logger  *slog.Logger
+	rdb     rds.Client
+	keys    keys.Space
+	grants  *grants
+	flows   *flows
+	clients *clients
+	pages   *pages
+	// crossOrigin refuses forms that other sites send.
+	crossOrigin *http.CrossOriginProtection
+}
+
+var _ auth.Verifier = (*Server)(nil)
+
+// New returns an instance of the authorization server. It fails if the options
+// cannot be used; it does no I/O, so that Redis is away shows in the first
+// request.
+func New(opts *Options) (*Server, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("authorization server: %w", err)
+	}
+	space, err := keys.New(o.Prefix)
+	if err != nil {
+		return nil, fmt.Errorf("authorization server: Options.Prefix: %w", err)
+	}
+	issuer, err := url.Parse(o.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("authorization server: Options.Issuer: %w", err)
+	}
+	rdb := rds.New(o.Redis, o.RedisTimeout)
+	// A proxy may change the Host header that origins are compared with.
+	crossOrigin := http.NewCrossOriginProtection()
+	if err := crossOrigin.AddTrustedOrigin(issuer.Scheme + "://" + issuer.Host); err != nil {
+		return nil, fmt.Errorf("authorization server: Options.Issuer: %w", err)
+	}
+	return &Server{
+		opts:   o,
+		issuer: issuer,
+		logger: o.Logger,
+		rdb:    rdb,
+		keys:   space,
+		grants: &grants{
+			rdb: rdb, keys: space, cacheTTL: o.CacheTTL, codeTTL: o.CodeTTL,
+			accessTTL: o.AccessTokenTTL, refreshTTL: o.RefreshTokenTTL, grace: max(0, o.RefreshGrace),
+		},
+		flows:   &flows{rdb: rdb, keys: space, ttl: o.FlowTTL},
+		clients: newClients(rdb, space, &o),
+		pages:   newPages(),
+
+		crossOrigin: crossOrigin,
+	}, nil
+}
+
+// Verify implements [auth.Verifier]: it verifies the server's own access tokens
+// without asking Redis, as long as the client caches what it asked before.
+func (s *Server) Verify(ctx context.Context, token string) (*auth.Token, error) {
+	access, ok := parseSecret(accessKind, token)
+	if !ok {
+		return nil, auth.ErrInvalidToken
+	}
+	g, a, until, err := s.grants.access(ctx, access)
+	switch {
+	case errors.Is(err, errNoGrant):
+		return nil, auth.ErrInvalidToken
+	case errors.Is(err, rds.ErrUnavailable):
+		return nil, fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
+	case err != nil:
+		return nil, err
+	}
+	return &auth.Token{
+		Issuer: s.opts.Issuer, Subject: g.Subject, ClientID: g.Client,
+		Audience: a.Resources, Scopes: a.Scopes, Expires: until,
+	}, nil
+}
+
+// Handle registers the server's endpoints with mux: those that its metadata
+// (RFC 8414) names, the metadata itself at every place where clients look for
+// it, and the callback of the upstream. If the issuer has a path, the endpoints
+// are below it; a proxy must not strip it.
+func (s *Server) Handle(mux *http.ServeMux) {
+	at := func(path string, methods map[string]http.HandlerFunc, cors bool) {
+		mux.Handle(s.issuer.Path+path, s.endpoint(methods, cors))
+	}
+	get := func(h http.HandlerFunc) map[string]http.HandlerFunc {
+		return map[string]http.HandlerFunc{http.MethodGet: h}
+	}
+	post := func(h http.HandlerFunc) map[string]http.HandlerFunc {
+		return map[string]http.HandlerFunc{http.MethodPost: h}
+	}
+	at(authorizePath, map[string]http.HandlerFunc{http.MethodGet: s.authorize, http.MethodPost: s.authorize}, false)
+	at(consentPath, post(s.consent), false)
+	at(s.opts.CallbackPath, get(s.callback), false)
+	at(tokenPath, post(s.token), true)
+	at(revokePath, post(s.revoke), true)
+	at(introspectPath, post(s.introspect), false)
+	if !s.opts.NoRegistration {
+		at(registerPath, post(s.register), true)
+	}
+	for _, path := range s.metadataPaths() {
+		mux.Handle(path, s.endpoint(get(s.metadata), true))
+	}
+}
+
+const (
+	authorizePath  = "/authorize"
+	consentPath    = "/authorize/consent"
+	tokenPath      = "/token"
+	revokePath     = "/revoke"
+	introspectPath = "/introspect"
+	registerPath   = "/register"
+)
+
+// now is when something happens, as protocols write it.
+func now() int64 { return time.Now().Unix() }

@@ -1,0 +1,170 @@
+package server
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Grant types.
+const (
+	grantCode              = "authorization_code"
+	grantRefreshToken      = "refresh_token"
+	grantClientCredentials = "client_credentials"
+)
+
+// token serves the token endpoint (OAuth 2.1, section 3.2).
+func (s *Server) token(w http.ResponseWriter, r *http.Request) {
+	res, err := s.issue(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Pragma", "no-cache")
+	writeJSON(w, http.StatusOK, res)
+}
+
+// A tokenResponse is that of OAuth 2.1, section 3.2.3.
+type tokenResponse struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	Scope        string `json:"scope,omitempty"`
+}
+
+func (s *Server) issue(r *http.Request) (*tokenResponse, error) {
+	p, err := formParams(r)
+	if err != nil {
+		return nil, err
+	}
+	client, err := s.authenticate(r, p)
+	if err != nil {
+		return nil, err
+	}
+	grantType := p.get("grant_type")
+	issue := map[string]func(*http.Request, *Client, params) (*tokenResponse, error){
+		grantCode: s.redeem, grantRefreshToken: s.refresh, grantClientCredentials: s.clientCredentials,
+	}[grantType]
+	switch {
+	case grantType == "":
+		return nil, refuse("invalid_request", "grant_type is missing")
+	case issue == nil:
+		return nil, refuse("unsupported_grant_type", "grant_type %.40s is not supported", grantType)
+	case !client.mayUse(grantType):
+		return nil, refuse("unauthorized_client", "the client may not use grant_type %s", grantType)
+	}
+	return issue(r, client, p)
+}
+
+// redeem exchanges a code. Whatever is wrong with the request leaves the code as
+// it is: who has a code but not the rest must not be able to spoil it for the
+// client (OAuth 2.1, section 7.5.3).
+func (s *Server) redeem(r *http.Request, client *Client, p params) (*tokenResponse, error) {
+	invalid := refuse("invalid_grant", "the code is not valid, or not for this client, redirect URI and verifier")
+	code, ok := parseSecret(codeKind, p.get("code"))
+	if !ok {
+		return nil, invalid
+	}
+	verifier := p.get("code_verifier")
+	if !isVerifier(verifier) {
+		return nil, refuse("invalid_request", "code_verifier is missing or has not the form of one")
+	}
+	g, err := s.grants.load(r.Context(), code.grant)
+	if errors.Is(err, errNoGrant) {
+		return nil, invalid
+	}
+	if err != nil {
+		return nil, err
+	}
+	redirect := p.get("redirect_uri")
+	if g.Client != client.ID || !matches(g.Challenge, verifier) || redirect != "" && redirect != g.Redirect {
+		return nil, invalid
+	}
+	resources, err := narrow(s.opts.Resources, g.Resources, p["resource"])
+	if err != nil {
+		return nil, err
+	}
+	a := access{Scopes: g.Scopes, Resources: resources}
+	t, err := s.grants.redeem(r.Context(), code, a, client.mayUse(grantRefreshToken))
+	if errors.Is(err, errReused) {
+		s.logger.WarnContext(r.Context(), "code redeemed twice: grant revoked", "client", client.ID)
+		return nil, invalid
+	}
+	if errors.Is(err, errNoGrant) {
+		return nil, invalid
+	}
+	return s.response(t, g, a), err
+}
+
+// refresh exchanges a refresh token. It may ask for less than was granted,
+// never for more.
+func (s *Server) refresh(r *http.Request, client *Client, p params) (*tokenResponse, error) {
+	invalid := refuse("invalid_grant", "the refresh token is not valid, or not for this client")
+	token, ok := parseSecret(refreshKind, p.get("refresh_token"))
+	if !ok {
+		return nil, invalid
+	}
+	g, err := s.grants.load(r.Context(), token.grant)
+	if errors.Is(err, errNoGrant) {
+		return nil, invalid
+	}
+	if err != nil {
+		return nil, err
+	}
+	if g.Client != client.ID {
+		return nil, invalid
+	}
+	a := access{Scopes: g.Scopes}
+	if asked := strings.Fields(p.get("scope")); len(asked) > 0 {
+		if slices.ContainsFunc(asked, func(scope string) bool { return !slices.Contains(g.Scopes, scope) }) {
+			return nil, refuse("invalid_scope", "the scope is wider than what was granted")
+		}
+		a.Scopes = asked
+	}
+	if a.Resources, err = narrow(s.opts.Resources, g.Resources, p["resource"]); err != nil {
+		return nil, err
+	}
+	t, err := s.grants.refresh(r.Context(), token, a)
+	if errors.Is(err, errReused) {
+		s.logger.WarnContext(r.Context(), "replaced refresh token used: grant revoked", "client", client.ID)
+		return nil, invalid
+	}
+	if errors.Is(err, errNoGrant) {
+		return nil, invalid
+	}
+	return s.response(t, g, a), err
+}
+
+func (s *Server) response(t tokens, _ grant, a access) *tokenResponse {
+	res := &tokenResponse{
+		AccessToken: t.access.String(), TokenType: "Bearer", ExpiresIn: int64(s.opts.AccessTokenTTL.Seconds()),
+		Scope: strings.Join(a.Scopes, " "),
+	}
+	if t.refresh.kind != "" {
+		res.RefreshToken = t.refresh.String()
+	}
+	return res
+}
+
+// isVerifier reports whether text has the form of a code verifier (RFC 7636,
+// section 4.1).
+func isVerifier(text string) bool {
+	return len(text) >= 43 && len(text) <= 128 && strings.Trim(text, unreserved) == ""
+}
+
+const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+
+// isChallenge reports whether text has the form of an S256 code challenge.
+func isChallenge(text string) bool { return isRandom(text, sha256.Size) }
+
+// matches reports whether verifier is what challenge was made of.
+func matches(challenge, verifier string) bool {
+	sum := sha256.Sum256([]byte(verifier))
+	made := base64.RawURLEncoding.EncodeToString(sum[:])
+	return challenge != "" && subtle.ConstantTimeCompare([]byte(made), []byte(challenge)) == 1
+}
