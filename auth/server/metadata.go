@@ -55,8 +55,6 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) {
 		m.IntrospectionEndpoint = s.opts.Issuer + introspectPath
 		m.IntrospectionAuthMethods = []string{"client_secret_basic"}
 	}
-	// It changes when the server is configured anew, and no secret is in it.
-	w.Header().Set("Cache-Control", "public, max-age=60")
 	writeJSON(w, http.StatusOK, m)
 }
 

@@ -1,0 +1,60 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	sdkauth "github.com/modelcontextprotocol/go-sdk/auth"
+)
+
+type tokenKey struct{}
+
+func withToken(ctx context.Context, t *Token) context.Context {
+	return context.WithValue(ctx, tokenKey{}, t)
+}
+
+// TokenFromContext returns what the token of a request says, or nil if the
+// request was not let in by a [Resource]. It must not be changed.
+func TokenFromContext(ctx context.Context) *Token {
+	t, _ := ctx.Value(tokenKey{}).(*Token)
+	return t
+}
+
+// found is the SDK's verifier of a token that was verified before.
+func found(ctx context.Context, _ string, _ *http.Request) (*sdkauth.TokenInfo, error) {
+	t := TokenFromContext(ctx)
+	return &sdkauth.TokenInfo{
+		Scopes: t.Scopes, Expiration: t.Expires, UserID: t.UserID(),
+		Extra: map[string]any{"iss": t.Issuer, "sub": t.Subject, "client_id": t.ClientID},
+	}, nil
+}
+
+// errRevoked is the cause of a request's end.
+var errRevoked = errors.New("the access token was revoked")
+
+// whileValid returns a context that ends when the token is revoked. It costs a
+// timer, and nothing else while the request is shorter than RecheckEvery. That
+// tokens cannot be verified for a while ends nothing.
+func (r *Resource) whileValid(ctx context.Context, t *Token, text string) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var timer *time.Timer
+	started := make(chan struct{})
+	timer = time.AfterFunc(r.opts.RecheckEvery, func() {
+		<-started
+		if ctx.Err() != nil || !time.Now().Before(t.Expires) {
+			return // it expired, which is the handler's to see to
+		}
+		if _, err := r.opts.Verifier.Verify(ctx, text); errors.Is(err, ErrInvalidToken) && time.Now().Before(t.Expires) {
+			cancel(errRevoked)
+			return
+		}
+		timer.Reset(r.opts.RecheckEvery)
+	})
+	close(started)
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
+	}
+}

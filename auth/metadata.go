@@ -1,0 +1,58 @@
+package auth
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+const wellKnown = "/.well-known/oauth-protected-resource"
+
+// MetadataPath returns the path of the resource's metadata: between host and
+// path of its identifier (RFC 9728, section 3.1).
+func (r *Resource) MetadataPath() string {
+	if r.url.Path == "/" {
+		return wellKnown
+	}
+	return wellKnown + r.url.Path
+}
+
+// MetadataURL returns the URL of the resource's metadata.
+func (r *Resource) MetadataURL() string {
+	u := *r.url
+	u.Path, u.RawPath = r.MetadataPath(), ""
+	return u.String()
+}
+
+// Metadata returns the handler of the resource's metadata (RFC 9728), to be
+// served at [Resource.MetadataPath].
+func (r *Resource) Metadata() http.Handler {
+	body, err := json.Marshal(struct {
+		Resource             string   `json:"resource"`
+		AuthorizationServers []string `json:"authorization_servers"`
+		ScopesSupported      []string `json:"scopes_supported,omitempty"`
+		BearerMethods        []string `json:"bearer_methods_supported"`
+		Name                 string   `json:"resource_name,omitempty"`
+		Documentation        string   `json:"resource_documentation,omitempty"`
+	}{r.identifier, r.opts.AuthorizationServers, r.opts.ScopesSupported, []string{"header"}, r.opts.Name, r.opts.Documentation})
+	if err != nil {
+		panic(err) // strings can be encoded
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", "*") // it is public
+		h.Set("Cache-Control", "no-store")
+		switch req.Method {
+		case http.MethodGet, http.MethodHead:
+			h.Set("Content-Type", "application/json")
+			_, _ = w.Write(body) // a client that has gone needs no metadata
+		case http.MethodOptions:
+			h.Set("Access-Control-Allow-Methods", "GET")
+			h.Set("Access-Control-Allow-Headers", "MCP-Protocol-Version")
+			h.Set("Access-Control-Max-Age", "600")
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			h.Set("Allow", "GET, HEAD, OPTIONS")
+			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		}
+	})
+}

@@ -1,0 +1,209 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	sdkauth "github.com/modelcontextprotocol/go-sdk/auth"
+)
+
+// ResourceOptions configure a [Resource]. Verifier and AuthorizationServers are
+// required; the zero value of any other field means its default.
+type ResourceOptions struct {
+	// Verifier verifies the tokens.
+	Verifier Verifier
+	// AuthorizationServers are the issuer identifiers of the authorization
+	// servers where clients can get tokens.
+	AuthorizationServers []string
+
+	// Scopes are needed for every request.
+	Scopes []string
+	// ScopesSupported are those that the metadata names, of which clients ask
+	// for all if no challenge says what is needed. If empty, Scopes.
+	ScopesSupported []string
+	// ScopesFor, if not nil, returns the further scopes that are needed to call
+	// a method, with the name of the tool or prompt, or the URI of the resource,
+	// that it is about, empty for other methods. It is asked for each message of
+	// a request, before the handler sees it.
+	ScopesFor func(method, name string) []string
+	// Implies says which scopes a scope contains, and those in turn.
+	Implies map[string][]string
+
+	// RecheckEvery is how often the token of a request that is still being
+	// served is verified again, so that streams end when their token is revoked.
+	// If zero, 5 seconds.
+	RecheckEvery time.Duration
+	// MaxBody bounds the body of a request that ScopesFor is asked about. If
+	// zero, 4 MiB.
+	MaxBody int64
+	// Name and Documentation, a URL, are for the users of clients.
+	Name, Documentation string
+	// Logger gets what an operator should know; never a token. If nil, nothing
+	// is logged.
+	Logger *slog.Logger
+}
+
+// A Resource is a protected resource: an MCP endpoint whose requests need an
+// access token. It is safe for concurrent use, keeps no state and needs no
+// closing.
+type Resource struct {
+	identifier string
+	url        *url.URL
+	opts       ResourceOptions
+	implied    map[string][]string // every scope with all that it contains
+	logger     *slog.Logger
+}
+
+// NewResource returns the protected resource with the given identifier: the URL
+// of its endpoint as clients know it (MCP, "Canonical Server URI"). Only tokens
+// for that identifier are accepted.
+func NewResource(identifier string, opts *ResourceOptions) (*Resource, error) {
+	if opts == nil {
+		opts = &ResourceOptions{}
+	}
+	o := *opts
+	u, err := url.Parse(identifier)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || strings.Contains(identifier, "#"):
+		return nil, fmt.Errorf("protected resource: %q is not an http or https URL without user and fragment", identifier)
+	case o.Verifier == nil:
+		return nil, errors.New("protected resource: ResourceOptions.Verifier is nil")
+	case len(o.AuthorizationServers) == 0:
+		return nil, errors.New("protected resource: ResourceOptions.AuthorizationServers is empty")
+	case o.RecheckEvery < 0 || o.MaxBody < 0:
+		return nil, errors.New("protected resource: ResourceOptions.RecheckEvery or MaxBody is negative")
+	}
+	if err := checkScopes(o); err != nil {
+		return nil, fmt.Errorf("protected resource: %w", err)
+	}
+	if o.RecheckEvery == 0 {
+		o.RecheckEvery = 5 * time.Second
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = 4 << 20
+	}
+	if len(o.ScopesSupported) == 0 {
+		o.ScopesSupported = o.Scopes
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Resource{identifier: identifier, url: u, opts: o, implied: closure(o.Implies), logger: o.Logger}, nil
+}
+
+// Protect returns a handler that serves requests with a valid token for the
+// resource by next, and refuses all others (OAuth 2.1, section 5.3):
+//
+//   - 401 without a token, or with one that is not valid here
+//   - 403 with one that does not allow enough, with all the scopes that the
+//     request needs
+//   - 400 for a request with several tokens
+//   - 503 if tokens cannot be verified at the moment
+//
+// Next finds what the token says by [TokenFromContext], and by the SDK's
+// TokenInfoFromContext, where UserID is [Token.UserID]. When the token is
+// revoked while next serves the request, the request's context is cancelled;
+// when it expires, next has to see to it: the expiration is in TokenInfo.
+//
+// CORS preflight requests, which carry no token, are served by next as they are.
+func (r *Resource) Protect(next http.Handler) http.Handler {
+	// The SDK's handlers look for the token where only the SDK can put it.
+	tell := sdkauth.RequireBearerToken(found, &sdkauth.RequireBearerTokenOptions{ClockSkew: time.Minute})(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if isPreflight(req) {
+			next.ServeHTTP(w, req)
+			return
+		}
+		token, text, err := r.authenticate(req)
+		if err == nil {
+			err = r.authorize(req, token)
+		}
+		if err != nil {
+			r.refuse(w, req, err)
+			return
+		}
+		ctx, stop := r.whileValid(withToken(req.Context(), token), token, text)
+		defer stop()
+		tell.ServeHTTP(w, req.WithContext(ctx))
+	})
+}
+
+// isPreflight reports whether a browser asks what a page may do (Fetch,
+// "CORS-preflight fetch").
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// authenticate returns what the token of a request says, and the token.
+func (r *Resource) authenticate(req *http.Request) (*Token, string, error) {
+	text, err := bearer(req)
+	if err != nil {
+		return nil, "", err
+	}
+	token, err := r.opts.Verifier.Verify(req.Context(), text)
+	switch {
+	case errors.Is(err, ErrInvalidToken):
+		return nil, "", &refusal{status: http.StatusUnauthorized, code: "invalid_token", description: "the access token is not valid"}
+	case err != nil:
+		return nil, "", err
+	case token.Issuer == "" || token.Subject == "":
+		// Taking it for anonymous would give all such users one identity.
+		return nil, "", errors.New("the verifier returned a token without issuer or subject")
+	case !time.Now().Before(token.Expires):
+		return nil, "", &refusal{status: http.StatusUnauthorized, code: "invalid_token", description: "the access token has expired"}
+	case !slices.ContainsFunc(token.Audience, r.is):
+		return nil, "", &refusal{status: http.StatusUnauthorized, code: "invalid_token", description: "the access token is for another resource"}
+	}
+	return token, text, nil
+}
+
+// is reports whether an audience names the resource. Scheme and host may be
+// written in upper case, and no path as a slash (MCP, "Canonical Server URI").
+func (r *Resource) is(audience string) bool {
+	if audience == r.identifier {
+		return true
+	}
+	u, err := url.Parse(audience)
+	if err != nil || u.Fragment != "" {
+		return false
+	}
+	return canonical(*u) == canonical(*r.url)
+}
+
+func canonical(u url.URL) string {
+	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)
+	if u.Path == "/" {
+		u.Path = ""
+	}
+	return u.String()
+}
+
+// errNoToken says that a request has no token, which is not an error of its.
+var errNoToken = &refusal{status: http.StatusUnauthorized, description: "an access token is required"}
+
+// bearer returns the token of a request. It is taken from the header only: a
+// URL is seen by too many (OAuth 2.1, section 5.1).
+func bearer(req *http.Request) (string, error) {
+	headers := req.Header.Values("Authorization")
+	if len(headers) > 1 {
+		return "", &refusal{status: http.StatusBadRequest, code: "invalid_request", description: "there is more than one Authorization header"}
+	}
+	if len(headers) == 0 {
+		return "", errNoToken
+	}
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", errNoToken
+	}
+	token = strings.Trim(token, " ")
+	if token == "" || strings.ContainsAny(token, " ,\t") {
+		return "", &refusal{status: http.StatusUnauthorized, code: "invalid_token", description: "the access token is not well-formed"}
+	}
+	return token, nil
+}
