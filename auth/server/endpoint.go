@@ -5,44 +5,86 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/mcpfleet/mcpfleet/internal/limit"
 )
 
-// endpoint serves an endpoint's methods. Nothing that an authorization server
+// methods are the handlers of an endpoint by method.
+type methods map[string]http.HandlerFunc
+
+// An endpoint is something that the server serves.
+type endpoint struct {
+	path    string
+	methods methods
+	page    bool   // users come here, with a browser
+	cors    bool   // pages of any origin may call it, without cookies
+	name    string // what is counted against rate
+	rate    Rate
+}
+
+// serve returns the handler of an endpoint. Nothing that an authorization server
 // says may be stored (OAuth 2.1, section 3.2.3), or taken for something else
-// than it is. Pages of any origin may call the endpoints of programs, without
-// cookies; those of users they may not (OAuth 2.1, section 3.1).
-func (s *Server) endpoint(methods map[string]http.HandlerFunc, cors bool) http.Handler {
-	allow := slices.Sorted(maps.Keys(methods))
-	if cors {
+// than it is. Where users come, pages of other origins may not (section 3.1).
+func (s *Server) serve(e endpoint) http.Handler {
+	allow := slices.Sorted(maps.Keys(e.methods))
+	if e.cors {
 		allow = append(allow, http.MethodOptions)
 	}
+	allowed := strings.Join(allow, ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
-		if cors {
+		if e.cors {
 			h.Set("Access-Control-Allow-Origin", "*")
-			h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
+			h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset")
 		}
 		method := r.Method
 		if method == http.MethodHead {
 			method = http.MethodGet
 		}
-		if serve, ok := methods[method]; ok {
+		switch serve := e.methods[method]; {
+		case serve != nil:
+			if err := s.limit(w, r, e); err != nil {
+				s.failAt(w, r, e, err)
+				return
+			}
 			serve(w, r)
-			return
-		}
-		if cors && r.Method == http.MethodOptions {
-			h.Set("Access-Control-Allow-Methods", strings.Join(allow, ", "))
+		case e.cors && r.Method == http.MethodOptions:
+			h.Set("Access-Control-Allow-Methods", allowed)
 			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, MCP-Protocol-Version")
 			h.Set("Access-Control-Max-Age", "600")
 			w.WriteHeader(http.StatusNoContent)
-			return
+		default:
+			h.Set("Allow", allowed)
+			err := refuse("invalid_request", "method %.20s is not allowed", r.Method)
+			err.status = http.StatusMethodNotAllowed
+			s.failAt(w, r, e, err)
 		}
-		h.Set("Allow", strings.Join(allow, ", "))
-		writeJSON(w, http.StatusMethodNotAllowed, map[string]string{
-			"error": "invalid_request", "error_description": "method " + printable(r.Method) + " is not allowed",
-		})
 	})
+}
+
+// limit counts the request, and fails if there were too many. If they cannot be
+// counted it fails as well: without Redis nothing could be served anyway.
+func (s *Server) limit(w http.ResponseWriter, r *http.Request, e endpoint) error {
+	rate := limit.Rate(e.rate)
+	verdict, err := s.limiter.Take(r.Context(), e.name, limit.ClientAddress(r, s.opts.TrustedProxies), rate)
+	if err != nil {
+		return err
+	}
+	verdict.Headers(w.Header(), rate)
+	if !verdict.Allowed {
+		return &oauthError{http.StatusTooManyRequests, "too_many_requests", "too many requests; see Retry-After"}
+	}
+	return nil
+}
+
+// failAt answers with an error in the form that suits the endpoint.
+func (s *Server) failAt(w http.ResponseWriter, r *http.Request, e endpoint, err error) {
+	if e.page {
+		s.refusePage(w, r, flow{}, nil, err)
+		return
+	}
+	s.fail(w, r, err)
 }

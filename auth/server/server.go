@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/auth"
 	"github.com/mcpfleet/mcpfleet/internal/keys"
+	"github.com/mcpfleet/mcpfleet/internal/limit"
 	"github.com/mcpfleet/mcpfleet/internal/rds"
 )
 
@@ -25,6 +26,7 @@ type Server struct {
 	grants  *grants
 	flows   *flows
 	clients *clients
+	limiter *limit.Limiter
 	pages   *pages
 	// crossOrigin refuses forms that other sites send.
 	crossOrigin *http.CrossOriginProtection
@@ -69,6 +71,7 @@ func New(opts *Options) (*Server, error) {
 		},
 		flows:   &flows{rdb: rdb, keys: space, ttl: o.FlowTTL},
 		clients: newClients(rdb, space, &o),
+		limiter: limit.New(rdb, space),
 		pages:   newPages(),
 
 		crossOrigin: crossOrigin,
@@ -102,26 +105,22 @@ func (s *Server) Verify(ctx context.Context, token string) (*auth.Token, error) 
 // it, and the callback of the upstream. If the issuer has a path, the endpoints
 // are below it; a proxy must not strip it.
 func (s *Server) Handle(mux *http.ServeMux) {
-	at := func(path string, methods map[string]http.HandlerFunc, cors bool) {
-		mux.Handle(s.issuer.Path+path, s.endpoint(methods, cors))
-	}
-	get := func(h http.HandlerFunc) map[string]http.HandlerFunc {
-		return map[string]http.HandlerFunc{http.MethodGet: h}
-	}
-	post := func(h http.HandlerFunc) map[string]http.HandlerFunc {
-		return map[string]http.HandlerFunc{http.MethodPost: h}
-	}
-	at(authorizePath, map[string]http.HandlerFunc{http.MethodGet: s.authorize, http.MethodPost: s.authorize}, false)
-	at(consentPath, post(s.consent), false)
-	at(s.opts.CallbackPath, get(s.callback), false)
-	at(tokenPath, post(s.token), true)
-	at(revokePath, post(s.revoke), true)
-	at(introspectPath, post(s.introspect), false)
-	if !s.opts.NoRegistration {
-		at(registerPath, post(s.register), true)
+	limits := s.opts.Limits
+	for _, e := range []endpoint{
+		{path: authorizePath, methods: methods{"GET": s.authorize, "POST": s.authorize}, page: true, name: "authorize", rate: limits.Authorize},
+		{path: consentPath, methods: methods{"POST": s.consent}, page: true, name: "authorize", rate: limits.Authorize},
+		{path: s.opts.CallbackPath, methods: methods{"GET": s.callback}, page: true, name: "callback", rate: limits.Callback},
+		{path: tokenPath, methods: methods{"POST": s.token}, cors: true, name: "token", rate: limits.Token},
+		{path: revokePath, methods: methods{"POST": s.revoke}, cors: true, name: "revoke", rate: limits.Revoke},
+		{path: introspectPath, methods: methods{"POST": s.introspect}, name: "introspect", rate: limits.Introspect},
+		{path: registerPath, methods: methods{"POST": s.register}, cors: true, name: "register", rate: limits.Register},
+	} {
+		if e.path != registerPath || !s.opts.NoRegistration {
+			mux.Handle(s.issuer.Path+e.path, s.serve(e))
+		}
 	}
 	for _, path := range s.metadataPaths() {
-		mux.Handle(path, s.endpoint(get(s.metadata), true))
+		mux.Handle(path, s.serve(endpoint{methods: methods{"GET": s.metadata}, cors: true}))
 	}
 }
 

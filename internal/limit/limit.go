@@ -1,0 +1,59 @@
+// Package limit bounds how often something happens in a whole fleet.
+package limit
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/mcpfleet/mcpfleet/internal/keys"
+	"github.com/mcpfleet/mcpfleet/internal/rds"
+)
+
+var (
+	//go:embed limit.lua
+	takeLua string
+	take    = rds.NewScript("take from a rate limit", takeLua)
+)
+
+// A Rate allows as many as Requests at once, and no more than that in every Per
+// on average. The zero Rate allows everything.
+type Rate struct {
+	Requests int
+	Per      time.Duration
+}
+
+// A Limiter counts in Redis. It is safe for concurrent use.
+type Limiter struct {
+	rdb  rds.Client
+	keys keys.Space
+}
+
+// New returns a limiter.
+func New(rdb rds.Client, space keys.Space) *Limiter { return &Limiter{rdb, space} }
+
+// A Verdict says whether a request may be served.
+type Verdict struct {
+	Allowed   bool
+	Remaining int           // how many more may be served at once
+	Reset     time.Duration // until the next may, if this may not; else until all may
+}
+
+// Take takes one request of who from the rate with that name. It fails with
+// [rds.ErrUnavailable].
+func (l *Limiter) Take(ctx context.Context, name, who string, r Rate) (Verdict, error) {
+	if r.Requests <= 0 || r.Per <= 0 {
+		return Verdict{Allowed: true}, nil
+	}
+	reply, err := take.Exec(ctx, l.rdb, []string{l.keys.Limit(who, name)}, strconv.Itoa(r.Requests), strconv.FormatInt(r.Per.Milliseconds(), 10))
+	if err != nil {
+		return Verdict{}, err
+	}
+	n, err := reply.AsIntSlice()
+	if err != nil || len(n) != 3 {
+		return Verdict{}, fmt.Errorf("take from a rate limit: unexpected reply: %w", err)
+	}
+	return Verdict{Allowed: n[0] == 1, Remaining: int(n[1]), Reset: time.Duration(n[2]) * time.Millisecond}, nil
+}
