@@ -1,0 +1,198 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mcpfleet/mcpfleet/internal/fetch"
+)
+
+// IntrospectorOptions configure [NewIntrospector]. All but the last three are
+// required.
+type IntrospectorOptions struct {
+	// Issuer is the authorization server's issuer identifier. An answer that
+	// names another one is not accepted.
+	Issuer string
+	// Endpoint is introspection_endpoint in its metadata.
+	Endpoint string
+	// ClientID and ClientSecret are the resource server's own credentials (HTTP
+	// Basic); RFC 7662, section 2.1, requires some.
+	ClientID, ClientSecret string
+	// CacheTTL is how long an active token is not asked for again, and so how
+	// long a revoked one is accepted. If zero, 5 seconds; if negative, none.
+	CacheTTL time.Duration
+	// MaxCached bounds the tokens that are cached. If zero, 10,000.
+	MaxCached int
+	// HTTPClient sends the requests. If nil, one that follows no redirect.
+	HTTPClient *http.Client
+}
+
+// NewIntrospector returns a [Verifier] that asks an authorization server about
+// tokens (RFC 7662). That a token is active is cached, that it is not never is.
+func NewIntrospector(opts *IntrospectorOptions) (Verifier, error) {
+	if opts == nil {
+		opts = &IntrospectorOptions{}
+	}
+	o := *opts
+	u, err := url.Parse(o.Endpoint)
+	switch {
+	case o.Issuer == "":
+		return nil, errors.New("introspector: IntrospectorOptions.Issuer is empty")
+	case err != nil || u.Host == "":
+		return nil, fmt.Errorf("introspector: IntrospectorOptions.Endpoint %q is not a URL", o.Endpoint)
+	case o.ClientID == "" || o.ClientSecret == "":
+		return nil, errors.New("introspector: IntrospectorOptions.ClientID or ClientSecret is empty")
+	}
+	if o.CacheTTL == 0 {
+		o.CacheTTL = 5 * time.Second
+	}
+	if o.MaxCached <= 0 {
+		o.MaxCached = 10_000
+	}
+	if o.HTTPClient == nil {
+		o.HTTPClient = fetch.Trusted()
+	}
+	return &introspector{opts: o, cache: map[[sha256.Size]byte]introspected{}}, nil
+}
+
+type introspector struct {
+	opts  IntrospectorOptions
+	mu    sync.Mutex
+	cache map[[sha256.Size]byte]introspected
+}
+
+// An introspected is an active token and until when it is not asked for again.
+type introspected struct {
+	token *Token
+	until time.Time
+}
+
+// Verify implements [Verifier].
+func (i *introspector) Verify(ctx context.Context, token string) (*Token, error) {
+	if len(token) > maxToken {
+		return nil, ErrInvalidToken
+	}
+	key := sha256.Sum256([]byte(token))
+	now := time.Now()
+	i.mu.Lock()
+	known, ok := i.cache[key]
+	i.mu.Unlock()
+	if ok && now.Before(known.until) && now.Before(known.token.Expires) {
+		return known.token, nil
+	}
+	t, err := i.ask(ctx, token)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if err != nil {
+		if errors.Is(err, ErrInvalidToken) {
+			delete(i.cache, key)
+		}
+		return nil, err
+	}
+	if i.opts.CacheTTL > 0 {
+		i.keep(key, introspected{t, now.Add(i.opts.CacheTTL)})
+	}
+	return t, nil
+}
+
+// keep caches a token. If there are too many the outdated go, or else all:
+// to find the oldest would cost more than to ask again.
+func (i *introspector) keep(key [sha256.Size]byte, t introspected) {
+	if len(i.cache) >= i.opts.MaxCached {
+		now := time.Now()
+		for k, other := range i.cache {
+			if !now.Before(other.until) {
+				delete(i.cache, k)
+			}
+		}
+		if len(i.cache) >= i.opts.MaxCached {
+			clear(i.cache)
+		}
+	}
+	i.cache[key] = t
+}
+
+// An answer is the response of RFC 7662, section 2.2.
+type answer struct {
+	Active    bool       `json:"active"`
+	Issuer    string     `json:"iss"`
+	Subject   string     `json:"sub"`
+	ClientID  string     `json:"client_id"`
+	Audience  audience   `json:"aud"`
+	Scope     scopeClaim `json:"scope"`
+	Expires   float64    `json:"exp"`
+	NotBefore float64    `json:"nbf"`
+	Type      string     `json:"token_type"`
+}
+
+// An audience is a string or an array of them.
+type audience []string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (a *audience) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		*a = audience{one}
+		return nil
+	}
+	return json.Unmarshal(data, (*[]string)(a))
+}
+
+func (i *introspector) ask(ctx context.Context, token string) (*Token, error) {
+	// Its own bound, not the request's: the answer is for other requests too.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetch.Timeout)
+	defer cancel()
+	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, i.opts.Endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, fmt.Errorf("introspect: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
+	// RFC 6749, section 2.3.1: as in forms.
+	req.SetBasicAuth(url.QueryEscape(i.opts.ClientID), url.QueryEscape(i.opts.ClientSecret))
+	res, err := i.opts.HTTPClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("%w: introspect: %w", ErrUnavailable, err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxKeySet))
+	if err != nil || res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%w: introspect: status %d: %w", ErrUnavailable, res.StatusCode, errors.Join(err))
+	}
+	var a answer
+	if err := json.Unmarshal(body, &a); err != nil {
+		return nil, fmt.Errorf("%w: introspect: %w", ErrUnavailable, err)
+	}
+	return i.token(&a)
+}
+
+// token returns what an answer says of a token, if it is an access token that is
+// valid now.
+func (i *introspector) token(a *answer) (*Token, error) {
+	now := time.Now()
+	expires := time.Unix(int64(a.Expires), 0)
+	switch {
+	case !a.Active, a.Subject == "", a.Expires == 0, !now.Before(expires):
+		return nil, ErrInvalidToken
+	case a.Issuer != "" && a.Issuer != i.opts.Issuer:
+		return nil, ErrInvalidToken
+	case a.NotBefore != 0 && now.Before(time.Unix(int64(a.NotBefore), 0)):
+		return nil, ErrInvalidToken
+	case a.Type != "" && !strings.EqualFold(a.Type, "Bearer"):
+		return nil, ErrInvalidToken
+	}
+	return &Token{
+		Issuer: i.opts.Issuer, Subject: a.Subject, ClientID: a.ClientID,
+		Audience: a.Audience, Scopes: a.Scope, Expires: expires,
+	}, nil
+}
