@@ -149,6 +149,7 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 
 		accepted: time.Now(),
 		out:      make(turn, 1),
+		level:    logLevel{turn: make(turn, 1)},
 	}
 	c.incoming.init()
 	if req.Message.IsNotification() {
@@ -456,7 +457,7 @@ func (q *queue) take() jsonrpc.Message {
 // logLevel is the level of a session's log messages, read from Redis when a
 // request first has one to send.
 type logLevel struct {
-	once  sync.Once
+	turn  turn // guards what follows, also during the call to Redis
+	known bool
 	level mcp.LoggingLevel
-	err   error
 }
