@@ -321,14 +321,16 @@ func (c *Conn) leftAt() time.Time {
 	return c.left
 }
 
-// finish ends the connection. The SDK's own clean-up follows from the error
-// that Read returns then.
+// finish ends the connection, and returns when it has ended: a node that leaves
+// must not leave a call to Redis behind. The SDK's own clean-up follows from the
+// error that Read returns then.
 func (c *Conn) finish() {
 	c.mu.Lock()
 	finished, orphan := c.finished, c.orphan
 	c.finished = true
 	c.mu.Unlock()
 	if finished {
+		<-c.done
 		return
 	}
 	if orphan.Stream != "" {
