@@ -587,3 +587,23 @@ func TestNoReaderStaysWhenResumeFails(t *testing.T) {
 		}
 	})
 }
+
+// What comes after a stream's connection was told to end is for the next one,
+// unless there can be no next.
+func TestAClosedConnectionTakesNoMoreEvents(t *testing.T) {
+	t.Parallel()
+	for _, carries := range []bool{false, true} {
+		r := &Reader{node: &Node{opts: Options{}.withDefaults(), feeds: newFeeds()}, wake: make(chan struct{}, 1)}
+		if carries {
+			r.carry()
+		}
+		r.attach(Attachment{})
+		r.deliver(Event{EventID{Tag: "before"}, []byte(`1`)}, false)
+		r.close(closing{retry: time.Second})
+		r.deliver(Event{EventID{Offset: 1, Tag: "behind"}, []byte(`2`)}, true)
+		want := map[bool]int{false: 1, true: 2}[carries]
+		if todo := r.take(); len(todo.events) != want || todo.ended != carries || todo.closed == nil {
+			t.Errorf("the stream of a legacy session %v: %d events, ended %v, want %d", carries, len(todo.events), todo.ended, want)
+		}
+	}
+}
