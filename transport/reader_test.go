@@ -607,3 +607,31 @@ func TestAClosedConnectionTakesNoMoreEvents(t *testing.T) {
 		}
 	}
 }
+
+// What waits for a slow client is bounded in bytes, too; but an event that is
+// larger than the bound goes through alone.
+func TestTheQueueOfAConnectionIsBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	r := &Reader{node: &Node{opts: Options{MaxQueueBytes: 10}.withDefaults(), feeds: newFeeds()}, wake: make(chan struct{}, 1)}
+	r.attach(Attachment{})
+	var offset int64
+	deliver := func(size int) {
+		r.deliver(Event{EventID{Offset: offset, Tag: newTag()}, make([]byte, size)}, false)
+		offset++
+	}
+	wantQueued := func(events int, behind bool) {
+		t.Helper()
+		if todo := r.take(); len(todo.events) != events || todo.behind != behind {
+			t.Errorf("%d events wait, behind %v, want %d, %v", len(todo.events), todo.behind, events, behind)
+		}
+	}
+	deliver(4)
+	deliver(6)
+	wantQueued(2, false)
+	deliver(11)
+	wantQueued(1, false)
+	deliver(4)
+	deliver(7) // this, and what follows, is left in the log
+	deliver(1)
+	wantQueued(1, true)
+}
