@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/redis/rueidis"
 
 	"github.com/mcpfleet/mcpfleet/internal/redistest"
 )
@@ -275,6 +276,40 @@ func TestACancellationReachesTheInstanceThatRunsTheCall(t *testing.T) {
 				r.conn.abandon(ErrClosed)
 			}
 			redistest.Until(t, "nothing runs", func() bool { return f.nodes[1].Calls() == 0 })
+		}
+	})
+}
+
+// A recording client keeps the commands that block, as rueidis gave them back.
+type recording struct {
+	rueidis.Client
+	read chan rueidis.Completed
+}
+
+func (r *recording) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	result := r.Client.Do(ctx, cmd)
+	if cmd.IsBlock() && result.NonRedisError() == nil {
+		select {
+		case r.read <- cmd:
+		default:
+		}
+	}
+	return result
+}
+
+// rueidis repeats a blocking read whose connection broke, and may still be
+// writing it to that connection: its memory must not be used again.
+func TestTheMemoryOfABlockingReadIsNotUsedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := &recording{redistest.NewBubble(t).Client(t), make(chan rueidis.Completed, 20)}
+		f := &fleet{rig: newRig(t, client, LogOptions{})}
+		f.join(t, client, Options{})
+		for range cap(client.read) {
+			cmd := <-client.read
+			if words := cmd.Commands(); len(words) == 0 || words[0] != "XREAD" {
+				t.Fatalf("what was a read is now %q", words)
+			}
 		}
 	})
 }

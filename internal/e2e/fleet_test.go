@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -28,7 +29,12 @@ import (
 	mcpfleet "github.com/mcpfleet/mcpfleet/mcp"
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	// What the tests do is wait, for processes to start, to be missed and to
+	// end, so many wait side by side. The command line may say otherwise.
+	_ = flag.Set("test.parallel", "8")
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	defer func() {
@@ -59,7 +65,7 @@ func build(t testing.TB, program string) (path string) {
 		if binaries.dir, binaries.err = os.MkdirTemp("", "e2e"); binaries.err != nil {
 			return
 		}
-		args := []string{"build", "-o", binaries.dir}
+		args := []string{"build", "-cover=false", "-o", binaries.dir} // GOFLAGS may ask for coverage, which nobody would collect
 		if race.Enabled {
 			args = append(args, "-race")
 		}
