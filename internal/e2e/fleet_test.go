@@ -107,7 +107,7 @@ func startFleet(t testing.TB, program string, n int, env ...string) *fleet {
 	t.Helper()
 	f := &fleet{t: t, program: build(t, program), redis: redistest.Real(t), prefix: redistest.NewPrefix()}
 	f.env = slices.Concat([]string{
-		"PORT=0", "REDIS_URL=redis://" + f.redis.Addr(), "REDIS_PREFIX=" + f.prefix,
+		"PORT=0", "AUTH_MODE=none", "REDIS_URL=redis://" + f.redis.Addr(), "REDIS_PREFIX=" + f.prefix,
 		"GORACE=atexit_sleep_ms=10", // a second, unless told otherwise
 	}, env)
 	var wg sync.WaitGroup
