@@ -223,15 +223,3 @@ func (s *Server) answer(f flow, values url.Values) string {
 func isResponseParameter(name string) bool {
 	return slices.Contains([]string{"code", "state", "iss", "error", "error_description", "error_uri"}, name)
 }
-
-// hostOf returns what users are told of where a URI leads.
-func hostOf(uri string) string {
-	u, err := url.Parse(uri)
-	if err != nil {
-		return ""
-	}
-	if u.Host == "" {
-		return u.Scheme + ":" // an application of the user's own machine
-	}
-	return u.Host
-}
