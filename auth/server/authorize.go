@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxState bounds what a client gets back as it was.
@@ -56,6 +57,10 @@ func (s *Server) readRequest(r *http.Request) (f flow, client *Client, err error
 	if len(f.State) > maxState {
 		f.State = ""
 		return f, client, refuse("invalid_request", "state has more than %d bytes", maxState)
+	}
+	if !utf8.ValidString(f.State) {
+		f.State = "" // it could not be returned as it is
+		return f, client, refuse("invalid_request", "state is not UTF-8")
 	}
 	if err := checkAuthorization(client, p); err != nil {
 		return f, client, err

@@ -150,6 +150,7 @@ func (s *Server) consentPage(t ticket, f flow, client *Client) consentPage {
 	}
 	for _, scope := range s.opts.Scopes {
 		if slices.Contains(f.Scopes, scope.Name) {
+			scope.Description = page.Text(scope.Description, maxShownDescription)
 			view.Scopes = append(view.Scopes, scope)
 		}
 	}

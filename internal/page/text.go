@@ -28,12 +28,15 @@ func Text(text string, limit int) string {
 		default:
 			marks++
 		}
+		if space {
+			n++
+		}
 		if n >= limit {
-			return strings.TrimRight(out.String(), " ") + "…"
+			return out.String() + "…"
 		}
 		if space {
 			out.WriteByte(' ')
-			space, n = false, n+1
+			space = false
 		}
 		out.WriteRune(r)
 		n++
