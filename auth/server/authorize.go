@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxState bounds what a client gets back as it was.
@@ -56,6 +57,10 @@ func (s *Server) readRequest(r *http.Request) (f flow, client *Client, err error
 	if len(f.State) > maxState {
 		f.State = ""
 		return f, client, refuse("invalid_request", "state has more than %d bytes", maxState)
+	}
+	if !utf8.ValidString(f.State) {
+		f.State = "" // it could not be returned as it is
+		return f, client, refuse("invalid_request", "state is not UTF-8")
 	}
 	if err := checkAuthorization(client, p); err != nil {
 		return f, client, err
@@ -222,16 +227,4 @@ func (s *Server) answer(f flow, values url.Values) string {
 // taken for one of the response.
 func isResponseParameter(name string) bool {
 	return slices.Contains([]string{"code", "state", "iss", "error", "error_description", "error_uri"}, name)
-}
-
-// hostOf returns what users are told of where a URI leads.
-func hostOf(uri string) string {
-	u, err := url.Parse(uri)
-	if err != nil {
-		return ""
-	}
-	if u.Host == "" {
-		return u.Scheme + ":" // an application of the user's own machine
-	}
-	return u.Host
 }

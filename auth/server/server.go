@@ -72,7 +72,7 @@ func New(opts *Options) (*Server, error) {
 		flows:   &flows{rdb: rdb, keys: space, ttl: o.FlowTTL},
 		clients: newClients(rdb, space, &o),
 		limiter: limit.New(rdb, space),
-		pages:   newPages(),
+		pages:   newPages(o.RedirectSchemes),
 
 		crossOrigin: crossOrigin,
 	}, nil
