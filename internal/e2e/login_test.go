@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -134,9 +135,11 @@ func TestConformanceOfTheAuthorizationServer(t *testing.T) {
 				}, nil)
 				must(t, err)
 				dir := t.TempDir()
-				settings, err := json.Marshal(map[string]string{
-					"url": issuer, "clientId": res.ClientID, "clientSecret": res.ClientSecret, "resource": f.URL,
-				})
+				config := map[string]string{"url": issuer, "clientId": res.ClientID, "resource": f.URL}
+				if res.ClientSecret != "" {
+					config["clientSecret"] = res.ClientSecret
+				}
+				settings, err := json.Marshal(config)
 				must(t, err)
 				must(t, os.WriteFile(filepath.Join(dir, "settings.json"), settings, 0o600))
 				cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "node"), filepath.Join(bin, "conformance"), "authorization",
@@ -172,11 +175,26 @@ func logInWhenAsked(t *testing.T, out io.Reader, issuer string) string {
 			t.Errorf("%v\n%s", err, said.String())
 			continue
 		}
-		res, err := http.Get(back.String())
-		must(t, err)
-		res.Body.Close()
+		visit(t, back.String())
 	}
 	return said.String()
+}
+
+// visit goes to a client's redirect URI. The client asks its user before it
+// listens.
+func visit(t *testing.T, uri string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		res, err := http.Get(uri)
+		if err == nil {
+			res.Body.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Error(err)
+			return
+		}
+	}
 }
 
 // wantSuccess reads the suite's results: three checks, all successful.

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { ask, create, leave, say, text } from './client.mjs';
 
 const redirectUrl = 'http://127.0.0.1:8976/callback';
-let client, tokens, verifier, request, state;
+let client, tokens, verifier, request, state, discovered;
 const provider = {
     redirectUrl,
     clientMetadata: { client_name: 'e2e', redirect_uris: [redirectUrl], token_endpoint_auth_method: 'none' },
@@ -16,6 +16,8 @@ const provider = {
     redirectToAuthorization: url => { request = url; },
     saveCodeVerifier: saved => { verifier = saved; },
     codeVerifier: () => verifier,
+    saveDiscoveryState: saved => { discovered = saved; },
+    discoveryState: () => discovered,
 };
 
 const first = create({}, { authProvider: provider });
@@ -34,5 +36,5 @@ tokens = { ...tokens, access_token: 'expired' };
 assert.equal(text(await second.call('echo', { message: 'again' })), 'Echo: again');
 assert.notEqual(tokens.access_token, before.access_token);
 assert.notEqual(tokens.refresh_token, before.refresh_token);
-await leave(Object.assign(second.client, { transport: second.transport }));
+await leave(second.client);
 say({ done: true });
