@@ -14,6 +14,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/rds"
 	"github.com/mcpfleet/mcpfleet/internal/redistest"
 )
 
@@ -82,7 +83,11 @@ func TestMessagesArriveInOrder(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		const count = 600
-		f := newFleet(t, s, Options{MaxQueue: count})
+		// These events are in no log: the reader must not be compared with it meanwhile.
+		f := &fleet{rig: newRig(t, s.Client(t), LogOptions{}, long)}
+		for range 2 {
+			f.join(t, s.Client(t), Options{MaxQueue: count})
+		}
 		sid := beginSession(t, f.store)
 		r := f.standaloneReader(t, f.nodes[0], sid)
 		defer r.Release(t.Context())
@@ -310,6 +315,30 @@ func TestTheMemoryOfABlockingReadIsNotUsedAgain(t *testing.T) {
 			if words := cmd.Commands(); len(words) == 0 || words[0] != "XREAD" {
 				t.Fatalf("what was a read is now %q", words)
 			}
+		}
+	})
+}
+
+// An instance that does not read, and is not dead yet, costs a bounded memory.
+func TestAnInboxIsBounded(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		f := newFleet(t, s, Options{})
+		rdb, inbox := rds.New(f.client, 0), f.keys.Inbox("nobody")
+		if err := f.do(t, "XADD", inbox, "*", "k", kindHello).Error(); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.do(t, "EXPIRE", inbox, "60").Error(); err != nil {
+			t.Fatal(err)
+		}
+		for range 500 {
+			if _, err := inboxSend.Exec(t.Context(), rdb, []string{inbox}, "10", "k", "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Redis trims by nodes of a hundred messages.
+		if kept, err := f.do(t, "XLEN", inbox).AsInt64(); err != nil || kept < 10 || kept > 200 {
+			t.Errorf("%d messages are kept, %v", kept, err)
 		}
 	})
 }
