@@ -1,42 +1,24 @@
 package main
 
 import (
-	"bytes"
-	"crypto/sha256"
-	_ "embed"
-	"encoding/base64"
-	"html/template"
+	"embed"
 	"net/http"
+
+	"github.com/mcpfleet/mcpfleet/internal/page"
 )
 
-var (
-	//go:embed page.html
-	pageHTML string
-	//go:embed page.css
-	pageCSS string
-)
+//go:embed page.html
+var pageFiles embed.FS
 
-// page returns the handler of the page that says what this server is. The page
-// loads nothing, runs nothing, and is the same for every request.
-func page(base string) http.Handler {
-	var body bytes.Buffer
-	err := template.Must(template.New("page").Parse(pageHTML)).Execute(&body, struct {
-		CSS  template.CSS
-		URL  string
-		Curl string
-	}{template.CSS(pageCSS), base + "/mcp", curlEchoAt(base)})
-	if err != nil {
-		panic(err) // Of constants and a string there is nothing that could fail.
-	}
-	sum := sha256.Sum256([]byte(pageCSS))
-	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// frontPage returns the handler of the page that says what this server is. The
+// page loads nothing, runs nothing, and is the same for every request.
+func frontPage(base string, login bool) http.Handler {
+	pages := page.New(pageFiles, "page.html", "")
+	view := struct {
+		URL, Curl string
+		Login     bool
+	}{base + "/mcp", curlEchoAt(base), login}
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		h := w.Header()
-		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		w.Write(body.Bytes())
+		pages.Write(w, http.StatusOK, "page.html", view)
 	})
 }
