@@ -43,7 +43,7 @@ func serve(p *demo.Process) error {
 	mux.Handle("POST /message", handler.Messages())
 	mux.Handle("GET /livez", handler.Livez())
 	mux.Handle("GET /readyz", handler.Readyz())
-	mux.Handle("GET /{$}", frontPage(p.BaseURL, false))
+	mux.Handle("GET /{$}", page(p.BaseURL))
 	printNextSteps(p.BaseURL)
 	return p.Serve(mux, handler.Shutdown)
 }

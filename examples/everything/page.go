@@ -1,24 +1,42 @@
 package main
 
 import (
-	"embed"
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"html/template"
 	"net/http"
-
-	"github.com/mcpfleet/mcpfleet/internal/page"
 )
 
-//go:embed page.html
-var pageFiles embed.FS
+var (
+	//go:embed page.html
+	pageHTML string
+	//go:embed page.css
+	pageCSS string
+)
 
-// frontPage returns the handler of the page that says what this server is. The
-// page loads nothing, runs nothing, and is the same for every request.
-func frontPage(base string, login bool) http.Handler {
-	pages := page.New(pageFiles, "page.html", "")
-	view := struct {
-		URL, Curl string
-		Login     bool
-	}{base + "/mcp", curlEchoAt(base), login}
+// page returns the handler of the page that says what this server is. The page
+// loads nothing, runs nothing, and is the same for every request.
+func page(base string) http.Handler {
+	var body bytes.Buffer
+	err := template.Must(template.New("page").Parse(pageHTML)).Execute(&body, struct {
+		CSS  template.CSS
+		URL  string
+		Curl string
+	}{template.CSS(pageCSS), base + "/mcp", curlEchoAt(base)})
+	if err != nil {
+		panic(err) // Of constants and a string there is nothing that could fail.
+	}
+	sum := sha256.Sum256([]byte(pageCSS))
+	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		pages.Write(w, http.StatusOK, "page.html", view)
+		h := w.Header()
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		w.Write(body.Bytes())
 	})
 }
