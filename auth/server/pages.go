@@ -103,7 +103,7 @@ func explain(status int) (title, advice string) {
 	case http.StatusInternalServerError:
 		return "Something went wrong here", "It is not your fault. Go back to the application and try again later."
 	}
-	return "The application asked for something impossible", "You cannot mend it: the application would have to ask in another way."
+	return "The application asked for something impossible", "There is nothing that you could do about it here: its developers would have to."
 }
 
 // shownName returns a client's name as users see it.
