@@ -24,12 +24,12 @@ const Timeout = 5 * time.Second
 // Public returns a client for addresses that others choose. It connects to
 // port 443 of public addresses only, which is checked when the connection is
 // made: what a name stood for a moment ago does not matter. It uses no proxy.
-func Public() *http.Client { return public(net.DefaultResolver, 443) }
+func Public() *http.Client { return client(guarded(net.DefaultResolver, 443)) }
 
-// public is [Public] for names as resolver knows them, and for another port.
-func public(resolver *net.Resolver, port uint16) *http.Client {
+// guarded returns a dialer that connects to one port of public addresses only.
+func guarded(resolver *net.Resolver, port uint16) *net.Dialer {
 	guard := ssrf.New(ssrf.WithPorts(port))
-	return client(&net.Dialer{Timeout: Timeout, Resolver: resolver, Control: guard.Safe})
+	return &net.Dialer{Timeout: Timeout, Resolver: resolver, Control: guard.Safe}
 }
 
 // Trusted returns a client for addresses that the operator chose.
