@@ -127,14 +127,14 @@ func (s *signer) parse(text string) (access secret, until time.Time, ok bool) {
 			continue
 		}
 		id, hash, _ := strings.Cut(c.ID, ".")
-		ok = c.Issuer == s.issuer && c.Expiry != nil && isRandom(id, grantIDBytes) && isHash(hash)
+		ok = c.Issuer == s.issuer && c.Expiry != nil && isRandom(id, grantIDBytes) && isDigest(hash)
 		return secret{kind: accessKind, grant: id, digest: hash}, c.Expiry.Time(), ok
 	}
 	return access, until, false
 }
 
-// isHash reports whether text could be what HashSecret returned.
-func isHash(text string) bool {
+// isDigest reports whether text could be what HashSecret returned.
+func isDigest(text string) bool {
 	b, err := hex.DecodeString(text)
 	return err == nil && len(b) == 32 && strings.ToLower(text) == text
 }
