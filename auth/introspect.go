@@ -43,12 +43,11 @@ func NewIntrospector(opts *IntrospectorOptions) (Verifier, error) {
 		opts = &IntrospectorOptions{}
 	}
 	o := *opts
-	u, err := url.Parse(o.Endpoint)
 	switch {
 	case o.Issuer == "":
 		return nil, errors.New("introspector: IntrospectorOptions.Issuer is empty")
-	case err != nil || u.Host == "":
-		return nil, fmt.Errorf("introspector: IntrospectorOptions.Endpoint %q is not a URL", o.Endpoint)
+	case !isHTTP(o.Endpoint):
+		return nil, fmt.Errorf("introspector: IntrospectorOptions.Endpoint %q is not an http or https URL", o.Endpoint)
 	case o.ClientID == "" || o.ClientSecret == "":
 		return nil, errors.New("introspector: IntrospectorOptions.ClientID or ClientSecret is empty")
 	}
@@ -104,8 +103,9 @@ func (i *introspector) Verify(ctx context.Context, token string) (*Token, error)
 	return t, nil
 }
 
-// keep caches a token. If there are too many the outdated go, or else all:
-// to find the oldest would cost more than to ask again.
+// keep caches a token. If there are too many the outdated go, and all if that
+// makes too little room: to find the oldest would cost more than to ask again,
+// and to look for the outdated each time as well.
 func (i *introspector) keep(key [sha256.Size]byte, t introspected) {
 	if len(i.cache) >= i.opts.MaxCached {
 		now := time.Now()
@@ -114,7 +114,7 @@ func (i *introspector) keep(key [sha256.Size]byte, t introspected) {
 				delete(i.cache, k)
 			}
 		}
-		if len(i.cache) >= i.opts.MaxCached {
+		if len(i.cache) > i.opts.MaxCached/4*3 {
 			clear(i.cache)
 		}
 	}
@@ -166,8 +166,12 @@ func (i *introspector) ask(ctx context.Context, token string) (*Token, error) {
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxKeySet))
-	if err != nil || res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%w: introspect: status %d: %w", ErrUnavailable, res.StatusCode, errors.Join(err))
+	if err != nil {
+		return nil, fmt.Errorf("%w: introspect: %w", ErrUnavailable, err)
+	}
+	// Also 401 and 403: it is our credentials that are refused, not the token.
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%w: introspect: status %d", ErrUnavailable, res.StatusCode)
 	}
 	var a answer
 	if err := json.Unmarshal(body, &a); err != nil {

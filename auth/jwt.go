@@ -9,13 +9,13 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/mcpfleet/mcpfleet/internal/fetch"
+	"github.com/mcpfleet/mcpfleet/internal/keyset"
 )
 
 // JWTOptions configure [NewJWTVerifier]. Issuer and JWKSURI are required.
@@ -32,7 +32,9 @@ type JWTOptions struct {
 	// for authorization servers that do not say so. It makes an ID token pass
 	// for an access token if it is for the resource.
 	AnyType bool
-	// ClockSkew is how much the clocks may differ. If zero, 10 seconds.
+	// ClockSkew is how much the issuer's clock may be ahead: a token that is not
+	// valid yet is accepted so much earlier. None is accepted after it expired.
+	// If zero, 10 seconds; if negative, none.
 	ClockSkew time.Duration
 	// HTTPClient fetches the keys. If nil, one that follows no redirect.
 	HTTPClient *http.Client
@@ -48,8 +50,8 @@ func NewJWTVerifier(opts *JWTOptions) (Verifier, error) {
 		return nil, errors.New("JWT verifier: JWTOptions.Issuer is empty")
 	}
 	o := *opts
-	if u, err := url.Parse(o.JWKSURI); err != nil || u.Host == "" {
-		return nil, fmt.Errorf("JWT verifier: JWTOptions.JWKSURI %q is not a URL", o.JWKSURI)
+	if !isHTTP(o.JWKSURI) {
+		return nil, fmt.Errorf("JWT verifier: JWTOptions.JWKSURI %q is not an http or https URL", o.JWKSURI)
 	}
 	if len(o.Algorithms) == 0 {
 		o.Algorithms = []string{"ES256", "RS256", "PS256", "EdDSA"}
@@ -64,10 +66,17 @@ func NewJWTVerifier(opts *JWTOptions) (Verifier, error) {
 	if v.opts.ClockSkew == 0 {
 		v.opts.ClockSkew = 10 * time.Second
 	}
+	v.opts.ClockSkew = max(0, v.opts.ClockSkew)
 	if v.opts.HTTPClient == nil {
 		v.opts.HTTPClient = fetch.Trusted()
 	}
 	return v, nil
+}
+
+// isHTTP reports whether text is the URL of something that can be asked for.
+func isHTTP(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 }
 
 var asymmetric = []jose.SignatureAlgorithm{
@@ -77,7 +86,7 @@ var asymmetric = []jose.SignatureAlgorithm{
 type jwtVerifier struct {
 	opts       JWTOptions
 	algorithms []jose.SignatureAlgorithm
-	keys       keySet
+	keys       keyset.Set
 }
 
 // claims are those of RFC 9068, section 2.2, that matter here.
@@ -112,22 +121,35 @@ func (v *jwtVerifier) Verify(ctx context.Context, token string) (*Token, error) 
 	if err != nil || len(parsed.Headers) != 1 || !v.opts.AnyType && !isAccessTokenType(parsed.Headers[0]) {
 		return nil, ErrInvalidToken
 	}
-	key, err := v.key(ctx, parsed.Headers[0])
+	keys, err := v.keys.Find(ctx, parsed.Headers[0], v.fetch)
 	if err != nil {
-		return nil, err
+		// The token may be by a key that is new.
+		return nil, fmt.Errorf("%w: keys of %s: %w", ErrUnavailable, v.opts.Issuer, err)
 	}
-	var c claims
-	if parsed.Claims(key, &c) != nil {
+	c := verified(parsed, keys)
+	if c == nil || c.Expiry == nil || c.Subject == "" {
 		return nil, ErrInvalidToken
 	}
-	expected := jwt.Expected{Issuer: v.opts.Issuer, Time: time.Now()}
-	if c.Expiry == nil || c.Subject == "" || c.ValidateWithLeeway(expected, v.opts.ClockSkew) != nil {
+	now := time.Now()
+	if !now.Before(c.Expiry.Time()) || c.ValidateWithLeeway(jwt.Expected{Issuer: v.opts.Issuer, Time: now}, v.opts.ClockSkew) != nil {
 		return nil, ErrInvalidToken
 	}
 	return &Token{
 		Issuer: c.Issuer, Subject: c.Subject, ClientID: c.ClientID,
 		Audience: c.Audience, Scopes: c.Scope, Expires: c.Expiry.Time(),
 	}, nil
+}
+
+// verified returns the claims of a token that one of the keys signed, nil if
+// none did.
+func verified(token *jwt.JSONWebToken, keys []jose.JSONWebKey) *claims {
+	for _, key := range keys {
+		var c claims
+		if token.Claims(key.Key, &c) == nil {
+			return &c
+		}
+	}
+	return nil
 }
 
 // isAccessTokenType reports whether a JWT says that it is an access token, and
@@ -138,108 +160,13 @@ func isAccessTokenType(h jose.Header) bool {
 	return typ == "at+jwt" || typ == "application/at+jwt"
 }
 
-// key returns the issuer's key that a token names.
-func (v *jwtVerifier) key(ctx context.Context, h jose.Header) (any, error) {
-	key, err := v.keys.find(ctx, h.KeyID, v.fetch)
-	if err != nil {
-		return nil, err
-	}
-	if key == nil || key.Algorithm != "" && key.Algorithm != h.Algorithm || key.Use != "" && key.Use != "sig" {
-		return nil, ErrInvalidToken
-	}
-	return key.Key, nil
-}
-
 const maxKeySet = 64 << 10
 
+// fetch gets the issuer's keys.
 func (v *jwtVerifier) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	doc, err := fetch.JSON(ctx, v.opts.HTTPClient, v.opts.JWKSURI, maxKeySet)
 	if err != nil {
-		return nil, fmt.Errorf("%w: keys of %s: %w", ErrUnavailable, v.opts.Issuer, err)
+		return nil, err
 	}
-	var set jose.JSONWebKeySet
-	if err := json.Unmarshal(doc.Body, &set); err != nil {
-		return nil, fmt.Errorf("%w: keys of %s: %w", ErrUnavailable, v.opts.Issuer, err)
-	}
-	return slices.DeleteFunc(set.Keys, func(k jose.JSONWebKey) bool { return !k.Valid() || !k.IsPublic() }), nil
-}
-
-// A keySet keeps an issuer's keys.
-type keySet struct {
-	mu      sync.Mutex
-	keys    []jose.JSONWebKey
-	fetched time.Time // successfully
-	tried   time.Time
-	err     error         // of the last try
-	running chan struct{} // closed when the fetch that runs has ended; nil if none does
-}
-
-const (
-	keysFresh = 10 * time.Minute
-	keysRetry = 10 * time.Second
-)
-
-// find returns the key with an id, nil if there is none, fetching the keys if
-// they are old or lack it. A token without a key id means the only key.
-func (s *keySet) find(ctx context.Context, id string, get func(context.Context) ([]jose.JSONWebKey, error)) (*jose.JSONWebKey, error) {
-	key, done := s.look(ctx, id, get)
-	if key != nil || done == nil {
-		return key, s.trouble(key)
-	}
-	select {
-	case <-done:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
-	}
-	s.mu.Lock()
-	key = s.known(id)
-	s.mu.Unlock()
-	return key, s.trouble(key)
-}
-
-// look returns a known key, and a channel that is closed when the keys have
-// been fetched, if they are being fetched.
-func (s *keySet) look(ctx context.Context, id string, get func(context.Context) ([]jose.JSONWebKey, error)) (*jose.JSONWebKey, <-chan struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := s.known(id)
-	stale := time.Since(s.fetched) > keysFresh || key == nil
-	if stale && s.running == nil && (s.tried.IsZero() || time.Since(s.tried) > keysRetry) {
-		done := make(chan struct{})
-		s.running, s.tried = done, time.Now()
-		go func() {
-			defer close(done)
-			keys, err := get(context.WithoutCancel(ctx)) // others wait for it too; it bounds itself
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.err, s.running = err, nil
-			if err == nil {
-				s.keys, s.fetched = keys, time.Now()
-			}
-		}()
-	}
-	return key, s.running
-}
-
-func (s *keySet) known(id string) *jose.JSONWebKey {
-	if id == "" && len(s.keys) == 1 {
-		return &s.keys[0]
-	}
-	for i := range s.keys {
-		if s.keys[i].KeyID == id && id != "" {
-			return &s.keys[i]
-		}
-	}
-	return nil
-}
-
-// trouble returns why there is no key, if that may be because the keys could
-// not be fetched: then a token may be valid all the same.
-func (s *keySet) trouble(key *jose.JSONWebKey) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if key != nil {
-		return nil
-	}
-	return s.err
+	return keyset.Parse(doc.Body)
 }

@@ -2,18 +2,174 @@ package server
 
 import (
 	"context"
-	"net/http"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/fetch"
+	"github.com/mcpfleet/mcpfleet/internal/keyset"
+	"github.com/mcpfleet/mcpfleet/internal/rds"
 )
 
-// (helper D)
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-func assertionAlgorithms() []string { return []string{"ES256", "RS256"} }
+const (
+	maxAssertion     = 8 << 10
+	maxAssertionLife = 5 * time.Minute
+	maxAssertionID   = 256
+	// assertionSkew is how much a client's clock may be ahead or behind.
+	assertionSkew = 10 * time.Second
+	maxClientKeys = 64 << 10
+)
 
-func assertionSubject(string) (string, error) { return "", errClient() }
+// assertionAlgorithms are what clients may sign assertions by. A symmetric one
+// would take a public key for a secret.
+var assertionAlgorithms = []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.PS256, jose.EdDSA}
 
-func (s *Server) checkAssertion(context.Context, *Client, string) error { return errClient() }
+// assertionSubject returns which client an assertion claims to be from. Nothing
+// of it is verified.
+func assertionSubject(text string) (string, error) {
+	token, err := parseAssertion(text)
+	if err != nil {
+		return "", errClient()
+	}
+	var claims jwt.Claims
+	if token.UnsafeClaimsWithoutVerification(&claims) != nil || claims.Subject == "" {
+		return "", errClient()
+	}
+	return claims.Subject, nil
+}
 
-func (s *Server) clientCredentials(*http.Request, *Client, params) (*tokenResponse, error) {
-	return nil, refuse("unsupported_grant_type", "not yet")
+func parseAssertion(text string) (*jwt.JSONWebToken, error) {
+	if len(text) > maxAssertion {
+		return nil, errors.New("the assertion is too long")
+	}
+	token, err := jwt.ParseSigned(text, assertionAlgorithms)
+	if err == nil && len(token.Headers) != 1 {
+		err = errors.New("the assertion has not one signature")
+	}
+	return token, err
+}
+
+// checkAssertion fails unless an assertion proves that a client is who asks
+// (RFC 7523, section 3), which each one does once, whichever instance it is
+// shown to. The client does not learn what is wrong with it.
+func (s *Server) checkAssertion(ctx context.Context, client *Client, text string) error {
+	token, err := parseAssertion(text)
+	if err != nil {
+		return errClient()
+	}
+	candidates, err := s.clientKeys.find(ctx, client, token.Headers[0])
+	if err != nil {
+		return err
+	}
+	var claims jwt.Claims
+	if !slices.ContainsFunc(candidates, func(key jose.JSONWebKey) bool {
+		claims = jwt.Claims{}
+		return token.Claims(key.Key, &claims) == nil
+	}) {
+		return errClient()
+	}
+	if err := checkAssertionClaims(claims, client.ID, s.opts.Issuer, time.Now()); err != nil {
+		s.logger.InfoContext(ctx, "assertion refused", "client", client.ID, "error", err)
+		return errClient()
+	}
+	return s.useAssertion(ctx, client.ID, claims)
+}
+
+// checkAssertionClaims checks all but that the assertion is new. The audience
+// is the issuer alone, not some endpoint of it or others besides it: no other
+// server can make use of an assertion that was made for it (draft-ietf-oauth-
+// rfc7523bis, section 4).
+func checkAssertionClaims(c jwt.Claims, client, issuer string, now time.Time) error {
+	switch {
+	case c.Issuer != client || c.Subject != client:
+		return errors.New("iss or sub is not the client")
+	case len(c.Audience) != 1 || strings.TrimSuffix(c.Audience[0], "/") != issuer:
+		return errors.New("aud is not the issuer alone")
+	case c.ID == "" || len(c.ID) > maxAssertionID:
+		return errors.New("jti is missing or too long")
+	case c.Expiry == nil:
+		return errors.New("exp is missing")
+	case c.Expiry.Time().After(now.Add(maxAssertionLife + assertionSkew)):
+		return errors.New("exp is too far ahead")
+	}
+	return c.ValidateWithLeeway(jwt.Expected{Time: now}, assertionSkew)
+}
+
+// useAssertion notes that an assertion was used. The note is kept for longer
+// than any instance would accept the assertion.
+func (s *Server) useAssertion(ctx context.Context, client string, c jwt.Claims) error {
+	life := time.Until(c.Expiry.Time()) + 3*assertionSkew
+	cmd := s.rdb.B().Set().Key(s.keys.Assertion(client, c.ID)).Value("1").Nx().Px(life).Build()
+	err := s.rdb.Do(ctx, cmd).Error()
+	if rueidis.IsRedisNil(err) {
+		s.logger.WarnContext(ctx, "assertion used twice", "client", client)
+		return errClient()
+	}
+	if err != nil {
+		return rds.Unavailable("use assertion", err)
+	}
+	return nil
+}
+
+// clientKeys finds the keys of clients. Those that are fetched it keeps, for a
+// bounded number of clients.
+type clientKeys struct {
+	fetcher *fetcher
+	mu      sync.Mutex
+	sets    map[string]*keyset.Set // by URL
+}
+
+const maxKeySets = 1000
+
+func newClientKeys(f *fetcher) *clientKeys {
+	return &clientKeys{fetcher: f, sets: map[string]*keyset.Set{}}
+}
+
+// find returns those of a client's keys that may have made a signature.
+func (k *clientKeys) find(ctx context.Context, client *Client, h jose.Header) ([]jose.JSONWebKey, error) {
+	if len(client.JWKS) > 0 {
+		known, err := keyset.Parse(client.JWKS)
+		return keyset.Candidates(known, h), err
+	}
+	found, err := k.set(client.JWKSURI).Find(ctx, h, func(ctx context.Context) ([]jose.JSONWebKey, error) {
+		doc, err := k.fetcher.json(ctx, client.JWKSURI, maxClientKeys)
+		if err != nil {
+			return nil, err
+		}
+		keys, err := keyset.Parse(doc.Body)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", fetch.ErrRefused, err)
+		}
+		return keys, nil
+	})
+	if errors.Is(err, fetch.ErrRefused) {
+		return nil, nil // the client has no keys any more
+	}
+	if err != nil && ctx.Err() != nil {
+		return nil, errAway()
+	}
+	return found, err
+}
+
+func (k *clientKeys) set(uri string) *keyset.Set {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	set := k.sets[uri]
+	if set == nil {
+		if len(k.sets) >= maxKeySets {
+			clear(k.sets) // they are fetched again when they are needed
+		}
+		set = &keyset.Set{}
+		k.sets[uri] = set
+	}
+	return set
 }

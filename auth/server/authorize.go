@@ -41,7 +41,7 @@ func (s *Server) readRequest(r *http.Request) (f flow, client *Client, err error
 	if id == "" {
 		return f, nil, refuse("invalid_request", "client_id is missing")
 	}
-	client, err = s.clients.find(r.Context(), id)
+	client, err = s.clients.find(r.Context(), id, s.address(r))
 	if errors.Is(err, errNoClient) {
 		return f, nil, refuse("invalid_client", "there is no client with this client_id")
 	}

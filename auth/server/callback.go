@@ -24,8 +24,8 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 		s.pages.leave(w, leavePage{To: to, Host: hostOf(to), Denied: true, Auto: s.clients.preregistered(f.Client)})
 		return
 	}
-	if err == nil && login.Subject == "" {
-		err = errors.New("the upstream returned a login without a subject")
+	if err == nil {
+		err = checkSubject(login.Subject)
 	}
 	if err != nil {
 		s.refusePage(w, r, flow{}, nil, err)

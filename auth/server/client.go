@@ -32,4 +32,8 @@ type Client struct {
 	// JWKSURI where they are fetched from if JWKS is empty.
 	JWKS    []byte
 	JWKSURI string
+
+	// proofOptional says that the client may also do without AuthMethod, as its
+	// document says: then it is as any public client.
+	proofOptional bool
 }

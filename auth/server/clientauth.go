@@ -40,7 +40,7 @@ func (s *Server) authenticate(r *http.Request, p params) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := s.clients.find(r.Context(), c.id)
+	client, err := s.clients.find(r.Context(), c.id, s.address(r))
 	if errors.Is(err, errNoClient) {
 		return nil, errClient()
 	}
@@ -48,6 +48,8 @@ func (s *Server) authenticate(r *http.Request, p params) (*Client, error) {
 		return nil, err
 	}
 	switch {
+	case client.proofOptional && c.method == methodNone:
+		return client, nil
 	case client.AuthMethod == methodAssertion:
 		if c.method != methodAssertion {
 			return nil, errClient()

@@ -29,13 +29,13 @@ type clients struct {
 	schemes   []string
 }
 
-func newClients(rdb rds.Client, space keys.Space, o *Options) *clients {
+func newClients(rdb rds.Client, space keys.Space, o *Options, f *fetcher) *clients {
 	c := &clients{rdb: rdb, keys: space, ttl: o.ClientTTL, known: map[string]*Client{}, schemes: o.RedirectSchemes}
 	for _, one := range o.Clients {
 		c.known[one.ID] = &one
 	}
 	if !o.NoClientDocuments {
-		c.documents = newDocuments(rdb, space, o)
+		c.documents = newDocuments(rdb, space, o, f)
 	}
 	return c
 }
@@ -43,10 +43,10 @@ func newClients(rdb rds.Client, space keys.Space, o *Options) *clients {
 // isDocument reports whether a client's id is the URL of its document.
 func isDocument(id string) bool { return strings.HasPrefix(id, "https://") }
 
-// find returns a client, which must not be changed. It fails with errNoClient
-// if there is none, and with an [*oauthError] if there is one that cannot be
-// used.
-func (c *clients) find(ctx context.Context, id string) (*Client, error) {
+// find returns a client, which must not be changed, for a request from an
+// address. It fails with errNoClient if there is none, and with an [*oauthError]
+// if there is one that cannot be used.
+func (c *clients) find(ctx context.Context, id, address string) (*Client, error) {
 	if client := c.known[id]; client != nil {
 		return client, nil
 	}
@@ -54,7 +54,7 @@ func (c *clients) find(ctx context.Context, id string) (*Client, error) {
 		if c.documents == nil {
 			return nil, errNoClient
 		}
-		return c.documents.client(ctx, id)
+		return c.documents.client(ctx, id, address)
 	}
 	return c.registered(ctx, id)
 }

@@ -1,15 +1,347 @@
 package server
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
 
+	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/fetch"
 	"github.com/mcpfleet/mcpfleet/internal/keys"
+	"github.com/mcpfleet/mcpfleet/internal/keyset"
 	"github.com/mcpfleet/mcpfleet/internal/rds"
 )
 
-// documents fetches client ID metadata documents. (helper D)
-type documents struct{}
+// Bounds of documents, their size and how long they are kept (OAuth Client ID
+// Metadata Document, sections 4.3 and 6.6).
+const (
+	maxDocument = 5 << 10
+	minKept     = time.Minute
+	maxKept     = 24 * time.Hour
+)
 
-func newDocuments(rds.Client, keys.Space, *Options) *documents { return &documents{} }
+// documents finds clients whose id is the URL of a document that describes them
+// (OAuth Client ID Metadata Document). Redis keeps documents as they were
+// fetched, and each use judges them anew: rules may have become stricter. What
+// is no such document is never kept.
+type documents struct {
+	rdb     rds.Client
+	keys    keys.Space
+	fetcher *fetcher
+	schemes []string
 
-func (d *documents) client(ctx context.Context, id string) (*Client, error) { return nil, errNoClient }
+	mu      sync.Mutex
+	running map[string]*documentFetch
+}
+
+// A documentFetch is one that runs, for everybody who needs it.
+type documentFetch struct {
+	done   chan struct{}
+	client *Client
+	err    error
+}
+
+func newDocuments(rdb rds.Client, space keys.Space, o *Options, f *fetcher) *documents {
+	return &documents{rdb: rdb, keys: space, fetcher: f, schemes: o.RedirectSchemes, running: map[string]*documentFetch{}}
+}
+
+// client returns the client that the document at id describes, for a request
+// from an address. It fails with an [*oauthError] if there is none.
+func (d *documents) client(ctx context.Context, id, address string) (*Client, error) {
+	if err := checkDocumentURL(id); err != nil {
+		return nil, refuse("invalid_client", "client_id %v", err)
+	}
+	client, err := d.kept(ctx, id)
+	if client != nil || err != nil {
+		return client, err
+	}
+	if err := d.fetcher.admit(ctx, address); err != nil {
+		return nil, err
+	}
+	return d.once(ctx, id)
+}
+
+// kept returns the client whose document Redis has, nil if it has none that is
+// of use.
+func (d *documents) kept(ctx context.Context, id string) (*Client, error) {
+	body, err := d.rdb.Do(ctx, d.rdb.B().Get().Key(d.keys.Document(id)).Build()).AsBytes()
+	if rueidis.IsRedisNil(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, rds.Unavailable("load client document", err)
+	}
+	if client, err := parseDocument(id, body, d.schemes); err == nil {
+		return client, nil
+	}
+	return nil, nil // it was kept under other rules
+}
+
+// once fetches a document, or waits for the fetch that runs.
+func (d *documents) once(ctx context.Context, id string) (*Client, error) {
+	d.mu.Lock()
+	if f := d.running[id]; f != nil {
+		d.mu.Unlock()
+		select {
+		case <-f.done:
+			return f.client, f.err
+		case <-ctx.Done():
+			return nil, errAway()
+		}
+	}
+	f := &documentFetch{done: make(chan struct{}), err: errAway()}
+	d.running[id] = f
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.running, id)
+		close(f.done)
+	}()
+	// Others wait for it: who asked first may go.
+	f.client, f.err = d.fetch(context.WithoutCancel(ctx), id)
+	return f.client, f.err
+}
+
+func (d *documents) fetch(ctx context.Context, id string) (*Client, error) {
+	// Another request may have fetched it since this one looked.
+	client, err := d.kept(ctx, id)
+	if client != nil || err != nil {
+		return client, err
+	}
+	doc, err := d.fetcher.json(ctx, id, maxDocument)
+	if errors.Is(err, fetch.ErrRefused) {
+		return nil, refuse("invalid_client", "there is no client document of JSON and at most %d bytes at client_id", maxDocument)
+	}
+	if err != nil {
+		return nil, err
+	}
+	client, err = parseDocument(id, doc.Body, d.schemes)
+	if err != nil {
+		d.fetcher.logger.InfoContext(ctx, "client document not usable", "url", id, "error", err)
+		return nil, refuse("invalid_client", "the client document cannot be used: %v", err)
+	}
+	life := min(max(doc.MaxAge, minKept), maxKept)
+	cmd := d.rdb.B().Set().Key(d.keys.Document(id)).Value(rueidis.BinaryString(doc.Body)).Px(life).Build()
+	if err := d.rdb.Do(ctx, cmd).Error(); err != nil {
+		return nil, rds.Unavailable("keep client document", err)
+	}
+	return client, nil
+}
+
+// checkDocumentURL fails unless text has the form of the URL of a client
+// document (OAuth Client ID Metadata Document, section 3).
+func checkDocumentURL(text string) error {
+	u, err := checkHTTPS(text)
+	if err != nil {
+		return err
+	}
+	if u.Path == "" || u.Path == "/" {
+		return errors.New("has no path")
+	}
+	// Servers and proxies decode at different times.
+	for _, path := range []string{u.Path, u.EscapedPath()} {
+		for segment := range strings.SplitSeq(path, "/") {
+			if decoded, err := url.PathUnescape(segment); err != nil || decoded == "." || decoded == ".." {
+				return errors.New("has a segment of dots")
+			}
+		}
+	}
+	return nil
+}
+
+// checkHTTPS fails unless text is the URL of something that may be fetched for
+// a client.
+func checkHTTPS(text string) (*url.URL, error) {
+	if len(text) > maxURILength {
+		return nil, fmt.Errorf("has more than %d characters", maxURILength)
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' }) {
+		return nil, errors.New("has characters that no URL has")
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Opaque != "":
+		return nil, errors.New("is not a URL with a host")
+	case !strings.HasPrefix(text, "https://"):
+		return nil, errors.New("is not https")
+	case u.User != nil || strings.Contains(u.Host, "@"):
+		return nil, errors.New("names a user")
+	case strings.Contains(text, "#"):
+		return nil, errors.New("has a fragment")
+	case strings.HasSuffix(u.Host, ":") || u.Port() != "" && u.Port() != "443":
+		return nil, errors.New("names a port")
+	}
+	return u, nil
+}
+
+// parseDocument returns the client that the document at id describes (OAuth
+// Client ID Metadata Document, section 4; RFC 7591, section 2). The document is
+// for all authorization servers there are, so what it wishes for and we have
+// not is left out; it is refused if what is left is of no use.
+func parseDocument(id string, body []byte, schemes []string) (*Client, error) {
+	members, err := parseObject(body)
+	if err != nil {
+		return nil, err
+	}
+	var doc struct {
+		id, name, method, scope, jwksURI      string
+		redirects, methods, grants, responses []string
+	}
+	for name, to := range map[string]any{
+		"client_id": &doc.id, "client_name": &doc.name, "redirect_uris": &doc.redirects, "scope": &doc.scope,
+		"token_endpoint_auth_method": &doc.method, "token_endpoint_auth_methods_supported": &doc.methods,
+		"grant_types": &doc.grants, "response_types": &doc.responses, "jwks_uri": &doc.jwksURI,
+	} {
+		if raw, ok := members[name]; ok && json.Unmarshal(raw, to) != nil {
+			return nil, fmt.Errorf("%s has another type", name)
+		}
+	}
+	for name := range members {
+		if strings.HasPrefix(name, "client_secret") {
+			return nil, errors.New("it has a client secret, which everybody can read")
+		}
+	}
+	switch {
+	case doc.id != id:
+		return nil, errors.New("its client_id is not the URL it is at")
+	case strings.TrimSpace(doc.name) == "" || len(doc.name) > maxNameLength:
+		return nil, fmt.Errorf("client_name is missing or has more than %d bytes", maxNameLength)
+	case len(doc.responses) > 0 && !slices.Contains(doc.responses, "code"):
+		return nil, errors.New("response_types has no code")
+	}
+	client := &Client{
+		ID: id, Name: doc.name, GrantTypes: supportedGrants(doc.grants), Scopes: strings.Fields(doc.scope), JWKSURI: doc.jwksURI,
+	}
+	if !slices.Contains(client.GrantTypes, grantCode) {
+		return nil, errors.New("grant_types has no authorization_code")
+	}
+	for _, uri := range doc.redirects {
+		if len(uri) <= maxURILength && checkRedirectURI(uri, schemes) == nil {
+			client.RedirectURIs = append(client.RedirectURIs, uri)
+		}
+	}
+	if len(client.RedirectURIs) == 0 {
+		return nil, errors.New("redirect_uris has none that can be used: https, or http on a loopback host")
+	}
+	if err := setKeys(client, members["jwks"]); err != nil {
+		return nil, err
+	}
+	return client, setMethod(client, doc.method, doc.methods)
+}
+
+// setMethod sets how a client proves who it is: by a secret it cannot, because
+// its document is no place for one. A client may offer a choice (OpenID Connect
+// Relying Party Metadata Choices, section 2): if it can do without, the proof is
+// welcome but not required, and no better than none.
+func setMethod(client *Client, method string, choices []string) error {
+	without := slices.Contains(choices, methodNone)
+	hasKeys := len(client.JWKS) > 0 || client.JWKSURI != ""
+	switch {
+	case method == methodAssertion && hasKeys:
+		client.AuthMethod, client.proofOptional = methodAssertion, without
+	case method == methodAssertion && !without:
+		return errors.New("private_key_jwt needs jwks or jwks_uri")
+	case method == "" || method == methodNone || method == methodAssertion:
+		client.AuthMethod = methodNone
+	default:
+		return errors.New("token_endpoint_auth_method must be none or private_key_jwt")
+	}
+	return nil
+}
+
+// setKeys sets the client's keys if the document has them.
+func setKeys(client *Client, jwks json.RawMessage) error {
+	if client.JWKSURI != "" {
+		if jwks != nil {
+			return errors.New("it has jwks and jwks_uri") // RFC 7591, section 2
+		}
+		if _, err := checkHTTPS(client.JWKSURI); err != nil {
+			return fmt.Errorf("jwks_uri %w", err)
+		}
+		return nil
+	}
+	if jwks == nil {
+		return nil
+	}
+	if err := checkKeys(jwks); err != nil {
+		return fmt.Errorf("jwks: %w", err)
+	}
+	client.JWKS = jwks
+	return nil
+}
+
+// checkKeys fails unless a JWK set has public keys only, and one that can be
+// used.
+func checkKeys(jwks []byte) error {
+	var set struct {
+		Keys []map[string]json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(jwks, &set); err != nil {
+		return errors.New("it is no JWK set")
+	}
+	for _, key := range set.Keys {
+		// RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1; priv is of newer sorts.
+		for _, secret := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"} {
+			if _, ok := key[secret]; ok {
+				return errors.New("it has a private or symmetric key")
+			}
+		}
+	}
+	if keys, err := keyset.Parse(jwks); err != nil || len(keys) == 0 {
+		return errors.New("it has no key that can be used")
+	}
+	return nil
+}
+
+// parseObject returns the members of a JSON object in UTF-8. Two members of one
+// name are refused, wherever they are: parsers differ in which they see (RFC
+// 8259, section 4).
+func parseObject(body []byte) (map[string]json.RawMessage, error) {
+	if !utf8.Valid(body) {
+		return nil, errors.New("it is not UTF-8")
+	}
+	var members map[string]json.RawMessage
+	if json.Unmarshal(body, &members) != nil || members == nil {
+		return nil, errors.New("it is not a JSON object")
+	}
+	return members, checkUnique(json.NewDecoder(bytes.NewReader(body)))
+}
+
+// checkUnique reads a value of well-formed JSON.
+func checkUnique(dec *json.Decoder) error {
+	begin, err := dec.Token()
+	if err != nil {
+		return err
+	}
+	if begin != json.Delim('{') && begin != json.Delim('[') {
+		return nil
+	}
+	seen := map[json.Token]bool{}
+	for dec.More() {
+		if begin == json.Delim('{') {
+			name, err := dec.Token()
+			if err != nil {
+				return err
+			}
+			if seen[name] {
+				return errors.New("it has two members of one name")
+			}
+			seen[name] = true
+		}
+		if err := checkUnique(dec); err != nil {
+			return err
+		}
+	}
+	_, err = dec.Token()
+	return err
+}

@@ -65,11 +65,16 @@ func (s *Server) serve(e endpoint) http.Handler {
 	})
 }
 
+// address returns whom a request comes from, as far as it is counted.
+func (s *Server) address(r *http.Request) string {
+	return limit.ClientAddress(r, s.opts.TrustedProxies)
+}
+
 // limit counts the request, and fails if there were too many. If they cannot be
 // counted it fails as well: without Redis nothing could be served anyway.
 func (s *Server) limit(w http.ResponseWriter, r *http.Request, e endpoint) error {
 	rate := limit.Rate(e.rate)
-	verdict, err := s.limiter.Take(r.Context(), e.name, limit.ClientAddress(r, s.opts.TrustedProxies), rate)
+	verdict, err := s.limiter.Take(r.Context(), e.name, s.address(r), rate)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ type metadata struct {
 	RegistrationEndpoint     string   `json:"registration_endpoint,omitempty"`
 	RevocationEndpoint       string   `json:"revocation_endpoint"`
 	RevocationAuthMethods    []string `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAuthAlgorithms []string `json:"revocation_endpoint_auth_signing_alg_values_supported,omitempty"`
 	IntrospectionEndpoint    string   `json:"introspection_endpoint,omitempty"`
 	IntrospectionAuthMethods []string `json:"introspection_endpoint_auth_methods_supported,omitempty"`
 	JWKSURI                  string   `json:"jwks_uri,omitempty"`
@@ -37,13 +38,23 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) {
 		RevocationAuthMethods:    slices.Clone(authMethods),
 		ResponseTypesSupported:   []string{"code"},
 		ResponseModesSupported:   []string{"query"},
-		GrantTypesSupported:      []string{grantCode, grantRefreshToken, grantClientCredentials},
+		GrantTypesSupported:      []string{grantCode, grantRefreshToken},
 		TokenAuthMethods:         slices.Clone(authMethods),
-		TokenAuthAlgorithms:      assertionAlgorithms(),
 		CodeChallengeMethods:     []string{"S256"},
 		IssParameter:             true,
 		ClientIDMetadataDocument: !s.opts.NoClientDocuments,
 		ProtectedResources:       s.opts.Resources,
+	}
+	for _, algorithm := range assertionAlgorithms {
+		m.TokenAuthAlgorithms = append(m.TokenAuthAlgorithms, string(algorithm))
+	}
+	m.RevocationAuthAlgorithms = m.TokenAuthAlgorithms
+	// Only clients that the operator registered can act for themselves.
+	if slices.ContainsFunc(s.opts.Clients, func(c Client) bool { return c.mayUse(grantClientCredentials) }) {
+		m.GrantTypesSupported = append(m.GrantTypesSupported, grantClientCredentials)
+	}
+	if s.signer != nil {
+		m.JWKSURI = s.opts.Issuer + jwksPath
 	}
 	for _, scope := range s.opts.Scopes {
 		m.ScopesSupported = append(m.ScopesSupported, scope.Name)

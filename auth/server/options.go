@@ -212,8 +212,13 @@ func (o *Options) checkClients() error {
 			return fmt.Errorf("Options.Clients: client %q: auth method %q is not known", c.ID, c.AuthMethod)
 		case (c.AuthMethod == methodBasic || c.AuthMethod == methodPost) && len(c.SecretHash) != 2*sha256.Size:
 			return fmt.Errorf("Options.Clients: client %q has no secret hash", c.ID)
-		case c.AuthMethod == methodAssertion && len(c.JWKS) == 0 && c.JWKSURI == "":
-			return fmt.Errorf("Options.Clients: client %q has no keys", c.ID)
+		case c.mayUse(grantClientCredentials) && !c.confidential():
+			return fmt.Errorf("Options.Clients: client %q may use client_credentials but cannot prove who it is", c.ID)
+		}
+		if c.AuthMethod == methodAssertion {
+			if err := checkClientKeys(c); err != nil {
+				return fmt.Errorf("Options.Clients: client %q: %w", c.ID, err)
+			}
 		}
 		ids[c.ID] = true
 		for _, uri := range c.RedirectURIs {
@@ -226,6 +231,20 @@ func (o *Options) checkClients() error {
 		if rs.ID == "" || len(rs.SecretHash) != 2*sha256.Size || rs.Resource == "" {
 			return fmt.Errorf("Options.ResourceServers: %q has no ID, no secret hash or no resource", rs.ID)
 		}
+	}
+	return nil
+}
+
+func checkClientKeys(c Client) error {
+	if len(c.JWKS) == 0 {
+		// With an HTTPClient of his own the operator may have it wherever he likes.
+		if u, err := url.Parse(c.JWKSURI); err != nil || u.Host == "" {
+			return fmt.Errorf("there is no JWKS, and JWKSURI %q is not a URL", c.JWKSURI)
+		}
+		return nil
+	}
+	if err := checkKeys(c.JWKS); err != nil {
+		return fmt.Errorf("JWKS: %w", err)
 	}
 	return nil
 }

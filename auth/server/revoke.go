@@ -32,7 +32,7 @@ func (s *Server) revokeToken(r *http.Request) error {
 	token, isRefresh := parseSecret(refreshKind, text)
 	if !isRefresh {
 		var ok bool
-		if token, ok = parseSecret(accessKind, text); !ok {
+		if token, _, ok = s.accessToken(text); !ok {
 			return nil
 		}
 	}

@@ -26,6 +26,8 @@ type secret struct {
 	kind  kind
 	grant string
 	value string // 32 bytes nobody can guess
+	// digest is the hash of a secret of which nothing else is known.
+	digest string
 }
 
 const (
@@ -33,7 +35,9 @@ const (
 	secretBytes  = 32
 )
 
-func newSecret(k kind, grant string) secret { return secret{k, grant, random(secretBytes)} }
+func newSecret(k kind, grant string) secret {
+	return secret{kind: k, grant: grant, value: random(secretBytes)}
+}
 
 // next returns the refresh token that follows s. Who has s cannot tell it
 // without the salt, nor who has the salt without s; who has both gets the same
@@ -43,7 +47,7 @@ func (s secret) next(salt string) secret {
 	if err != nil {
 		panic(err) // 32 bytes are never too many for HKDF-SHA256
 	}
-	return secret{refreshKind, s.grant, base64.RawURLEncoding.EncodeToString(key)}
+	return secret{kind: refreshKind, grant: s.grant, value: base64.RawURLEncoding.EncodeToString(key)}
 }
 
 // String returns the secret as its holder gets it.
@@ -51,7 +55,12 @@ func (s secret) String() string { return string(s.kind) + "." + s.grant + "." + 
 
 // hash returns what Redis keeps of the secret. There are 256 random bits in it,
 // so no salt and no slow hash would add anything.
-func (s secret) hash() string { return HashSecret(s.String()) }
+func (s secret) hash() string {
+	if s.digest != "" {
+		return s.digest
+	}
+	return HashSecret(s.String())
+}
 
 // parseSecret reports whether text has the form of a secret of that kind.
 func parseSecret(k kind, text string) (secret, bool) {
@@ -59,7 +68,7 @@ func parseSecret(k kind, text string) (secret, bool) {
 	if len(parts) != 3 || parts[0] != string(k) || !isRandom(parts[1], grantIDBytes) || !isRandom(parts[2], secretBytes) {
 		return secret{}, false
 	}
-	return secret{k, parts[1], parts[2]}, true
+	return secret{kind: k, grant: parts[1], value: parts[2]}, true
 }
 
 // HashSecret returns what a [Client] or a [ResourceServer] is configured with

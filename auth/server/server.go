@@ -27,7 +27,10 @@ type Server struct {
 	flows   *flows
 	clients *clients
 	limiter *limit.Limiter
-	pages   *pages
+	signer  *signer // nil if access tokens are opaque
+	// clientKeys are what clients sign assertions with.
+	clientKeys *clientKeys
+	pages      *pages
 	// crossOrigin refuses forms that other sites send.
 	crossOrigin *http.CrossOriginProtection
 }
@@ -59,6 +62,12 @@ func New(opts *Options) (*Server, error) {
 	if err := crossOrigin.AddTrustedOrigin(issuer.Scheme + "://" + issuer.Host); err != nil {
 		return nil, fmt.Errorf("authorization server: Options.Issuer: %w", err)
 	}
+	signer, err := newSigner(o.Issuer, o.SigningKeys)
+	if err != nil {
+		return nil, fmt.Errorf("authorization server: %w", err)
+	}
+	limiter := limit.New(rdb, space)
+	fetcher := newFetcher(limiter, &o)
 	return &Server{
 		opts:   o,
 		issuer: issuer,
@@ -70,10 +79,12 @@ func New(opts *Options) (*Server, error) {
 			accessTTL: o.AccessTokenTTL, refreshTTL: o.RefreshTokenTTL, grace: max(0, o.RefreshGrace),
 		},
 		flows:   &flows{rdb: rdb, keys: space, ttl: o.FlowTTL},
-		clients: newClients(rdb, space, &o),
-		limiter: limit.New(rdb, space),
+		clients: newClients(rdb, space, &o, fetcher),
+		limiter: limiter,
+		signer:  signer,
 		pages:   newPages(o.RedirectSchemes),
 
+		clientKeys:  newClientKeys(fetcher),
 		crossOrigin: crossOrigin,
 	}, nil
 }
@@ -81,10 +92,11 @@ func New(opts *Options) (*Server, error) {
 // Verify implements [auth.Verifier]: it verifies the server's own access tokens
 // without asking Redis, as long as the client caches what it asked before.
 func (s *Server) Verify(ctx context.Context, token string) (*auth.Token, error) {
-	access, ok := parseSecret(accessKind, token)
-	if !ok {
+	access, expires, ok := s.accessToken(token)
+	if !ok || !expires.IsZero() && !time.Now().Before(expires) {
 		return nil, auth.ErrInvalidToken
 	}
+	// Of a signed token, too, the record decides: it may be revoked.
 	g, a, until, err := s.grants.access(ctx, access)
 	switch {
 	case errors.Is(err, errNoGrant):
@@ -93,6 +105,9 @@ func (s *Server) Verify(ctx context.Context, token string) (*auth.Token, error) 
 		return nil, fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
 	case err != nil:
 		return nil, err
+	}
+	if !expires.IsZero() && expires.Before(until) {
+		until = expires
 	}
 	return &auth.Token{
 		Issuer: s.opts.Issuer, Subject: g.Subject, ClientID: g.Client,
@@ -119,6 +134,9 @@ func (s *Server) Handle(mux *http.ServeMux) {
 			mux.Handle(s.issuer.Path+e.path, s.serve(e))
 		}
 	}
+	if s.signer != nil {
+		mux.Handle(s.issuer.Path+jwksPath, s.serve(endpoint{methods: methods{"GET": s.jwks}, cors: true}))
+	}
 	for _, path := range s.metadataPaths() {
 		mux.Handle(path, s.serve(endpoint{methods: methods{"GET": s.metadata}, cors: true}))
 	}
@@ -131,6 +149,7 @@ const (
 	revokePath     = "/revoke"
 	introspectPath = "/introspect"
 	registerPath   = "/register"
+	jwksPath       = "/jwks"
 )
 
 // now is when something happens, as protocols write it.

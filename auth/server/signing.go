@@ -1,12 +1,154 @@
 package server
 
-import "crypto"
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/cryptosigner"
+	"github.com/go-jose/go-jose/v4/jwt"
+)
 
 // A SigningKey signs access tokens.
+//
+// To replace a key without refusing a token, take three steps, each on all
+// instances before the next: publish the new key after the old one; let the new
+// one be the first; and, when the last token by the old key has expired (see
+// [Options.AccessTokenTTL]), take the old one away.
 type SigningKey struct {
-	// ID is the key's id in the published key set. It must be unique.
+	// ID is the key's id in the published key set. It must be unique, also
+	// among keys that were used before.
 	ID string
 	// Key is an ECDSA P-256 (ES256), an Ed25519 (EdDSA) or an RSA key of at
 	// least 2048 bits (RS256). It may be in a security module.
 	Key crypto.Signer
+}
+
+// signer makes access tokens that are JWTs (RFC 9068), and recognizes them.
+type signer struct {
+	issuer     string
+	sign       jose.Signer
+	keys       jose.JSONWebKeySet // the public parts
+	algorithms []jose.SignatureAlgorithm
+}
+
+// newSigner returns the signer with these keys, nil if there are none.
+func newSigner(issuer string, signing []SigningKey) (*signer, error) {
+	if len(signing) == 0 {
+		return nil, nil
+	}
+	s := &signer{issuer: issuer}
+	for _, k := range signing {
+		if k.ID == "" || len(s.keys.Key(k.ID)) > 0 {
+			return nil, fmt.Errorf("Options.SigningKeys: key ID %q is empty or there twice", k.ID)
+		}
+		algorithm, err := algorithmOf(k.Key)
+		if err != nil {
+			return nil, fmt.Errorf("Options.SigningKeys: key %q %w", k.ID, err)
+		}
+		s.keys.Keys = append(s.keys.Keys, jose.JSONWebKey{Key: k.Key.Public(), KeyID: k.ID, Algorithm: string(algorithm), Use: "sig"})
+		s.algorithms = append(s.algorithms, algorithm)
+	}
+	first := jose.SigningKey{Algorithm: s.algorithms[0], Key: cryptosigner.Opaque(signing[0].Key)}
+	var err error
+	s.sign, err = jose.NewSigner(first, (&jose.SignerOptions{}).WithType("at+jwt").WithHeader("kid", signing[0].ID))
+	if err != nil {
+		return nil, fmt.Errorf("Options.SigningKeys: key %q: %w", signing[0].ID, err)
+	}
+	return s, nil
+}
+
+// algorithmOf returns what a key signs by.
+func algorithmOf(key crypto.Signer) (jose.SignatureAlgorithm, error) {
+	if key == nil {
+		return "", errors.New("is nil")
+	}
+	switch public := key.Public().(type) {
+	case *ecdsa.PublicKey:
+		if public.Curve == elliptic.P256() {
+			return jose.ES256, nil
+		}
+	case ed25519.PublicKey:
+		return jose.EdDSA, nil
+	case *rsa.PublicKey:
+		if public.N.BitLen() >= 2048 {
+			return jose.RS256, nil
+		}
+	}
+	return "", errors.New("is neither ECDSA P-256 nor Ed25519 nor RSA of at least 2048 bits")
+}
+
+// accessClaims are those of RFC 9068, section 2.2.
+type accessClaims struct {
+	jwt.Claims
+	ClientID string `json:"client_id"`
+	Scope    string `json:"scope,omitempty"`
+}
+
+// token returns the JWT that stands for an access token. Its jti is where the
+// token's record is: the grant's id and the hash of the opaque token, which
+// nobody gets. So who reads a jti in some log has nothing that he could use.
+func (s *signer) token(access secret, g grant, a access, life time.Duration) (string, error) {
+	now := time.Now()
+	return jwt.Signed(s.sign).Claims(accessClaims{
+		Claims: jwt.Claims{
+			Issuer: s.issuer, Subject: g.Subject, Audience: a.Resources, ID: access.grant + "." + access.hash(),
+			IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(life)),
+		},
+		ClientID: g.Client, Scope: strings.Join(a.Scopes, " "),
+	}).Serialize()
+}
+
+// maxJWT bounds what is parsed as a token.
+const maxJWT = 16 << 10
+
+// parse returns where the record of a token is, and when the token ends, if it
+// is one that a key of ours signed as an access token.
+func (s *signer) parse(text string) (access secret, until time.Time, ok bool) {
+	if s == nil || len(text) > maxJWT {
+		return access, until, false
+	}
+	token, err := jwt.ParseSigned(text, s.algorithms)
+	if err != nil || len(token.Headers) != 1 || token.Headers[0].ExtraHeaders[jose.HeaderType] != "at+jwt" {
+		return access, until, false
+	}
+	var c accessClaims
+	for _, key := range s.keys.Key(token.Headers[0].KeyID) {
+		if key.Algorithm != token.Headers[0].Algorithm || token.Claims(key.Key, &c) != nil {
+			continue
+		}
+		id, hash, _ := strings.Cut(c.ID, ".")
+		ok = c.Issuer == s.issuer && c.Expiry != nil && isRandom(id, grantIDBytes) && isDigest(hash)
+		return secret{kind: accessKind, grant: id, digest: hash}, c.Expiry.Time(), ok
+	}
+	return access, until, false
+}
+
+// isDigest reports whether text could be what HashSecret returned.
+func isDigest(text string) bool {
+	b, err := hex.DecodeString(text)
+	return err == nil && len(b) == 32 && strings.ToLower(text) == text
+}
+
+// accessToken returns an access token, opaque or signed, if text has the form
+// of one, and until when it is valid at most; zero if it does not say.
+func (s *Server) accessToken(text string) (secret, time.Time, bool) {
+	if access, ok := parseSecret(accessKind, text); ok {
+		return access, time.Time{}, true
+	}
+	return s.signer.parse(text)
+}
+
+// jwks serves the keys that access tokens are signed with (RFC 7517).
+func (s *Server) jwks(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, s.signer.keys)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -98,7 +99,10 @@ func (s *Server) redeem(r *http.Request, client *Client, p params) (*tokenRespon
 	if errors.Is(err, errNoGrant) {
 		return nil, invalid
 	}
-	return s.response(t, g, a), err
+	if err != nil {
+		return nil, err
+	}
+	return s.response(t, g, a)
 }
 
 // refresh exchanges a refresh token. It may ask for less than was granted,
@@ -137,18 +141,28 @@ func (s *Server) refresh(r *http.Request, client *Client, p params) (*tokenRespo
 	if errors.Is(err, errNoGrant) {
 		return nil, invalid
 	}
-	return s.response(t, g, a), err
+	if err != nil {
+		return nil, err
+	}
+	return s.response(t, g, a)
 }
 
-func (s *Server) response(t tokens, _ grant, a access) *tokenResponse {
+func (s *Server) response(t tokens, g grant, a access) (*tokenResponse, error) {
+	text := t.access.String()
+	if s.signer != nil {
+		var err error
+		if text, err = s.signer.token(t.access, g, a, s.opts.AccessTokenTTL); err != nil {
+			return nil, fmt.Errorf("sign access token: %w", err)
+		}
+	}
 	res := &tokenResponse{
-		AccessToken: t.access.String(), TokenType: "Bearer", ExpiresIn: int64(s.opts.AccessTokenTTL.Seconds()),
+		AccessToken: text, TokenType: "Bearer", ExpiresIn: int64(s.opts.AccessTokenTTL.Seconds()),
 		Scope: strings.Join(a.Scopes, " "),
 	}
 	if t.refresh.kind != "" {
 		res.RefreshToken = t.refresh.String()
 	}
-	return res
+	return res, nil
 }
 
 // isVerifier reports whether text has the form of a code verifier (RFC 7636,

@@ -25,6 +25,7 @@ type Upstream interface {
 // the user, such as tokens, is not part of it: nothing of it is kept.
 type Login struct {
 	// Subject is the user's identifier at the upstream. It must be unique and
-	// never given to another user.
+	// never given to another user. It must not begin with "client:", as those of
+	// clients that act for themselves do.
 	Subject string
 }

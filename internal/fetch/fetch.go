@@ -24,9 +24,12 @@ const Timeout = 5 * time.Second
 // Public returns a client for addresses that others choose. It connects to
 // port 443 of public addresses only, which is checked when the connection is
 // made: what a name stood for a moment ago does not matter. It uses no proxy.
-func Public() *http.Client {
-	guard := ssrf.New(ssrf.WithPorts(443))
-	return client(&net.Dialer{Timeout: Timeout, Control: guard.Safe})
+func Public() *http.Client { return client(guarded(net.DefaultResolver, 443)) }
+
+// guarded returns a dialer that connects to one port of public addresses only.
+func guarded(resolver *net.Resolver, port uint16) *net.Dialer {
+	guard := ssrf.New(ssrf.WithPorts(port))
+	return &net.Dialer{Timeout: Timeout, Resolver: resolver, Control: guard.Safe}
 }
 
 // Trusted returns a client for addresses that the operator chose.
@@ -36,13 +39,15 @@ func client(dialer *net.Dialer) *http.Client {
 	return &http.Client{
 		Timeout: Timeout,
 		Transport: &http.Transport{
-			DialContext:           dialer.DialContext,
-			ForceAttemptHTTP2:     true,
-			TLSHandshakeTimeout:   Timeout,
-			ResponseHeaderTimeout: Timeout,
-			IdleConnTimeout:       30 * time.Second,
-			MaxIdleConnsPerHost:   2,
-			MaxConnsPerHost:       8,
+			DialContext:            dialer.DialContext,
+			ForceAttemptHTTP2:      true,
+			TLSHandshakeTimeout:    Timeout,
+			ResponseHeaderTimeout:  Timeout,
+			MaxResponseHeaderBytes: 64 << 10,
+			IdleConnTimeout:        30 * time.Second,
+			MaxIdleConns:           16,
+			MaxIdleConnsPerHost:    2,
+			MaxConnsPerHost:        8,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -54,11 +59,13 @@ type Document struct {
 	MaxAge time.Duration // how long it may be kept; zero if nothing is said, or not at all
 }
 
-// ErrRefused says that the other side answered, but not with a document.
+// ErrRefused says that the other side answered that there is no document, or
+// with something else.
 var ErrRefused = errors.New("there is no such document")
 
 // JSON gets a document of at most maxBytes. It fails with [ErrRefused] for any
-// answer but 200 with a JSON body; other errors may pass.
+// answer but 200 with a JSON body; other errors may pass, and so may the trouble
+// of a server that answers with 429 or 5xx.
 func JSON(ctx context.Context, c *http.Client, url string, maxBytes int64) (Document, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Timeout)
 	defer cancel()
@@ -72,6 +79,9 @@ func JSON(ctx context.Context, c *http.Client, url string, maxBytes int64) (Docu
 		return Document{}, fmt.Errorf("fetch: %w", err)
 	}
 	defer res.Body.Close()
+	if res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= http.StatusInternalServerError {
+		return Document{}, fmt.Errorf("fetch: status %d", res.StatusCode)
+	}
 	if res.StatusCode != http.StatusOK {
 		return Document{}, fmt.Errorf("fetch: status %d: %w", res.StatusCode, ErrRefused)
 	}
@@ -85,7 +95,7 @@ func JSON(ctx context.Context, c *http.Client, url string, maxBytes int64) (Docu
 	if int64(len(body)) > maxBytes {
 		return Document{}, fmt.Errorf("fetch: more than %d bytes: %w", maxBytes, ErrRefused)
 	}
-	return Document{body, maxAge(res.Header.Get("Cache-Control"))}, nil
+	return Document{body, maxAge(res.Header)}, nil
 }
 
 func isJSON(contentType string) bool {
@@ -93,19 +103,31 @@ func isJSON(contentType string) bool {
 	return err == nil && (media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json"))
 }
 
-// maxAge reads the part of Cache-Control that matters here.
-func maxAge(header string) time.Duration {
+// maxAge reads how long a response may be kept from now, as far as it matters
+// here (RFC 9111, sections 5.1 and 5.2).
+func maxAge(h http.Header) time.Duration {
 	var age time.Duration
-	for directive := range strings.SplitSeq(header, ",") {
+	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
 		switch name {
 		case "no-store", "no-cache":
 			return 0
 		case "max-age":
-			if n, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 32); err == nil && n > 0 {
-				age = time.Duration(n) * time.Second
-			}
+			age = seconds(strings.Trim(value, `"`))
 		}
 	}
-	return age
+	return max(0, age-seconds(h.Get("Age")))
+}
+
+// seconds reads a number of seconds, of which more than a year is a year.
+func seconds(text string) time.Duration {
+	const year = 365 * 24 * 60 * 60
+	n, err := strconv.ParseUint(text, 10, 64)
+	if errors.Is(err, strconv.ErrRange) {
+		n, err = year, nil
+	}
+	if err != nil {
+		return 0
+	}
+	return time.Duration(min(n, year)) * time.Second
 }

@@ -1,0 +1,76 @@
+package server
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/mcpfleet/mcpfleet/internal/rds"
+)
+
+var (
+	//go:embed lua/grant_issue.lua
+	grantIssueLua string
+	grantIssue    = rds.NewScript("issue access token", grantIssueLua)
+)
+
+// clientSubject begins the subject of a client that acts for itself. Subject and
+// issuer are who a session belongs to, so no user may have such a subject: the
+// callback refuses a login with one. Else a client with a well-chosen id, or a
+// user with a well-chosen name, would be the other.
+const clientSubject = "client:"
+
+// checkSubject fails unless an upstream's subject can be that of a user.
+func checkSubject(subject string) error {
+	if subject == "" {
+		return errors.New("the upstream returned a login without a subject")
+	}
+	if strings.HasPrefix(subject, clientSubject) {
+		return errors.New("the upstream returned a subject that begins with " + clientSubject + ", as only clients' do")
+	}
+	return nil
+}
+
+// clientCredentials issues an access token to a client that acts for itself
+// (OAuth 2.1, section 4.2): one that the operator registered for it and that
+// has proved who it is. It gets no refresh token, because it can ask again.
+func (s *Server) clientCredentials(r *http.Request, client *Client, p params) (*tokenResponse, error) {
+	if !client.confidential() || client.proofOptional || !s.clients.preregistered(client.ID) {
+		return nil, refuse("unauthorized_client", "the client may not use grant_type %s", grantClientCredentials)
+	}
+	scopes, err := s.scopesFor(client, p.get("scope"))
+	if err != nil {
+		return nil, err
+	}
+	resources, err := narrow(s.opts.Resources, nil, p["resource"])
+	if err != nil {
+		return nil, err
+	}
+	g := grant{Client: client.ID, Subject: clientSubject + client.ID, Scopes: scopes, Resources: resources}
+	a := access{Scopes: scopes, Resources: resources}
+	t, err := s.grants.issue(r.Context(), g, a)
+	if err != nil {
+		return nil, err
+	}
+	return s.response(t, g, a)
+}
+
+// issue stores a grant that is for one access token, and returns that.
+func (s *grants) issue(ctx context.Context, g grant, a access) (tokens, error) {
+	g.Version, g.Issued = grantVersion, time.Now().Unix()
+	data, err := json.Marshal(g)
+	if err != nil {
+		return tokens{}, err
+	}
+	t := tokens{access: newSecret(accessKind, random(grantIDBytes))}
+	reply, err := grantIssue.Exec(ctx, s.rdb, []string{s.keys.Grant(t.access.grant)},
+		string(data), t.access.hash(), millis(s.accessTTL), a.String())
+	if err != nil {
+		return tokens{}, err
+	}
+	return t, expectOne("issue access token", reply, errors.New("there is a grant with this id"))
+}

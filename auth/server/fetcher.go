@@ -1,0 +1,94 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/mcpfleet/mcpfleet/internal/fetch"
+	"github.com/mcpfleet/mcpfleet/internal/limit"
+)
+
+// maxFetches bounds the fetches of one instance that run at the same time.
+const maxFetches = 32
+
+// Who is nobody to us makes us fetch what he names (OAuth Client ID Metadata
+// Document, section 6.5), so it is bounded, for the fleet: what one address may
+// cause, and what one host has to bear, whoever causes it.
+var (
+	fetchesForAddress = limit.Rate{Requests: 20, Per: time.Minute}
+	fetchesFromHost   = limit.Rate{Requests: 120, Per: time.Minute}
+)
+
+// A fetcher gets what clients say is elsewhere: their documents and their keys.
+type fetcher struct {
+	http       *http.Client
+	limiter    *limit.Limiter
+	logger     *slog.Logger
+	forAddress limit.Rate
+	fromHost   limit.Rate
+	slots      chan struct{}
+}
+
+func newFetcher(limiter *limit.Limiter, o *Options) *fetcher {
+	f := &fetcher{
+		http: o.HTTPClient, limiter: limiter, logger: o.Logger,
+		forAddress: fetchesForAddress, fromHost: fetchesFromHost, slots: make(chan struct{}, maxFetches),
+	}
+	if f.http == nil {
+		f.http = fetch.Public()
+	}
+	return f
+}
+
+// admit counts a fetch that an address causes.
+func (f *fetcher) admit(ctx context.Context, address string) error {
+	verdict, err := f.limiter.Take(ctx, "fetch", address, f.forAddress)
+	if err == nil && !verdict.Allowed {
+		err = &oauthError{http.StatusTooManyRequests, "too_many_requests", "too many clients whose documents have to be fetched"}
+	}
+	return err
+}
+
+// errAway is for what may be there at another time. It is the same whether a
+// host is down or one that we do not connect to, so nobody can explore by it
+// what is inside.
+func errAway() error {
+	return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "what the client refers to cannot be fetched at the moment"}
+}
+
+// json gets a document. It fails with [fetch.ErrRefused] if there is none.
+func (f *fetcher) json(ctx context.Context, uri string, maxBytes int64) (fetch.Document, error) {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return fetch.Document{}, err
+	}
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	verdict, err := f.limiter.Take(ctx, "fetched", host, f.fromHost)
+	if err != nil {
+		return fetch.Document{}, err
+	}
+	if !verdict.Allowed {
+		f.logger.WarnContext(ctx, "not fetched: too often from one host", "url", uri)
+		return fetch.Document{}, errAway()
+	}
+	select {
+	case f.slots <- struct{}{}:
+		defer func() { <-f.slots }()
+	default:
+		f.logger.WarnContext(ctx, "not fetched: too many fetches are running", "url", uri)
+		return fetch.Document{}, errAway()
+	}
+	doc, err := fetch.JSON(ctx, f.http, uri, maxBytes)
+	if err != nil {
+		f.logger.InfoContext(ctx, "not fetched", "url", uri, "error", err)
+		if !errors.Is(err, fetch.ErrRefused) {
+			err = errAway()
+		}
+	}
+	return doc, err
+}

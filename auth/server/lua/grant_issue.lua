@@ -1,0 +1,12 @@
+-- Stores a grant without a code, which is for one access token.
+-- KEYS[1] the grant
+-- ARGV[1] its data  ARGV[2] hash of the access token  ARGV[3] its life, ms  ARGV[4] what it allows
+-- Returns 1, or 0 if there is such a grant already.
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  return 0
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', KEYS[1], 'data', ARGV[1], 'at:' .. ARGV[2], string.format('%.0f', now + ARGV[3]) .. '|' .. ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
