@@ -133,5 +133,8 @@ const (
 	registerPath   = "/register"
 )
 
+// ownPaths are not for others.
+var ownPaths = []string{authorizePath, consentPath, tokenPath, revokePath, introspectPath, registerPath}
+
 // now is when something happens, as protocols write it.
 func now() int64 { return time.Now().Unix() }
