@@ -184,17 +184,17 @@ func (s *Server) refusePage(w http.ResponseWriter, r *http.Request, f flow, clie
 		err = &oauthError{http.StatusForbidden, "access_denied", errNoFlow.Error()}
 	}
 	e := s.errorFor(r, err)
-	if e.status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
-	}
+	retryAfter(w, e, err)
 	status := e.status
 	if status == http.StatusUnauthorized {
 		status = http.StatusBadRequest // there is nobody who could authenticate
 	}
 	page := problemPage{Code: e.code, Description: e.description}
-	if client != nil && f.Redirect != "" {
+	if f.Redirect != "" {
 		page.Back = s.answer(f, url.Values{"error": {e.code}, "error_description": {e.description}})
 		page.BackHost = hostOf(f.Redirect)
+	}
+	if client != nil {
 		page.Client = client.Name
 	}
 	s.pages.problem(w, status, page)

@@ -40,6 +40,19 @@ func (s *Server) authenticate(r *http.Request, p params) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.method == methodNone {
+		return s.identify(r, c)
+	}
+	var client *Client
+	err = s.guarded(r, c.id, func() error {
+		client, err = s.identify(r, c)
+		return err
+	})
+	return client, err
+}
+
+// identify returns the client that has the credentials.
+func (s *Server) identify(r *http.Request, c credentials) (*Client, error) {
 	client, err := s.clients.find(r.Context(), c.id, s.address(r))
 	if errors.Is(err, errNoClient) {
 		return nil, errClient()
@@ -74,6 +87,9 @@ func validSecret(client *Client, secret string) bool {
 func readCredentials(r *http.Request, p params) (credentials, error) {
 	var found []credentials
 	id := p.get("client_id")
+	if len(r.Header.Values("Authorization")) > 1 {
+		return credentials{}, refuse("invalid_request", "there is more than one Authorization header")
+	}
 	if header := r.Header.Get("Authorization"); header != "" {
 		c, err := basicCredentials(header)
 		if err != nil {

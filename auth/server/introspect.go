@@ -72,10 +72,15 @@ func (s *Server) resourceServer(r *http.Request) (*ResourceServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i, known := range s.opts.ResourceServers {
-		if known.ID == c.id && subtle.ConstantTimeCompare([]byte(HashSecret(c.secret)), []byte(known.SecretHash)) == 1 {
-			return &s.opts.ResourceServers[i], nil
+	var caller *ResourceServer
+	err = s.guarded(r, c.id, func() error {
+		for i, known := range s.opts.ResourceServers {
+			if known.ID == c.id && subtle.ConstantTimeCompare([]byte(HashSecret(c.secret)), []byte(known.SecretHash)) == 1 {
+				caller = &s.opts.ResourceServers[i]
+				return nil
+			}
 		}
-	}
-	return nil, errClient()
+		return errClient()
+	})
+	return caller, err
 }

@@ -72,7 +72,9 @@ func parseSecret(k kind, text string) (secret, bool) {
 }
 
 // HashSecret returns what a [Client] or a [ResourceServer] is configured with
-// instead of its secret, which must be random and of at least 128 bits.
+// instead of its secret, which must be random and of at least 128 bits, and
+// should have only letters, digits, - and _ in it: not all clients encode others
+// in the same way.
 func HashSecret(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])

@@ -152,5 +152,8 @@ const (
 	jwksPath       = "/jwks"
 )
 
+// ownPaths are not for others.
+var ownPaths = []string{authorizePath, consentPath, tokenPath, revokePath, introspectPath, registerPath}
+
 // now is when something happens, as protocols write it.
 func now() int64 { return time.Now().Unix() }
