@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,6 +21,13 @@ const (
 )
 
 var authMethods = []string{methodNone, methodBasic, methodPost, methodAssertion}
+
+// authMethods returns the ways that clients may take here.
+func (s *Server) authMethods() []string {
+	return slices.DeleteFunc(slices.Clone(authMethods), func(method string) bool {
+		return s.opts.NoPublicClients && method == methodNone
+	})
+}
 
 // errClient is the same for a client that is not known and for one that cannot
 // prove who it is: nobody shall learn which clients there are.
@@ -61,6 +69,8 @@ func (s *Server) identify(r *http.Request, c credentials) (*Client, error) {
 		return nil, err
 	}
 	switch {
+	case s.opts.NoPublicClients && c.method == methodNone:
+		return nil, errClient()
 	case client.proofOptional && c.method == methodNone:
 		return client, nil
 	case client.AuthMethod == methodAssertion:

@@ -56,6 +56,8 @@ type Options struct {
 	// CallbackPath is where the upstream sends browsers back to, below the
 	// issuer. If empty, "/callback".
 	CallbackPath string
+	// NoPublicClients refuses clients that cannot prove who they are.
+	NoPublicClients bool
 	// NoRegistration switches dynamic client registration off.
 	NoRegistration bool
 	// NoClientDocuments switches client ID metadata documents off.
@@ -107,12 +109,12 @@ type Scope struct {
 	Description string
 }
 
-// A ResourceServer is a server that may introspect tokens for its resource.
+// A ResourceServer is a server that may introspect tokens for its resources.
 type ResourceServer struct {
 	// ID and SecretHash are its credentials (HTTP Basic); see [HashSecret].
 	ID, SecretHash string
-	// Resource is whose tokens it may see.
-	Resource string
+	// Resources are those of [Options.Resources] whose tokens it may see.
+	Resources []string
 }
 
 // withDefaults returns the options as they are used, or says which cannot be.
@@ -209,6 +211,8 @@ func (o *Options) checkClients() error {
 		switch {
 		case c.ID == "" || ids[c.ID]:
 			return fmt.Errorf("Options.Clients: client ID %q is empty or there twice", c.ID)
+		case o.NoPublicClients && !c.confidential():
+			return fmt.Errorf("Options.Clients: client %q is public, which Options.NoPublicClients forbids", c.ID)
 		case c.AuthMethod != "" && !slices.Contains(authMethods, c.AuthMethod):
 			return fmt.Errorf("Options.Clients: client %q: auth method %q is not known", c.ID, c.AuthMethod)
 		case (c.AuthMethod == methodBasic || c.AuthMethod == methodPost) && !isSecretHash(c.SecretHash):
@@ -235,8 +239,11 @@ func (o *Options) checkClients() error {
 		if rs.ID == "" || !isSecretHash(rs.SecretHash) {
 			return fmt.Errorf("Options.ResourceServers: %q has no ID or no secret hash", rs.ID)
 		}
-		if _, err := narrow(nil, o.Resources, []string{rs.Resource}); err != nil {
-			return fmt.Errorf("Options.ResourceServers: %q: resource %q is not one of Options.Resources", rs.ID, rs.Resource)
+		if len(rs.Resources) == 0 {
+			return fmt.Errorf("Options.ResourceServers: %q has no resources", rs.ID)
+		}
+		if _, err := narrow(nil, o.Resources, rs.Resources); err != nil {
+			return fmt.Errorf("Options.ResourceServers: %q: one of %q is not in Options.Resources", rs.ID, rs.Resources)
 		}
 	}
 	return nil

@@ -126,8 +126,8 @@ func (s *Server) newClient(req *registrationRequest) (*Client, error) {
 		return nil, refuse("invalid_client_metadata", "client_name has more than %d bytes", maxNameLength)
 	case client.AuthMethod == "":
 		client.AuthMethod = methodBasic // RFC 7591, section 2
-	case !slices.Contains([]string{methodNone, methodBasic, methodPost}, client.AuthMethod):
-		return nil, refuse("invalid_client_metadata", "token_endpoint_auth_method must be none, client_secret_basic or client_secret_post")
+	case client.AuthMethod == methodAssertion || !slices.Contains(s.authMethods(), client.AuthMethod):
+		return nil, refuse("invalid_client_metadata", "token_endpoint_auth_method %.40s is not for clients that register themselves here", client.AuthMethod)
 	}
 	if len(req.ResponseTypes) > 0 && !slices.Contains(req.ResponseTypes, "code") {
 		return nil, refuse("invalid_client_metadata", "response_types must have code")

@@ -73,7 +73,7 @@ func newFleet(t *testing.T, s *redistest.Server, change ...func(*Options)) *flee
 		opts := &Options{
 			Redis: s.Client(t), Prefix: fl.prefix, Issuer: fl.url, Resources: []string{fl.url + "/mcp", fl.url + "/other"},
 			Scopes: testScopes, Upstream: upstreamStub(fl.url), Clients: []Client{public, private},
-			ResourceServers: []ResourceServer{{ID: "rs", SecretHash: HashSecret("rs secret"), Resource: fl.url + "/mcp"}},
+			ResourceServers: []ResourceServer{{ID: "rs", SecretHash: HashSecret("rs secret"), Resources: []string{fl.url + "/mcp"}}},
 		}
 		for _, f := range change {
 			f(opts)

@@ -109,11 +109,9 @@ func (p *Process) newAuthorizationServer(mux *http.ServeMux, resources []string)
 		TrustedProxies: c.TrustedProxies,
 	}
 	if c.IntrospectionSecret != "" {
-		for _, resource := range resources {
-			opts.ResourceServers = append(opts.ResourceServers, server.ResourceServer{
-				ID: c.IntrospectionID, SecretHash: server.HashSecret(c.IntrospectionSecret), Resource: resource,
-			})
-		}
+		opts.ResourceServers = []server.ResourceServer{{
+			ID: c.IntrospectionID, SecretHash: server.HashSecret(c.IntrospectionSecret), Resources: resources,
+		}}
 	}
 	if c.SigningKey != nil {
 		opts.SigningKeys = []server.SigningKey{{ID: c.SigningKeyID, Key: c.SigningKey}}
