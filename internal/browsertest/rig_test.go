@@ -21,11 +21,18 @@ import (
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/redis/rueidis"
 
 	"github.com/mcpfleet/mcpfleet/auth/fakeupstream"
 	"github.com/mcpfleet/mcpfleet/auth/server"
 	"github.com/mcpfleet/mcpfleet/internal/balance"
 	"github.com/mcpfleet/mcpfleet/internal/redistest"
+)
+
+// Origins of other sites than the servers': the browser takes them for 127.0.0.1.
+const (
+	appHost  = "app.example"
+	evilHost = "evil.example"
 )
 
 // The pages wait for each other; a busy machine takes its time.
@@ -72,7 +79,8 @@ func newBrowser(t *testing.T) *browser {
 	path := chromium(t)
 	shared.once.Do(func() {
 		// No sandbox: tests run as root in containers, and open pages of ours only.
-		opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox)
+		opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
+			chromedp.Flag("host-resolver-rules", "MAP *.example 127.0.0.1"))
 		ctx, end := chromedp.NewExecAllocator(context.Background(), opts...)
 		shared.end = append(shared.end, end)
 		shared.ctx, end = chromedp.NewContext(ctx)
@@ -160,6 +168,13 @@ func (w *window) listen(event any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.problems = append(w.problems, problem)
+}
+
+// forgive forgets what was reported, where that is what a test is about.
+func (w *window) forgive() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.problems = nil
 }
 
 func (w *window) do(steps ...chromedp.Action[chromedp.Void]) {
@@ -269,8 +284,17 @@ const smallTargets = `[...document.querySelectorAll("button, input:not([type=hid
 // A fleet is two instances of the authorization server with the fake upstream
 // behind a balancer, and a client on another site.
 type fleet struct {
-	url    string
-	client string // the client's site
+	url       string
+	client    string // the client's site
+	prefix    string
+	instances []instance
+}
+
+// An instance serves what its mux has, of which tests may add.
+type instance struct {
+	mux   *http.ServeMux
+	redis rueidis.Client
+	auth  *server.Server
 }
 
 var (
@@ -284,7 +308,7 @@ func newFleet(t *testing.T) *fleet {
 	t.Helper()
 	s := redistest.NewMiniredis(t)
 	prefix := s.Prefix(t)
-	fl := &fleet{client: newClient(t)}
+	fl := &fleet{client: newClient(t), prefix: prefix}
 	muxes := []*http.ServeMux{http.NewServeMux(), http.NewServeMux()}
 	var backends []*url.URL
 	for _, mux := range muxes {
@@ -315,6 +339,7 @@ func newFleet(t *testing.T) *fleet {
 		}
 		as.Handle(mux)
 		mux.Handle(fakeupstream.AuthorizePath, upstream)
+		fl.instances = append(fl.instances, instance{mux, redis, as})
 	}
 	return fl
 }
