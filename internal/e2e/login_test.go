@@ -9,11 +9,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,8 +23,11 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
 
+	"github.com/mcpfleet/mcpfleet/auth/fakeupstream"
+	"github.com/mcpfleet/mcpfleet/auth/server"
 	"github.com/mcpfleet/mcpfleet/internal/authtest"
 	"github.com/mcpfleet/mcpfleet/internal/npm"
+	"github.com/mcpfleet/mcpfleet/internal/redistest"
 )
 
 const redirectURL = "http://127.0.0.1:8976/callback"
@@ -119,29 +124,29 @@ func TestGoClientLogsInAndStepsUp(t *testing.T) {
 }
 
 // The conformance suite plays a client of the authorization server, and the test
-// its user.
+// its user. It has a client prove who it is only if the server has no others, so
+// for that there is another server.
 func TestConformanceOfTheAuthorizationServer(t *testing.T) {
 	t.Parallel()
 	bin := filepath.Join(npm.Dir(t), "node_modules", ".bin")
 	f := startFleet(t, everything, 3, "AUTH_MODE=internal")
-	issuer := strings.TrimSuffix(f.URL, "/mcp")
-	for _, version := range []string{"2025-11-25", "2026-07-28"} {
-		for _, method := range []string{"none", "client_secret_post"} {
+	issuers := map[string]string{"none": strings.TrimSuffix(f.URL, "/mcp"), "client_secret_post": confidentialServer(t)}
+	for method, issuer := range issuers {
+		for _, version := range []string{"2025-11-25", "2026-07-28"} {
 			t.Run(version+" "+method, func(t *testing.T) {
 				t.Parallel()
-				port := freePort(t)
+				port, dir := freePort(t), t.TempDir()
 				res, err := oauthex.RegisterClient(t.Context(), issuer+"/register", &oauthex.ClientRegistrationMetadata{
 					ClientName: "conformance", RedirectURIs: []string{"http://127.0.0.1:" + port + "/callback"}, TokenEndpointAuthMethod: method,
 				}, nil)
 				must(t, err)
-				dir := t.TempDir()
-				config := map[string]string{"url": issuer, "clientId": res.ClientID, "resource": f.URL}
+				settings := map[string]string{"url": issuer, "clientId": res.ClientID, "resource": issuer + "/mcp"}
 				if res.ClientSecret != "" {
-					config["clientSecret"] = res.ClientSecret
+					settings["clientSecret"] = res.ClientSecret
 				}
-				settings, err := json.Marshal(config)
+				data, err := json.Marshal(settings)
 				must(t, err)
-				must(t, os.WriteFile(filepath.Join(dir, "settings.json"), settings, 0o600))
+				must(t, os.WriteFile(filepath.Join(dir, "settings.json"), data, 0o600))
 				cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "node"), filepath.Join(bin, "conformance"), "authorization",
 					"--file", filepath.Join(dir, "settings.json"), "-p", port, "-o", filepath.Join(dir, "results"), "--spec-version", version)
 				out, err := cmd.StdoutPipe()
@@ -156,6 +161,34 @@ func TestConformanceOfTheAuthorizationServer(t *testing.T) {
 			})
 		}
 	}
+}
+
+// confidentialServer starts two instances of an authorization server without
+// public clients, behind one address, and returns its issuer identifier.
+func confidentialServer(t *testing.T) string {
+	t.Helper()
+	redis, prefix := redistest.Real(t), redistest.NewPrefix()
+	var turn atomic.Uint64
+	var instances []http.Handler
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		instances[int(turn.Add(1))%len(instances)].ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	for range 2 {
+		client := redis.Client(t)
+		upstream, err := fakeupstream.New(&fakeupstream.Options{Redis: client, Prefix: prefix, BaseURL: front.URL})
+		must(t, err)
+		as, err := server.New(&server.Options{
+			Redis: client, Prefix: prefix, Issuer: front.URL, Resources: []string{front.URL + "/mcp"},
+			Upstream: upstream, CallbackPath: fakeupstream.CallbackPath, NoPublicClients: true,
+		})
+		must(t, err)
+		mux := http.NewServeMux()
+		as.Handle(mux)
+		mux.Handle(fakeupstream.AuthorizePath, upstream)
+		instances = append(instances, mux)
+	}
+	return front.URL
 }
 
 // logInWhenAsked reads what the suite prints, logs in where it says, and goes to
