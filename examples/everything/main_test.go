@@ -117,7 +117,7 @@ func TestASettingThatCannotBeUsedIsOneLineAndStatus2(t *testing.T) {
 		"PORT=many",
 		"PORT=" + port,
 		"HOST=0.0.0.0",
-		"AUTH_MODE=internal",
+		"AUTH_MODE=open",
 		"SESSION_TTL=never",
 		"REDIS_URL=redis://127.0.0.1:1",
 	} {

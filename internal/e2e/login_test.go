@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"io"
 	"net"
@@ -29,8 +28,6 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/npm"
 	"github.com/mcpfleet/mcpfleet/internal/redistest"
 )
-
-const redirectURL = "http://127.0.0.1:8976/callback"
 
 // The clients of the TypeScript SDK find out where to log in, register, log in,
 // refresh, each request answered by any of three processes.
@@ -69,12 +66,12 @@ func TestGoClientLogsInAndStepsUp(t *testing.T) {
 	for name, configure := range map[string]func(*auth.AuthorizationCodeHandlerConfig){
 		"by registration": func(c *auth.AuthorizationCodeHandlerConfig) {
 			c.DynamicClientRegistrationConfig = &auth.DynamicClientRegistrationConfig{
-				Metadata: &oauthex.ClientRegistrationMetadata{ClientName: "e2e", RedirectURIs: []string{redirectURL}},
+				Metadata: &oauthex.ClientRegistrationMetadata{ClientName: "e2e", RedirectURIs: []string{authtest.RedirectURL}},
 			}
 		},
 		"registered before": func(c *auth.AuthorizationCodeHandlerConfig) {
 			res, err := oauthex.RegisterClient(t.Context(), strings.TrimSuffix(f.URL, "/mcp")+"/register", &oauthex.ClientRegistrationMetadata{
-				ClientName: "e2e", RedirectURIs: []string{redirectURL}, TokenEndpointAuthMethod: "client_secret_post",
+				ClientName: "e2e", RedirectURIs: []string{authtest.RedirectURL}, TokenEndpointAuthMethod: "client_secret_post",
 			}, nil)
 			must(t, err)
 			c.PreregisteredClient = &oauthex.ClientCredentials{
@@ -84,18 +81,10 @@ func TestGoClientLogsInAndStepsUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			browser, logins := authtest.NewBrowser(t), 0
+			logins := 0
 			config := &auth.AuthorizationCodeHandlerConfig{
-				RedirectURL: redirectURL,
-				AuthorizationCodeFetcher: func(_ context.Context, args *auth.AuthorizationArgs) (*auth.AuthorizationResult, error) {
-					logins++
-					back, err := browser.Login(args.URL, "alice")
-					if err != nil {
-						return nil, err
-					}
-					q := back.Query()
-					return &auth.AuthorizationResult{Code: q.Get("code"), State: q.Get("state"), Iss: q.Get("iss")}, nil
-				},
+				RedirectURL:              authtest.RedirectURL,
+				AuthorizationCodeFetcher: authtest.NewBrowser(t).Fetcher("alice", &logins),
 			}
 			configure(config)
 			handler, err := auth.NewAuthorizationCodeHandler(config)

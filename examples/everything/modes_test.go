@@ -1,0 +1,170 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/examples/internal/demotest"
+	"github.com/mcpfleet/mcpfleet/internal/authtest"
+)
+
+func echo(t *testing.T, client *mcp.ClientSession) {
+	t.Helper()
+	res, err := client.CallTool(t.Context(), &mcp.CallToolParams{Name: "echo", Arguments: map[string]any{"message": "hello"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := res.Content[0].(*mcp.TextContent).Text; got != "Echo: hello" {
+		t.Errorf("echo answered %q", got)
+	}
+}
+
+// Without a setting, clients have to log in, and find out how.
+func TestByDefaultClientsLogIn(t *testing.T) {
+	t.Parallel()
+	p := demotest.Start(t, "AUTH_MODE=")
+	base := atLocalhost(p.URL)
+	for _, path := range []string{"/mcp", "/sse", "/message"} {
+		res, err := http.Get(base + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusUnauthorized || !strings.Contains(res.Header.Get("WWW-Authenticate"), "resource_metadata=") {
+			t.Errorf("GET %s: %s, %q", path, res.Status, res.Header.Get("WWW-Authenticate"))
+		}
+	}
+	echo(t, authtest.Connect(t, base+"/mcp", "alice"))
+}
+
+// An authorization server and an MCP server that have nothing in common but what
+// their settings say: tokens are asked about, or verified by their signatures.
+func TestAnAuthorizationServerOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for how, settings := range map[string][]string{
+		"introspection": {"INTROSPECTION_CLIENT_SECRET=the two of them know this"},
+		"signatures":    {"SIGNING_KEY_FILE=" + signingKey(t)},
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			port := freePort(t)
+			as := demotest.Start(t, append(settings, "AUTH_MODE=auth_server", "RESOURCE_URIS=http://localhost:"+port+"/mcp")...)
+			p := demotest.Start(t, append(settings, "AUTH_MODE=external", "PORT="+port, "AUTH_SERVER_URL="+atLocalhost(as.URL))...)
+			echo(t, authtest.Connect(t, atLocalhost(p.URL)+"/mcp", "alice"))
+			for _, url := range []string{as.URL, p.URL} {
+				for _, path := range []string{"/", "/livez", "/readyz"} {
+					if res, err := http.Get(url + path); err != nil || res.StatusCode != http.StatusOK {
+						t.Errorf("GET %s: %v, %v", path, res, err)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestAnAuthorizationServerThatIsNotThereIsNamed(t *testing.T) {
+	t.Parallel()
+	status, stdout, stderr := demotest.Run(t, "AUTH_MODE=external", "AUTH_SERVER_URL=http://127.0.0.1:1")
+	if lines := strings.Split(strings.TrimSpace(stderr), "\n"); status != 2 || stdout != "" || !strings.HasPrefix(lines[len(lines)-1], `AUTH_SERVER_URL="http://127.0.0.1:1": `) {
+		t.Errorf("exit status %d, stdout %q, stderr %q", status, stdout, stderr)
+	}
+}
+
+func TestTheScriptLogsIn(t *testing.T) {
+	t.Parallel()
+	for _, tool := range []string{"bash", "curl", "openssl", "sed"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			if os.Getenv("REQUIRE_ALL") == "1" {
+				t.Fatal(err)
+			}
+			t.Skip(err)
+		}
+	}
+	p := demotest.Start(t, "AUTH_MODE=internal")
+	cmd := exec.CommandContext(t.Context(), "bash", filepath.Join("..", "scripts", "oauth.sh"), atLocalhost(p.URL), "alice")
+	out, err := cmd.CombinedOutput()
+	if err != nil || strings.Count(string(out), `"Echo: hello"`) != 2 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// Every response of the demo has them, also those that refuse.
+func TestSecurityHeadersOnEveryRoute(t *testing.T) {
+	t.Parallel()
+	p := demotest.Start(t, "AUTH_MODE=internal", "BASE_URI=https://demo.example")
+	for _, path := range []string{
+		"/", "/mcp", "/sse", "/message", "/authorize", "/authorize/consent", "/token", "/register", "/revoke", "/introspect",
+		"/fakeupstreamauth/authorize", "/fakeupstreamauth/redirect", "/livez", "/readyz", "/nowhere",
+		"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration",
+		"/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource/sse",
+	} {
+		for _, method := range []string{"GET", "POST", "DELETE", "OPTIONS"} {
+			req, err := http.NewRequestWithContext(t.Context(), method, p.URL+path, strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = "demo.example"
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			h := res.Header
+			if h.Get("X-Content-Type-Options") != "nosniff" || !strings.Contains(h.Get("Cache-Control"), "no-store") || h.Get("Strict-Transport-Security") == "" {
+				t.Errorf("%s %s: %s with %v", method, path, res.Status, h)
+			}
+			html := strings.HasPrefix(h.Get("Content-Type"), "text/html")
+			if html && (h.Get("X-Frame-Options") != "DENY" || h.Get("Referrer-Policy") != "no-referrer" ||
+				!strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || strings.Contains(h.Get("Content-Security-Policy"), "unsafe-inline")) {
+				t.Errorf("%s %s: a page with %v", method, path, h)
+			}
+		}
+	}
+}
+
+// atLocalhost returns a program's URL as its default BASE_URI has it.
+func atLocalhost(url string) string { return strings.Replace(url, "127.0.0.1", "localhost", 1) }
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// signingKey writes a private key to a file, and returns its name.
+func signingKey(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "signing.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
