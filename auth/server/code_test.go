@@ -362,4 +362,3 @@ func tokenJSON(t *testing.T, res reply) (v tokenResponse) {
 	}
 	return v
 }
-

@@ -130,16 +130,19 @@ func (fl *fleet) start(t *testing.T, b *balance, client func() rueidis.Client, c
 	}
 }
 
+// upstreamData is what the upstream has to remember, such as a verifier.
+const upstreamData = "data of the upstream: tq9wHhXOlrG4cYmN"
+
 // An upstreamStub logs in whoever the test says, without asking.
 type upstreamStub string
 
 func (u upstreamStub) Begin(_ context.Context, state string) (*url.URL, []byte, error) {
 	location, err := url.Parse(string(u) + "/login?" + url.Values{"state": {state}}.Encode())
-	return location, []byte("data of the upstream"), err
+	return location, []byte(upstreamData), err
 }
 
 func (u upstreamStub) End(_ context.Context, r *http.Request, data []byte) (Login, error) {
-	if string(data) != "data of the upstream" {
+	if string(data) != upstreamData {
 		return Login{}, errors.New("the upstream did not get its data back")
 	}
 	if r.FormValue("deny") != "" {
