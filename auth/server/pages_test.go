@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"slices"
@@ -147,11 +148,18 @@ func TestT13_ACallbackThatNobodyConsentedToIsRefused(t *testing.T) {
 			t.Fatalf("there are %d grants", n)
 		}
 
-		// It is the user's turn still; but once only.
+		// It is the user's turn still; but once only, even if the cookie is kept.
+		at, err := url.Parse(fl.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := l.Jar.Cookies(at)
 		if res := l.callBack(t, l.browser, state); res.status != http.StatusSeeOther {
 			t.Errorf("the user's own callback: %d %s", res.status, res.body)
 		}
 		wantRefused(t, "twice", l.callBack(t, l.browser, state))
+		l.Jar.SetCookies(at, kept)
+		wantRefused(t, "twice with the cookie", l.callBack(t, l.browser, state))
 		if n := grantKeys(t, fl); n != 1 {
 			t.Errorf("there are %d grants", n)
 		}
@@ -160,16 +168,19 @@ func TestT13_ACallbackThatNobodyConsentedToIsRefused(t *testing.T) {
 
 func TestT13_AFlowThatTookTooLongIsOver(t *testing.T) {
 	t.Parallel()
-	fl := oneFleet(t, func(o *Options) { o.FlowTTL = 250 * time.Millisecond })
+	fl := oneFleet(t)
 	l := fl.login(t, public)
 	state := l.upstreamState(t)
+	flow := fl.instances[0].keys.Flow(l.form.Get("flow"))
+	if ttl := fl.admin.Do(t.Context(), fl.admin.B().Pttl().Key(flow).Build()); must(ttl.AsInt64()) > (10 * time.Minute).Milliseconds() {
+		t.Error("a flow lives for more than 10 minutes")
+	}
+	// As if the time had passed.
+	if err := fl.admin.Do(t.Context(), fl.admin.B().Pexpire().Key(flow).Milliseconds(1).Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
 	redistest.Until(t, "the flow has ended", func() bool {
-		for _, key := range redistest.Keys(t, fl.admin, fl.prefix) {
-			if strings.HasSuffix(key.Name, ":flow") {
-				return false
-			}
-		}
-		return true
+		return must(fl.admin.Do(t.Context(), fl.admin.B().Exists().Key(flow).Build()).AsInt64()) == 0
 	})
 	// The browser's cookie has ended as well; an attacker would have kept it.
 	wantRefused(t, "too late", l.callBack(t, l.browser, state))
@@ -611,6 +622,23 @@ func TestLinksRunNothing(t *testing.T) {
 	}
 }
 
+func TestPagesLeadNowhereRatherThanToAScript(t *testing.T) {
+	t.Parallel()
+	p := newPages(nil)
+	for _, uri := range []string{"javascript:alert(1)", "data:text/html,x", "com.example.app:/x"} {
+		for _, auto := range []bool{true, false} {
+			left, failed := httptest.NewRecorder(), httptest.NewRecorder()
+			p.leave(left, leavePage{To: uri, Host: hostOf(uri), Auto: auto})
+			p.problem(failed, http.StatusBadRequest, problemPage{Back: uri, BackHost: hostOf(uri)})
+			for _, body := range []string{left.Body.String(), failed.Body.String()} {
+				if strings.Contains(body, "href") || strings.Contains(body, "http-equiv") || strings.Contains(body, "ZgotmplZ") {
+					t.Errorf("%s: %s", uri, body)
+				}
+			}
+		}
+	}
+}
+
 func TestT03_DenyTellsTheClientByTheRuleOfTrust(t *testing.T) {
 	t.Parallel()
 	fl := oneFleet(t)
@@ -658,6 +686,13 @@ func TestT35_AnswersAreNotStoredRepeatedOrShared(t *testing.T) {
 			}
 		})
 	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 func base64SHA256(text string) string {
