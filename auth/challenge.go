@@ -22,6 +22,9 @@ func (r *Resource) refuse(w http.ResponseWriter, req *http.Request, err error) {
 	refused, ok := errors.AsType[*refusal](err)
 	switch {
 	case ok:
+	case req.Context().Err() != nil:
+		// The client has gone, and perhaps the verification with it.
+		refused = &refusal{status: http.StatusServiceUnavailable, code: "temporarily_unavailable", description: "the request was given up"}
 	case errors.Is(err, ErrUnavailable):
 		r.logger.WarnContext(req.Context(), "token not verified", "error", err)
 		// Not 401: the client would throw a good token away.

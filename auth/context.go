@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	sdkauth "github.com/modelcontextprotocol/go-sdk/auth"
@@ -26,9 +27,14 @@ func TokenFromContext(ctx context.Context) *Token {
 func found(ctx context.Context, _ string, _ *http.Request) (*sdkauth.TokenInfo, error) {
 	t := TokenFromContext(ctx)
 	return &sdkauth.TokenInfo{
-		Scopes: t.Scopes, Expiration: t.Expires, UserID: t.UserID(),
+		Scopes: slices.Clone(t.Scopes), Expiration: t.Expires, UserID: t.UserID(),
 		Extra: map[string]any{"iss": t.Issuer, "sub": t.Subject, "client_id": t.ClientID},
 	}, nil
+}
+
+// isInvalid reports whether a verifier knows that a token is not valid.
+func isInvalid(err error) bool {
+	return errors.Is(err, ErrInvalidToken) && !errors.Is(err, ErrUnavailable)
 }
 
 // errRevoked is the cause of a request's end.
@@ -46,7 +52,7 @@ func (r *Resource) whileValid(ctx context.Context, t *Token, text string) (conte
 		if ctx.Err() != nil || !time.Now().Before(t.Expires) {
 			return // it expired, which is the handler's to see to
 		}
-		if _, err := r.opts.Verifier.Verify(ctx, text); errors.Is(err, ErrInvalidToken) && time.Now().Before(t.Expires) {
+		if _, err := r.opts.Verifier.Verify(ctx, text); isInvalid(err) && time.Now().Before(t.Expires) {
 			cancel(errRevoked)
 			return
 		}

@@ -59,7 +59,7 @@ func newOwnServer(t *testing.T, redis *redistest.Server, keys ...server.SigningK
 			Clients: []server.Client{{
 				ID: "robot", AuthMethod: "client_secret_basic", SecretHash: server.HashSecret("robot's secret"), GrantTypes: []string{"client_credentials"},
 			}},
-			ResourceServers: []server.ResourceServer{{ID: "rs", SecretHash: server.HashSecret("rs's secret"), Resource: own.url + "/mcp"}},
+			ResourceServers: []server.ResourceServer{{ID: "rs", SecretHash: server.HashSecret("rs's secret"), Resources: []string{own.url + "/mcp"}}},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -7,20 +7,23 @@ import (
 
 const wellKnown = "/.well-known/oauth-protected-resource"
 
-// MetadataPath returns the path of the resource's metadata: between host and
-// path of its identifier (RFC 9728, section 3.1).
+// MetadataPath returns the path of the resource's metadata, escaped as in the
+// pattern of a mux: between host and path of its identifier (RFC 9728, section
+// 3.1).
 func (r *Resource) MetadataPath() string {
 	if r.url.Path == "/" {
 		return wellKnown
 	}
-	return wellKnown + r.url.Path
+	return wellKnown + r.url.EscapedPath()
 }
 
 // MetadataURL returns the URL of the resource's metadata.
 func (r *Resource) MetadataURL() string {
-	u := *r.url
-	u.Path, u.RawPath = r.MetadataPath(), ""
-	return u.String()
+	u := r.url.Scheme + "://" + r.url.Host + r.MetadataPath()
+	if r.url.RawQuery != "" {
+		u += "?" + r.url.RawQuery
+	}
+	return u
 }
 
 // Metadata returns the handler of the resource's metadata (RFC 9728), to be
@@ -47,7 +50,7 @@ func (r *Resource) Metadata() http.Handler {
 			_, _ = w.Write(body) // a client that has gone needs no metadata
 		case http.MethodOptions:
 			h.Set("Access-Control-Allow-Methods", "GET")
-			h.Set("Access-Control-Allow-Headers", "MCP-Protocol-Version")
+			h.Set("Access-Control-Allow-Headers", "*")
 			h.Set("Access-Control-Max-Age", "600")
 			w.WriteHeader(http.StatusNoContent)
 		default:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -29,8 +30,12 @@ type ResourceOptions struct {
 	ScopesSupported []string
 	// ScopesFor, if not nil, returns the further scopes that are needed to call
 	// a method, with the name of the tool or prompt, or the URI of the resource,
-	// that it is about, empty for other methods. It is asked for each message of
-	// a request, before the handler sees it.
+	// that it is about, empty for other methods. It is asked about each message
+	// of a request, and of a subscriptions/listen about each resource as well,
+	// before the handler sees any. It is called concurrently.
+	//
+	// With it, a body that could be read in more than one way is refused: with a
+	// field that is there twice, or in another case, or is not of its type.
 	ScopesFor func(method, name string) []string
 	// Implies says which scopes a scope contains, and those in turn.
 	Implies map[string][]string
@@ -42,6 +47,10 @@ type ResourceOptions struct {
 	// MaxBody bounds the body of a request that ScopesFor is asked about. If
 	// zero, 4 MiB.
 	MaxBody int64
+	// KeepToken leaves the Authorization header in the request that the
+	// handler, and so each tool, sees. It is for those who exchange the token for
+	// one of another resource (RFC 8693), and must not be used to pass it on.
+	KeepToken bool
 	// Name and Documentation, a URL, are for the users of clients.
 	Name, Documentation string
 	// Logger gets what an operator should know; never a token. If nil, nothing
@@ -55,6 +64,7 @@ type ResourceOptions struct {
 type Resource struct {
 	identifier string
 	url        *url.URL
+	canonical  string
 	opts       ResourceOptions
 	implied    map[string][]string // every scope with all that it contains
 	logger     *slog.Logger
@@ -70,12 +80,14 @@ func NewResource(identifier string, opts *ResourceOptions) (*Resource, error) {
 	o := *opts
 	u, err := url.Parse(identifier)
 	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || strings.Contains(identifier, "#"):
-		return nil, fmt.Errorf("protected resource: %q is not an http or https URL without user and fragment", identifier)
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || strings.Contains(identifier, "#") || !isASCII(identifier):
+		return nil, fmt.Errorf("protected resource: %q is not an http or https URL in ASCII without user and fragment", identifier)
 	case o.Verifier == nil:
 		return nil, errors.New("protected resource: ResourceOptions.Verifier is nil")
 	case len(o.AuthorizationServers) == 0:
 		return nil, errors.New("protected resource: ResourceOptions.AuthorizationServers is empty")
+	case slices.ContainsFunc(o.AuthorizationServers, notAnIssuer):
+		return nil, fmt.Errorf("protected resource: ResourceOptions.AuthorizationServers: one of %q is not an http or https URL without query and fragment", o.AuthorizationServers)
 	case o.RecheckEvery < 0 || o.MaxBody < 0:
 		return nil, errors.New("protected resource: ResourceOptions.RecheckEvery or MaxBody is negative")
 	}
@@ -94,7 +106,17 @@ func NewResource(identifier string, opts *ResourceOptions) (*Resource, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Resource{identifier: identifier, url: u, opts: o, implied: closure(o.Implies), logger: o.Logger}, nil
+	return &Resource{
+		identifier: identifier, url: u, canonical: canonical(*u),
+		opts: o, implied: closure(o.Implies), logger: o.Logger,
+	}, nil
+}
+
+// notAnIssuer reports whether s cannot be an issuer identifier (RFC 8414,
+// section 2).
+func notAnIssuer(s string) bool {
+	u, err := url.Parse(s)
+	return err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.ContainsAny(s, "?#")
 }
 
 // Protect returns a handler that serves requests with a valid token for the
@@ -109,12 +131,19 @@ func NewResource(identifier string, opts *ResourceOptions) (*Resource, error) {
 // Next finds what the token says by [TokenFromContext], and by the SDK's
 // TokenInfoFromContext, where UserID is [Token.UserID]. When the token is
 // revoked while next serves the request, the request's context is cancelled;
-// when it expires, next has to see to it: the expiration is in TokenInfo.
+// when it expires, next has to see to it: the expiration is in TokenInfo. The
+// token itself next does not get: a server must not pass it on (MCP, "Access
+// Token Privilege Restriction"), and what a tool does not have it cannot leak.
 //
-// CORS preflight requests, which carry no token, are served by next as they are.
+// CORS preflight requests, which carry no token, are served by next as they are:
+// to OPTIONS it must not answer with what is protected.
 func (r *Resource) Protect(next http.Handler) http.Handler {
+	served := next
+	if !r.opts.KeepToken {
+		served = withoutToken(next)
+	}
 	// The SDK's handlers look for the token where only the SDK can put it.
-	tell := sdkauth.RequireBearerToken(found, &sdkauth.RequireBearerTokenOptions{ClockSkew: time.Minute})(next)
+	tell := sdkauth.RequireBearerToken(found, &sdkauth.RequireBearerTokenOptions{ClockSkew: time.Minute})(served)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if isPreflight(req) {
 			next.ServeHTTP(w, req)
@@ -134,6 +163,17 @@ func (r *Resource) Protect(next http.Handler) http.Handler {
 	})
 }
 
+// withoutToken returns a handler that serves requests by next without their
+// Authorization header.
+func withoutToken(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		clean := *req // whoever called us may still want it as it was
+		clean.Header = maps.Clone(req.Header)
+		clean.Header.Del("Authorization")
+		next.ServeHTTP(w, &clean)
+	})
+}
+
 // isPreflight reports whether a browser asks what a page may do (Fetch,
 // "CORS-preflight fetch").
 func isPreflight(r *http.Request) bool {
@@ -148,11 +188,11 @@ func (r *Resource) authenticate(req *http.Request) (*Token, string, error) {
 	}
 	token, err := r.opts.Verifier.Verify(req.Context(), text)
 	switch {
-	case errors.Is(err, ErrInvalidToken):
+	case isInvalid(err):
 		return nil, "", &refusal{status: http.StatusUnauthorized, code: "invalid_token", description: "the access token is not valid"}
 	case err != nil:
 		return nil, "", err
-	case token.Issuer == "" || token.Subject == "":
+	case token == nil || token.Issuer == "" || token.Subject == "":
 		// Taking it for anonymous would give all such users one identity.
 		return nil, "", errors.New("the verifier returned a token without issuer or subject")
 	case !time.Now().Before(token.Expires):
@@ -170,10 +210,10 @@ func (r *Resource) is(audience string) bool {
 		return true
 	}
 	u, err := url.Parse(audience)
-	if err != nil || u.Fragment != "" {
-		return false
+	if err != nil || strings.Contains(audience, "#") || !isASCII(u.Host) {
+		return false // beyond ASCII, letters of other scripts become ours in lower case
 	}
-	return canonical(*u) == canonical(*r.url)
+	return canonical(*u) == r.canonical
 }
 
 func canonical(u url.URL) string {
@@ -182,6 +222,10 @@ func canonical(u url.URL) string {
 		u.Path = ""
 	}
 	return u.String()
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > '~' })
 }
 
 // errNoToken says that a request has no token, which is not an error of its.
@@ -201,9 +245,17 @@ func bearer(req *http.Request) (string, error) {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", errNoToken
 	}
-	token = strings.Trim(token, " ")
-	if token == "" || strings.ContainsAny(token, " ,\t") {
+	if token = strings.Trim(token, " "); !isToken(token) {
 		return "", &refusal{status: http.StatusUnauthorized, code: "invalid_token", description: "the access token is not well-formed"}
 	}
 	return token, nil
+}
+
+// isToken reports whether s has the form of a bearer token (RFC 6750, section
+// 2.1), so that whoever reads the header takes the same for the token.
+func isToken(s string) bool {
+	s = strings.TrimRight(s, "=")
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._~+/", r)
+	})
 }

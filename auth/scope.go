@@ -1,11 +1,8 @@
 package auth
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,14 +15,21 @@ func checkScopes(o ResourceOptions) error {
 		all = append(append(all, scope), implied...)
 	}
 	for _, scope := range all {
-		if scope == "offline_access" {
-			// It is between the client and the authorization server (MCP,
-			// "Refresh Tokens").
-			return errors.New("ResourceOptions: offline_access is not a resource's scope")
+		if err := checkScope(scope); err != nil {
+			return fmt.Errorf("ResourceOptions: %w", err)
 		}
-		if scope == "" || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
-			return fmt.Errorf("ResourceOptions: %q is not a scope", scope)
-		}
+	}
+	return nil
+}
+
+func checkScope(scope string) error {
+	if scope == "offline_access" {
+		// It is between the client and the authorization server (MCP,
+		// "Refresh Tokens").
+		return errors.New("offline_access is not a resource's scope")
+	}
+	if scope == "" || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return fmt.Errorf("%q is not a scope", scope)
 	}
 	return nil
 }
@@ -84,108 +88,14 @@ func (r *Resource) needed(req *http.Request) ([]string, error) {
 	}
 	for _, op := range operations {
 		for _, scope := range r.opts.ScopesFor(op.method, op.name) {
-			if !slices.Contains(needed, scope) {
-				needed = append(needed, scope)
+			if slices.Contains(needed, scope) {
+				continue
 			}
+			if err := checkScope(scope); err != nil {
+				return nil, fmt.Errorf("ResourceOptions.ScopesFor: %w", err)
+			}
+			needed = append(needed, scope)
 		}
 	}
 	return needed, nil
-}
-
-// An operation is what a message asks for.
-type operation struct{ method, name string }
-
-// operations returns what the messages of a request ask for, and puts the body
-// back. The body decides, also from protocol 2026-07-28 on, where headers repeat
-// the method and the name: whether they say the same is checked only later, and
-// not by every handler.
-func (r *Resource) operations(req *http.Request) ([]operation, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(nil, req.Body, r.opts.MaxBody))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, &refusal{status: http.StatusRequestEntityTooLarge, code: "invalid_request", description: "the body is too large"}
-	}
-	if err != nil {
-		return nil, &refusal{status: http.StatusBadRequest, code: "invalid_request", description: "the body could not be read"}
-	}
-	req.Body = io.NopCloser(bytes.NewReader(body))
-	return operationsIn(body)
-}
-
-// operationsIn returns the operations of a message, or of a batch. What is no
-// message asks for nothing: the handler refuses it in its own form.
-func operationsIn(body []byte) ([]operation, error) {
-	var batch []json.RawMessage
-	if json.Unmarshal(body, &batch) != nil {
-		batch = []json.RawMessage{body}
-	}
-	var operations []operation
-	for _, message := range batch {
-		var params, method json.RawMessage
-		if err := fields(message, map[string]*json.RawMessage{"method": &method, "params": &params}); err != nil {
-			return nil, err
-		}
-		op := operation{method: text(method)}
-		if op.method == "" {
-			continue // a response
-		}
-		var name, uri json.RawMessage
-		if err := fields(params, map[string]*json.RawMessage{"name": &name, "uri": &uri}); err != nil {
-			return nil, err
-		}
-		if op.name = text(name); op.name == "" {
-			op.name = text(uri)
-		}
-		operations = append(operations, op)
-	}
-	return operations, nil
-}
-
-// fields finds fields of an object. The names are compared exactly, and none
-// may be there twice: else the handler could read another one than we did.
-func fields(object json.RawMessage, want map[string]*json.RawMessage) error {
-	d := json.NewDecoder(bytes.NewReader(object))
-	if start, err := d.Token(); err != nil || start != json.Delim('{') {
-		return nil
-	}
-	for d.More() {
-		field, err := d.Token()
-		if err != nil {
-			return nil
-		}
-		var value json.RawMessage
-		if d.Decode(&value) != nil {
-			return nil
-		}
-		name, _ := field.(string)
-		into := want[name]
-		switch {
-		case into == nil && foldsToOne(name, want):
-			return &refusal{status: http.StatusBadRequest, code: "invalid_request", description: "a field's name differs from a known one in case"}
-		case into == nil:
-		case *into != nil:
-			return &refusal{status: http.StatusBadRequest, code: "invalid_request", description: "a field is there twice"}
-		default:
-			*into = value
-		}
-	}
-	return nil
-}
-
-// foldsToOne reports whether a decoder that ignores case would take name for
-// one of the wanted fields.
-func foldsToOne(name string, want map[string]*json.RawMessage) bool {
-	for wanted := range want {
-		if strings.EqualFold(name, wanted) {
-			return true
-		}
-	}
-	return false
-}
-
-func text(raw json.RawMessage) string {
-	var s string
-	if json.Unmarshal(raw, &s) != nil {
-		return ""
-	}
-	return s
 }

@@ -180,6 +180,7 @@ func (h *Handler) replyBatch(w http.ResponseWriter, r *http.Request, b *batch) {
 			_ = h.streamBatch(w, r, b, bodies, b.size-n) // a client that has gone needs no responses
 			return
 		case <-r.Context().Done():
+			h.fail(w, r, nil, errGivenUp)
 			return
 		}
 	}

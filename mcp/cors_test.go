@@ -145,6 +145,7 @@ func TestPreflight(t *testing.T) {
 				"Access-Control-Allow-Headers":  {"authorization,content-type,mcp-protocol-version,mcp-session-id"},
 				"Access-Control-Expose-Headers": {"Mcp-Session-Id, WWW-Authenticate"},
 				"Access-Control-Max-Age":        {"600"},
+				"Cache-Control":                 {"no-store"},
 				"Vary":                          {"Origin", "Access-Control-Request-Headers"},
 			}
 			if diff := cmp.Diff(want, w.Header()); diff != "" || w.Code != http.StatusNoContent {

@@ -33,6 +33,11 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.wire.Message }
 
+// errGivenUp answers a request whose context has ended before its response has
+// begun. Most often its client has gone and does not hear it; but middleware may
+// have ended it, because a token was revoked, and the client still listens.
+var errGivenUp = refuse(http.StatusServiceUnavailable, "the request was ended; its outcome is unknown")
+
 // refuse returns a refusal with the code that fits an HTTP status.
 func refuse(status int, format string, args ...any) *refusal {
 	return refuseCode(status, codeRefused, format, args...)

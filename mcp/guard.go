@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/url"
@@ -8,11 +9,38 @@ import (
 	"strings"
 )
 
+// Guard returns a handler that looks at where a request comes from, as h does,
+// before next is asked to serve it. It is for what stands in front of h, such as
+// authentication:
+//
+//	mux.Handle("/mcp", h.Guard(resource.Protect(h)))
+//	mux.Handle("/sse", h.Guard(resource.Protect(h.SSE("/message"))))
+//	mux.Handle("/message", h.Guard(resource.Protect(h.Messages())))
+//
+// So CORS preflight requests, which have no token, are answered; a page of an
+// allowed origin can read why it is refused, and where to log in; and of a
+// request from anywhere else nobody looks at the token. No such pattern may name
+// a method: preflight requests have their own.
+func (h *Handler) Guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.guard(w, r) {
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), guardedBy{}, h)))
+		}
+	})
+}
+
+// guardedBy is the context key of the handler whose guard has let a request in.
+type guardedBy struct{}
+
 // guard keeps web pages out that have no business here, answers CORS preflight
 // requests, and reports whether the request is to be served. It follows the
 // specification's warning of DNS rebinding (basic, "Transports", "Security
 // Warning").
 func (h *Handler) guard(w http.ResponseWriter, r *http.Request) bool {
+	if r.Context().Value(guardedBy{}) == h {
+		return true
+	}
+	w.Header().Set("Cache-Control", "no-store") // whatever the answer will be
 	if !h.allowedHost(r) {
 		writeError(w, nil, refuse(http.StatusForbidden, "host %q is not allowed", r.Host))
 		return false

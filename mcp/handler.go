@@ -30,7 +30,13 @@ const (
 // Authentication is plain middleware in front of it: what the SDK's
 // auth.RequireBearerToken puts into the request's context is what handlers see,
 // and its UserID is whom a session belongs to. Without such middleware a
-// session belongs to whoever knows its id.
+// session belongs to whoever knows its id. [Handler.Guard] goes in front of it.
+//
+// Streams end when their token expires, at its Expiration, and when the
+// middleware cancels the request's context, because the token was revoked. With
+// sessions that ends no call: its answer waits for the same user to resume the
+// stream. A call of 2026-07-28, whose stream nobody can resume, is cancelled when
+// its context is, but not when its token expires: it was allowed when it began.
 type Handler struct {
 	*Notifier
 

@@ -42,6 +42,7 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *transpor
 		h.answer(w, r, m.ID, a)
 	case <-r.Context().Done():
 		conn.Leave(r.Context()) // the session, if there will be one, is nobody's and expires
+		h.fail(w, r, m.ID, errGivenUp)
 	}
 }
 

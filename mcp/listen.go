@@ -146,6 +146,7 @@ func (v *verdict) hear(event []byte) {
 func (v *verdict) copyTo(w http.ResponseWriter, id json.RawMessage) {
 	maps.Copy(w.Header(), v.header)
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store") // the SDK may have begun a stream
 	w.WriteHeader(v.status)
 	_, _ = w.Write(unaliased(asMessage(v.body.Bytes(), id), id)) // a client that has gone needs no refusal
 }

@@ -77,6 +77,9 @@ func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m *transpo
 	case changed:
 		body = encoded(m, m.ID)
 	}
+	// The SDK waits for the handler, which may not heed its context; the client,
+	// if it is still there, gets nothing more.
+	defer context.AfterFunc(r.Context(), func() { call.cut(errGivenUp) })()
 	h.modern.ServeHTTP(call, again(ctx, r, body))
 }
 

@@ -74,6 +74,7 @@ func (c *modernCall) begin(status int) {
 		maps.Copy(c.w.Header(), c.header)
 		switch {
 		case isStream:
+			c.w.Header().Set("Cache-Control", transport.CacheControl) // the SDK's may be stored
 			c.w.Header().Set("X-Accel-Buffering", "no")
 		case status >= http.StatusBadRequest:
 			c.w.Header().Set("Content-Type", "application/json")
@@ -189,7 +190,7 @@ func (c *modernCall) stir() {
 	if !c.begun {
 		h := c.w.Header()
 		h.Set("Content-Type", eventStream)
-		h.Set("Cache-Control", "no-cache, no-transform")
+		h.Set("Cache-Control", transport.CacheControl)
 		h.Set("X-Accel-Buffering", "no")
 		c.begun, c.stream = true, true
 		c.w.WriteHeader(http.StatusOK)

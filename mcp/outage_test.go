@@ -2,6 +2,7 @@ package mcp_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -217,7 +218,7 @@ func TestOnlySoManyGetsAreHeld(t *testing.T) {
 					if stream.StatusCode != http.StatusOK {
 						t.Errorf("status %d", stream.StatusCode)
 					}
-					messages(stream)
+					go func() { _, _ = io.Copy(io.Discard, stream.Body) }()
 				})
 			}
 			held.Wait()

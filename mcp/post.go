@@ -298,6 +298,7 @@ func (h *Handler) reply(w http.ResponseWriter, r *http.Request, conn *transport.
 			patience.Reset(h.opts.StreamAfter)
 		case <-ctx.Done():
 			conn.Leave(ctx)
+			h.fail(w, r, id, errGivenUp)
 			return
 		}
 	}

@@ -19,8 +19,8 @@ import (
 // its messages, to [Handler.Messages]:
 //
 //	mux.Handle("/mcp", h)
-//	mux.Handle("GET /sse", h.SSE("/message"))
-//	mux.Handle("POST /message", h.Messages())
+//	mux.Handle("/sse", h.SSE("/message"))
+//	mux.Handle("/message", h.Messages())
 //
 // messages is that place as the client sees it. A relative one is resolved
 // against the URL of the GET request as it was sent, so that it also holds where

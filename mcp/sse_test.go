@@ -230,8 +230,8 @@ func TestShutdownAnswersTheCallsOfOthersSSESessions(t *testing.T) {
 func TestAnSSESessionEndsWithItsToken(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{wrap: func(h http.Handler) http.Handler { return bearer(withSSE(h)) }}, func(t *testing.T, s *simulation) {
-		c := s.sse(t, 0, "alice/"+time.Now().Add(time.Hour).Format(time.RFC3339))
-		time.Sleep(time.Hour - time.Second)
+		c := s.sse(t, 0, "alice/"+time.Now().Add(10*time.Minute).Format(time.RFC3339))
+		time.Sleep(10*time.Minute - time.Second) // twice SessionTTL
 		wantText(t, c.call(t, toolCall(1, "echo", `{"text":"e"}`)), "e")
 		time.Sleep(2 * time.Second)
 		c.ended(t)
@@ -468,9 +468,9 @@ func TestOnStreamIsCalledForAnInitializedSSESession(t *testing.T) {
 
 func TestAnSSEStreamKeepsItsSession(t *testing.T) {
 	t.Parallel()
-	simulate(t, simulated{wrap: withSSE}, func(t *testing.T, s *simulation) {
+	simulate(t, simulated{wrap: withSSE, options: func(o *fleet.Options) { o.SessionTTL = time.Minute }}, func(t *testing.T, s *simulation) {
 		c := s.sse(t, 0, "")
-		time.Sleep(50 * time.Minute) // ten times SessionTTL
+		time.Sleep(10 * time.Minute) // ten times SessionTTL
 		wantText(t, c.call(t, toolCall(1, "echo", `{"text":"e"}`)), "e")
 	})
 }
@@ -482,7 +482,7 @@ func TestACallOfAnSSESessionIsGivenUpWhenItsStreamHasDied(t *testing.T) {
 		c := s.sse(t, 0, "")
 		accepts(t, c.at(s.instances[1].url).Client, toolCall(1, "wait", `{"name":"w"}`))
 		s.runs(t, "w")
-		time.Sleep(10 * time.Minute)
+		time.Sleep(3 * time.Minute)
 		if n := s.running.Load(); n != 1 {
 			t.Errorf("%d calls run while the stream is read", n)
 		}

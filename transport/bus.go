@@ -87,6 +87,9 @@ func (n *Node) checkBus(ctx context.Context) error {
 	if end.before(n.tail.position()) {
 		n.broken = n.tail.position()
 	}
+	if err := replies[0].Error(); err != nil {
+		return rds.Unavailable("keep the bus", err)
+	}
 	return nil
 }
 
@@ -111,8 +114,8 @@ func (n *Node) mendBus(ctx context.Context) error {
 	return err
 }
 
-// note takes one message of the bus into the tail. Only the loop that reads the
-// bus calls it.
+// note takes one message of the bus into the tail. It is for joinBus, and then
+// for the loop of tailBus alone.
 func (n *Node) note(e rueidis.XRangeEntry) {
 	at, ok := parsePosition(e.ID)
 	if !ok {

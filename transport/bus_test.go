@@ -454,3 +454,43 @@ func TestALossIsMarkedOnce(t *testing.T) {
 		v.wantNews(t, "a:b")
 	})
 }
+
+// Instances that notice a loss at the same moment mark it once. The mark is
+// behind all that they had read, whatever the clock of the new primary says, or
+// none of them would read it.
+func TestAMarkOfALossIsBehindAllThatWasRead(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		r := newRig(t, s.Client(t), LogOptions{})
+		p, err := NewPublisher(r.client, r.prefix, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.ResourceUpdated(t.Context(), "a:b"); err != nil {
+			t.Fatal(err)
+		}
+		kept, _ := parsePosition(r.bus(t)[0].ID)
+		read := position{kept.ms + uint64(time.Hour.Milliseconds()), 5}
+		for range 2 {
+			n := &Node{Publisher: p, opts: Options{}.withDefaults(), broken: read}
+			if err := n.mendBus(t.Context()); err != nil || n.broken != (position{}) {
+				t.Errorf("not marked: %v", err)
+			}
+		}
+		if err := p.ResourceUpdated(t.Context(), "a:b"); err != nil {
+			t.Fatal(err)
+		}
+		entries := r.bus(t)
+		if len(entries) != 3 || r.marks(t) != 1 {
+			t.Fatalf("%d messages, of which %d are marks", len(entries), r.marks(t))
+		}
+		mark := entries[1]
+		if at, _ := parsePosition(mark.ID); !read.before(at) {
+			t.Errorf("the mark is at %s, and %v had been read", mark.ID, read)
+		}
+		if mark.FieldValues["p"] != "" || entries[2].FieldValues["p"] != mark.ID {
+			t.Errorf("the mark is %v, what follows is %v", mark, entries[2])
+		}
+		redistest.AssertTTLs(t, r.client, r.prefix)
+	})
+}

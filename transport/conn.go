@@ -149,6 +149,7 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 
 		accepted: time.Now(),
 		out:      make(turn, 1),
+		level:    logLevel{turn: make(turn, 1)},
 	}
 	c.incoming.init()
 	if req.Message.IsNotification() {
@@ -320,14 +321,16 @@ func (c *Conn) leftAt() time.Time {
 	return c.left
 }
 
-// finish ends the connection. The SDK's own clean-up follows from the error
-// that Read returns then.
+// finish ends the connection, and returns when it has ended: a node that leaves
+// must not leave a call to Redis behind. The SDK's own clean-up follows from the
+// error that Read returns then.
 func (c *Conn) finish() {
 	c.mu.Lock()
 	finished, orphan := c.finished, c.orphan
 	c.finished = true
 	c.mu.Unlock()
 	if finished {
+		<-c.done
 		return
 	}
 	if orphan.Stream != "" {
@@ -456,7 +459,7 @@ func (q *queue) take() jsonrpc.Message {
 // logLevel is the level of a session's log messages, read from Redis when a
 // request first has one to send.
 type logLevel struct {
-	once  sync.Once
+	turn  turn // guards what follows, also during the call to Redis
+	known bool
 	level mcp.LoggingLevel
-	err   error
 }

@@ -767,3 +767,36 @@ func goroutinesHere() map[string]int {
 	}
 	return n
 }
+
+// What a handler logs in an outage is refused; what it logs afterwards is not.
+func TestACallLogsAgainWhenRedisIsBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{}, long)
+		sid := beginSession(t, f.store)
+		say := make(chan string)
+		said := make(chan error)
+		r := f.call(t, f.nodes[0], oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			for data := range say {
+				said <- req.Session.Log(ctx, &mcp.LoggingMessageParams{Level: "error", Data: data})
+			}
+			return text("done"), nil
+		}, nil), sid, toolCall("7"))
+		f.links[0].Freeze()
+		say <- "lost"
+		if err := <-said; err == nil {
+			t.Error("a message was logged in an outage")
+		}
+		f.links[0].Heal()
+		say <- "heard"
+		if err := <-said; err != nil {
+			t.Errorf("after the outage: %v", err)
+		}
+		close(say)
+		if m := r.message(t); !strings.Contains(string(m.Params), "heard") {
+			t.Errorf("the client got %s", m.Params)
+		}
+		r.message(t)
+		r.wantEnd(t)
+	})
+}

@@ -12,7 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/rds"
 	"github.com/mcpfleet/mcpfleet/internal/redistest"
 )
 
@@ -81,7 +83,11 @@ func TestMessagesArriveInOrder(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		const count = 600
-		f := newFleet(t, s, Options{MaxQueue: count})
+		// These events are in no log: the reader must not be compared with it meanwhile.
+		f := &fleet{rig: newRig(t, s.Client(t), LogOptions{}, long)}
+		for range 2 {
+			f.join(t, s.Client(t), Options{MaxQueue: count})
+		}
 		sid := beginSession(t, f.store)
 		r := f.standaloneReader(t, f.nodes[0], sid)
 		defer r.Release(t.Context())
@@ -275,6 +281,64 @@ func TestACancellationReachesTheInstanceThatRunsTheCall(t *testing.T) {
 				r.conn.abandon(ErrClosed)
 			}
 			redistest.Until(t, "nothing runs", func() bool { return f.nodes[1].Calls() == 0 })
+		}
+	})
+}
+
+// A recording client keeps the commands that block, as rueidis gave them back.
+type recording struct {
+	rueidis.Client
+	read chan rueidis.Completed
+}
+
+func (r *recording) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	result := r.Client.Do(ctx, cmd)
+	if cmd.IsBlock() && result.NonRedisError() == nil {
+		select {
+		case r.read <- cmd:
+		default:
+		}
+	}
+	return result
+}
+
+// rueidis repeats a blocking read whose connection broke, and may still be
+// writing it to that connection: its memory must not be used again.
+func TestTheMemoryOfABlockingReadIsNotUsedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := &recording{redistest.NewBubble(t).Client(t), make(chan rueidis.Completed, 20)}
+		f := &fleet{rig: newRig(t, client, LogOptions{})}
+		f.join(t, client, Options{})
+		for range cap(client.read) {
+			cmd := <-client.read
+			if words := cmd.Commands(); len(words) == 0 || words[0] != "XREAD" {
+				t.Fatalf("what was a read is now %q", words)
+			}
+		}
+	})
+}
+
+// An instance that does not read, and is not dead yet, costs a bounded memory.
+func TestAnInboxIsBounded(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		f := newFleet(t, s, Options{})
+		rdb, inbox := rds.New(f.client, 0), f.keys.Inbox("nobody")
+		if err := f.do(t, "XADD", inbox, "*", "k", kindHello).Error(); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.do(t, "EXPIRE", inbox, "60").Error(); err != nil {
+			t.Fatal(err)
+		}
+		for range 500 {
+			if _, err := inboxSend.Exec(t.Context(), rdb, []string{inbox}, "10", "k", "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Redis trims by nodes of a hundred messages.
+		if kept, err := f.do(t, "XLEN", inbox).AsInt64(); err != nil || kept < 10 || kept > 200 {
+			t.Errorf("%d messages are kept, %v", kept, err)
 		}
 	})
 }

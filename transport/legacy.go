@@ -240,13 +240,13 @@ func (n *Node) lookAfterCarried(ctx context.Context) {
 	if err != nil {
 		n.opts.Logger.Warn("streams not looked after", "error", err)
 	}
-	healthy := err == nil && time.Since(time.Unix(0, n.renewed.Load())) <= lookEvery // as in lookAfterStream
+	canJudge := err == nil && n.canJudge()
 	for r, run := range carriers {
 		living := true
 		for _, instance := range run {
 			living = living && alive[instance]
 		}
-		if r.sawWriter(living || !healthy) >= 2 {
+		if r.sawWriter(living || !canJudge) >= 2 {
 			n.opts.Logger.Warn("ended a session that waits for a dead instance")
 			r.close(closing{})
 		}

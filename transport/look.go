@@ -41,7 +41,7 @@ func (n *Node) lookAtNew(r *Reader) {
 	here := n.writes(r.stream)
 	n.mu.Unlock()
 	if !here {
-		n.lookAt(context.Background(), []*Reader{r}) // it outlasts nothing: each call to Redis is bounded
+		n.lookAt(context.Background(), []*Reader{r}) // apart from the request that began it; each call to Redis is bounded
 	}
 }
 
@@ -72,12 +72,7 @@ func (n *Node) lookAfterStream(ctx context.Context, r *Reader, s streamState, al
 	if alive[s.writer] && s.writer != n.id {
 		return n.log.found(ctx, r.stream, s)
 	}
-	// Our own renewals must have worked too: whoever is cut off from Redis
-	// finds every inbox but its own gone when the others are just as alive.
-	// After an outage of all they need not come back at the same moment.
-	healthy := time.Since(time.Unix(0, n.renewed.Load())) <= lookEvery &&
-		time.Since(time.Unix(0, n.steady.Load())) >= inboxTTL
-	if !healthy {
+	if !n.canJudge() {
 		return nil
 	}
 	missing, err := n.log.missed(ctx, r.stream, s.writer)
@@ -85,6 +80,16 @@ func (n *Node) lookAfterStream(ctx context.Context, r *Reader, s streamState, al
 		n.closeDead(ctx, r, s.writer)
 	}
 	return err
+}
+
+// canJudge reports whether an instance whose inbox is not there may be taken for
+// dead. This instance's own renewals must have worked: whoever is cut off from
+// Redis finds every inbox but its own gone when the others are just as alive.
+// And they must have worked for a while: after an outage of all, instances need
+// not come back at the same moment.
+func (n *Node) canJudge() bool {
+	return time.Since(time.Unix(0, n.renewed.Load())) <= lookEvery &&
+		time.Since(time.Unix(0, n.steady.Load())) >= inboxTTL
 }
 
 // missingFor is how long a writer has been missing that is taken for dead: the

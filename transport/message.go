@@ -204,7 +204,7 @@ func encodeSDKResponse(id json.RawMessage, resp *jsonrpc.Response) []byte {
 	if resp.Error == nil {
 		return EncodeResult(id, resp.Result)
 	}
-	if as := new(jsonrpc.Error); errors.As(resp.Error, &as) && as.Code == 0 || as == nil {
+	if as := new(jsonrpc.Error); errors.As(resp.Error, &as) && as.Code == 0 {
 		// A handler's plain error: the SDK sends code 0, which means nothing.
 		return EncodeError(id, errors.New(resp.Error.Error()))
 	}

@@ -20,10 +20,10 @@ import (
 
 // A Publisher tells the fleet's clients of changes, from any process that
 // reaches the fleet's Redis. It is safe for concurrent use, starts no goroutine
-// and needs no closing. Every method blocks for one or two calls to Redis, of
-// which the number does not depend on how many clients there are, and fails
-// with [session.ErrUnavailable] if Redis does not take the message; then it may
-// have been sent.
+// and needs no closing. Every method blocks for one or two calls to Redis, each
+// within the timeout; their number does not depend on how many clients there
+// are. It fails with [session.ErrUnavailable] if Redis does not take the
+// message; then it may have been sent. A ctx that ends does not stop it.
 type Publisher struct {
 	rdb    rds.Client
 	keys   keys.Space
@@ -61,15 +61,38 @@ const (
 	busTTL = time.Hour // of a bus without instances
 )
 
+// How often a change of Redis is tried again that failed at once, and how soon:
+// rueidis keeps up to four connections, and finds out that one has broken, as
+// all have after a failover, only when it is used.
+const (
+	retries    = 4
+	retryAfter = 10 * time.Millisecond
+)
+
+// insist does what changes Redis, and does it again if it failed before its time
+// was up, as it does over a broken connection: rueidis does not repeat writes.
+// All tries together have the time of one, so that Redis, when it hangs, holds
+// nobody up for longer.
+func insist(rdb rds.Client, do func(rdb rds.Client) error) error {
+	deadline := time.Now().Add(rdb.Timeout)
+	for try := 0; ; try++ {
+		err := do(rdb)
+		rdb.Timeout = time.Until(deadline) - retryAfter
+		if !errors.Is(err, rds.ErrUnavailable) || try == retries || rdb.Timeout <= 0 {
+			return err
+		}
+		time.Sleep(retryAfter)
+	}
+}
+
 // publish tells every instance something. A message whose fate is unknown is
-// published again, so it may arrive twice.
+// published again, so it may arrive more than once.
 func (p *Publisher) publish(ctx context.Context, fields ...string) error {
 	args := append([]string{strconv.Itoa(maxBus), strconv.FormatInt(busTTL.Milliseconds(), 10), "v", envelopeVersion}, fields...)
-	_, err := busPublish.Exec(ctx, p.rdb, []string{p.keys.Bus()}, args...)
-	if err != nil {
-		_, err = busPublish.Exec(ctx, p.rdb, []string{p.keys.Bus()}, args...)
-	}
-	return err
+	return insist(p.rdb, func(rdb rds.Client) error {
+		_, err := busPublish.Exec(ctx, rdb, []string{p.keys.Bus()}, args...)
+		return err
+	})
 }
 
 // maxURI bounds the URI of a resource, as it is bounded for subscriptions.
@@ -127,11 +150,14 @@ func encodeNotification(method string, params any) ([]byte, error) {
 // say appends a message to a stream and hands it to the stream's reader.
 func (p *Publisher) say(ctx context.Context, id StreamID, writer string, data []byte, deliver func(context.Context, string, Event, bool)) error {
 	a := Append{Writer: writer, Tag: newTag(), Data: data}
-	offset, reader, err := p.log.Append(ctx, id, a)
-	if errors.Is(err, rds.ErrUnavailable) {
+	var offset int64
+	var reader string
+	err := insist(p.rdb, func(rdb rds.Client) (err error) {
+		log := &Log{rdb, p.keys, p.log.opts}
+		offset, reader, err = log.Append(ctx, id, a)
 		a.Again = true
-		offset, reader, err = p.log.Append(ctx, id, a)
-	}
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -155,17 +181,17 @@ func (p *Publisher) deliver(ctx context.Context, ref string, e Event, end bool) 
 
 // send puts a message into an instance's inbox and reports whether that
 // instance lives. A message whose fate is unknown is sent again, so it may
-// arrive twice.
+// arrive more than once.
 func (p *Publisher) send(ctx context.Context, instance string, fields ...string) (alive bool, err error) {
 	args := append([]string{strconv.Itoa(maxInbox), "v", envelopeVersion}, fields...)
-	for try := 0; ; try++ {
-		msg, err := inboxSend.Exec(ctx, p.rdb, []string{p.keys.Inbox(instance)}, args...)
+	err = insist(p.rdb, func(rdb rds.Client) error {
+		msg, err := inboxSend.Exec(ctx, rdb, []string{p.keys.Inbox(instance)}, args...)
 		if err == nil {
-			sent, err := msg.AsInt64()
-			return sent == 1, err
+			var sent int64
+			sent, err = msg.AsInt64()
+			alive = sent == 1
 		}
-		if try == 1 {
-			return false, err
-		}
-	}
+		return err
+	})
+	return alive, err
 }

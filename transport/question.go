@@ -81,7 +81,9 @@ func (c *Conn) sendQuestion(ctx context.Context, q *question, number string, m *
 	if err != nil {
 		return err
 	}
-	q.token = token
+	c.mu.Lock()
+	q.token = token // the question's name can be guessed: progress may be there before it is asked
+	c.mu.Unlock()
 	data, err := encodeRequest(name, m.Method, params)
 	if err != nil {
 		return err
@@ -160,17 +162,20 @@ func (c *Conn) receiveAnswer(kind, number string, data json.RawMessage, isError 
 }
 
 func (c *Conn) receiveProgress(number string, params json.RawMessage) {
+	var token json.RawMessage
 	c.mu.Lock()
-	q := c.asked.open[number]
+	if q := c.asked.open[number]; q != nil {
+		token = q.token
+	}
 	c.mu.Unlock()
-	if q == nil || q.token == nil {
+	if token == nil {
 		return
 	}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(params, &fields) != nil {
 		return
 	}
-	fields["progressToken"] = q.token
+	fields["progressToken"] = token
 	params, err := json.Marshal(fields)
 	if err != nil {
 		return
@@ -257,6 +262,9 @@ func (c *Conn) withdrawQuestions(ctx context.Context) {
 		}
 		if err != nil {
 			c.node.opts.Logger.Warn("question not withdrawn", "error", err)
+		}
+		if errors.Is(err, errAway) {
+			return // or the response would wait once more for each
 		}
 	}
 }

@@ -428,3 +428,38 @@ func FuzzQuestionName(f *testing.F) {
 		}
 	})
 }
+
+// When Redis is away questions are not withdrawn, and the response is not held
+// up for as long as there are questions.
+func TestWithdrawingManyQuestionsWaitsForRedisOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{}, long)
+		sid := beginSession(t, f.store)
+		const questions = 10
+		finish := make(chan struct{})
+		server := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			for range questions {
+				go func() { _, _ = req.Session.Elicit(ctx, &mcp.ElicitParams{Message: "?"}) }()
+			}
+			<-finish
+			return text("done"), nil
+		}, nil)
+		r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
+		for range questions {
+			r.message(t)
+		}
+		f.links[0].Freeze()
+		close(finish)
+		start := time.Now()
+		if m := r.message(t); textOf(t, m) != "done" {
+			t.Errorf("answered with %s", m.Error)
+		}
+		if took := time.Since(start); took > outageBound+5*time.Second {
+			t.Errorf("answered after %v", took)
+		}
+		r.wantEnd(t)
+		f.links[0].Heal()
+		f.idle(t)
+	})
+}

@@ -145,7 +145,11 @@ func (r *Reader) attach(a Attachment) {
 // stream has ended before or behind it.
 func (r *Reader) deliver(e Event, end bool) {
 	r.mu.Lock()
-	if e.ID.Tag != "" {
+	switch {
+	case e.ID.Tag == "":
+	case r.closed != nil && r.legacy == nil:
+		r.fallBehind() // it is for the client's next connection
+	default:
 		r.push(e)
 	}
 	switch {

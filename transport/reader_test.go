@@ -587,3 +587,51 @@ func TestNoReaderStaysWhenResumeFails(t *testing.T) {
 		}
 	})
 }
+
+// What comes after a stream's connection was told to end is for the next one,
+// unless there can be no next.
+func TestAClosedConnectionTakesNoMoreEvents(t *testing.T) {
+	t.Parallel()
+	for _, carries := range []bool{false, true} {
+		r := &Reader{node: &Node{opts: Options{}.withDefaults(), feeds: newFeeds()}, wake: make(chan struct{}, 1)}
+		if carries {
+			r.carry()
+		}
+		r.attach(Attachment{})
+		r.deliver(Event{EventID{Tag: "before"}, []byte(`1`)}, false)
+		r.close(closing{retry: time.Second})
+		r.deliver(Event{EventID{Offset: 1, Tag: "behind"}, []byte(`2`)}, true)
+		want := map[bool]int{false: 1, true: 2}[carries]
+		if todo := r.take(); len(todo.events) != want || todo.ended != carries || todo.closed == nil {
+			t.Errorf("the stream of a legacy session %v: %d events, ended %v, want %d", carries, len(todo.events), todo.ended, want)
+		}
+	}
+}
+
+// What waits for a slow client is bounded in bytes, too; but an event that is
+// larger than the bound goes through alone.
+func TestTheQueueOfAConnectionIsBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	r := &Reader{node: &Node{opts: Options{MaxQueueBytes: 10}.withDefaults(), feeds: newFeeds()}, wake: make(chan struct{}, 1)}
+	r.attach(Attachment{})
+	var offset int64
+	deliver := func(size int) {
+		r.deliver(Event{EventID{Offset: offset, Tag: newTag()}, make([]byte, size)}, false)
+		offset++
+	}
+	wantQueued := func(events int, behind bool) {
+		t.Helper()
+		if todo := r.take(); len(todo.events) != events || todo.behind != behind {
+			t.Errorf("%d events wait, behind %v, want %d, %v", len(todo.events), todo.behind, events, behind)
+		}
+	}
+	deliver(4)
+	deliver(6)
+	wantQueued(2, false)
+	deliver(11)
+	wantQueued(1, false)
+	deliver(4)
+	deliver(7) // this, and what follows, is left in the log
+	deliver(1)
+	wantQueued(1, true)
+}

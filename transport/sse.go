@@ -146,11 +146,15 @@ func CanFlush(w http.ResponseWriter) bool {
 	}
 }
 
+// CacheControl is the header of that name of every stream: nobody may keep it,
+// or change it on its way.
+const CacheControl = "no-store, no-transform"
+
 // Start sends the response's status and headers.
 func (s *SSEWriter) Start() error {
 	h := s.w.Header()
 	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-cache, no-transform")
+	h.Set("Cache-Control", CacheControl)
 	// nginx buffers proxied responses unless told otherwise.
 	h.Set("X-Accel-Buffering", "no")
 	s.w.WriteHeader(http.StatusOK)

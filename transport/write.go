@@ -278,11 +278,18 @@ func (c *Conn) logLevel(ctx context.Context) (mcp.LoggingLevel, error) {
 		// The level being set filters in the SDK already.
 		return levels[0], nil
 	}
-	c.level.once.Do(func() {
-		c.level.level, c.level.err = c.node.store.LogLevel(ctx, c.session)
-		if c.level.level == "" {
-			c.level.level = c.node.opts.DefaultLogLevel
-		}
-	})
-	return c.level.level, c.level.err
+	c.level.turn.Lock()
+	defer c.level.turn.Unlock()
+	if c.level.known {
+		return c.level.level, nil
+	}
+	level, err := c.node.store.LogLevel(ctx, c.session)
+	if err != nil {
+		return "", err // a call may outlast an outage: the next message asks again
+	}
+	if level == "" {
+		level = c.node.opts.DefaultLogLevel
+	}
+	c.level.known, c.level.level = true, level
+	return level, nil
 }

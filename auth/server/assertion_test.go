@@ -296,7 +296,7 @@ func TestKeysOfClientsAreFetchedWhenTheyAreNeeded(t *testing.T) {
 	const uri = "https://client.example/jwks"
 	first := newKey()
 	w := newWeb()
-	w.put(uri, page{body: jwksOf(first)})
+	w.put(uri, webPage{body: jwksOf(first)})
 	fl := oneFleet(t, withClients(Client{ID: "robot", AuthMethod: methodAssertion, JWKSURI: uri}), w.on)
 	for range 3 {
 		for range fl.instances {
@@ -318,14 +318,14 @@ func TestKeysOfAClientThatAreAwayAreNoVerdictOnIt(t *testing.T) {
 	t.Parallel()
 	const uri = "https://client.example/jwks"
 	for name, c := range map[string]struct {
-		page page
+		page webPage
 		want string
 	}{
-		"down":    {page{down: errors.New("connection refused")}, "temporarily_unavailable"},
-		"503":     {page{status: 503}, "temporarily_unavailable"},
-		"404":     {page{status: 404}, "invalid_client"},
-		"no keys": {page{body: "[]"}, "invalid_client"},
-		"empty":   {page{body: `{"keys":[]}`}, "invalid_client"},
+		"down":    {webPage{down: errors.New("connection refused")}, "temporarily_unavailable"},
+		"503":     {webPage{status: 503}, "temporarily_unavailable"},
+		"404":     {webPage{status: 404}, "invalid_client"},
+		"no keys": {webPage{body: "[]"}, "invalid_client"},
+		"empty":   {webPage{body: `{"keys":[]}`}, "invalid_client"},
 	} {
 		w := newWeb()
 		w.put(uri, c.page)
@@ -347,7 +347,7 @@ func TestKeysOfAClientFollowItsRotation(t *testing.T) {
 		const uri = "https://client.example/jwks"
 		first, second := newKey(), newKey()
 		w := newWeb()
-		w.put(uri, page{body: jwksOf(first)})
+		w.put(uri, webPage{body: jwksOf(first)})
 		o := &Options{Redis: redistest.NewBubble(t).Client(t)}
 		w.on(o)
 		s := bubbleServer(t, o)
@@ -360,7 +360,7 @@ func TestKeysOfAClientFollowItsRotation(t *testing.T) {
 		if err := check(first, "0"); err != nil {
 			t.Fatal(err)
 		}
-		w.put(uri, page{body: jwksOf(first, second)})
+		w.put(uri, webPage{body: jwksOf(first, second)})
 		if err := check(second, "1"); err == nil {
 			t.Error("keys were fetched twice within 10 seconds")
 		}

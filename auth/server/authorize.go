@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxState bounds what a client gets back as it was.
@@ -56,6 +57,10 @@ func (s *Server) readRequest(r *http.Request) (f flow, client *Client, err error
 	if len(f.State) > maxState {
 		f.State = ""
 		return f, client, refuse("invalid_request", "state has more than %d bytes", maxState)
+	}
+	if !utf8.ValidString(f.State) {
+		f.State = "" // it could not be returned as it is
+		return f, client, refuse("invalid_request", "state is not UTF-8")
 	}
 	if err := checkAuthorization(client, p); err != nil {
 		return f, client, err
@@ -179,17 +184,17 @@ func (s *Server) refusePage(w http.ResponseWriter, r *http.Request, f flow, clie
 		err = &oauthError{http.StatusForbidden, "access_denied", errNoFlow.Error()}
 	}
 	e := s.errorFor(r, err)
-	if e.status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
-	}
+	retryAfter(w, e, err)
 	status := e.status
 	if status == http.StatusUnauthorized {
 		status = http.StatusBadRequest // there is nobody who could authenticate
 	}
 	page := problemPage{Code: e.code, Description: e.description}
-	if client != nil && f.Redirect != "" {
+	if f.Redirect != "" {
 		page.Back = s.answer(f, url.Values{"error": {e.code}, "error_description": {e.description}})
 		page.BackHost = hostOf(f.Redirect)
+	}
+	if client != nil {
 		page.Client = client.Name
 	}
 	s.pages.problem(w, status, page)
@@ -222,16 +227,4 @@ func (s *Server) answer(f flow, values url.Values) string {
 // taken for one of the response.
 func isResponseParameter(name string) bool {
 	return slices.Contains([]string{"code", "state", "iss", "error", "error_description", "error_uri"}, name)
-}
-
-// hostOf returns what users are told of where a URI leads.
-func hostOf(uri string) string {
-	u, err := url.Parse(uri)
-	if err != nil {
-		return ""
-	}
-	if u.Host == "" {
-		return u.Scheme + ":" // an application of the user's own machine
-	}
-	return u.Host
 }

@@ -2,8 +2,11 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
+	"unicode/utf8"
 )
 
 // ErrLoginDenied is what an [Upstream] fails with if the user did not want to
@@ -28,7 +31,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 		err = checkSubject(login.Subject)
 	}
 	if err != nil {
-		s.refusePage(w, r, flow{}, nil, err)
+		s.refusePage(w, r, f, nil, err)
 		return
 	}
 	code, err := s.grants.create(r.Context(), grant{
@@ -36,7 +39,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 		Redirect: f.Redirect, Challenge: f.Challenge,
 	})
 	if err != nil {
-		s.refusePage(w, r, flow{}, nil, err)
+		s.refusePage(w, r, f, nil, err)
 		return
 	}
 	s.logger.InfoContext(r.Context(), "authorization granted", "client", f.Client)
@@ -44,6 +47,21 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 	// section 7.5.4).
 	w.Header().Set("Location", s.answer(f, url.Values{"code": {code.String()}}))
 	w.WriteHeader(http.StatusSeeOther)
+}
+
+// maxSubject bounds what identifies a user.
+const maxSubject = 1 << 10
+
+// checkSubject fails for what would not stay the same in JSON, so that two users
+// could become one. Nor may a user be taken for a client: see clientSubject.
+func checkSubject(subject string) error {
+	if subject == "" || len(subject) > maxSubject || !utf8.ValidString(subject) {
+		return fmt.Errorf("the upstream returned a subject of %d bytes that is empty, too long or not UTF-8", len(subject))
+	}
+	if strings.HasPrefix(subject, clientSubject) {
+		return errors.New("the upstream returned a subject that begins with " + clientSubject + ", as only clients' do")
+	}
+	return nil
 }
 
 func (s *Server) finishFlow(w http.ResponseWriter, r *http.Request) (flow, []byte, error) {

@@ -17,7 +17,8 @@ type Client struct {
 	// GrantTypes are those of authorization_code, refresh_token and
 	// client_credentials that the client may use. If empty, the first two.
 	GrantTypes []string
-	// Scopes are all that the client may ask for. If empty, all there are.
+	// Scopes are all that a pre-registered client may ask for, and what another
+	// one gets that asks for none. If empty, all there are.
 	Scopes []string
 	// AuthMethod is how the client proves who it is at the token endpoint: one
 	// of none, client_secret_basic, client_secret_post and private_key_jwt.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,6 +21,13 @@ const (
 )
 
 var authMethods = []string{methodNone, methodBasic, methodPost, methodAssertion}
+
+// authMethods returns the ways that clients may take here.
+func (s *Server) authMethods() []string {
+	return slices.DeleteFunc(slices.Clone(authMethods), func(method string) bool {
+		return s.opts.NoPublicClients && method == methodNone
+	})
+}
 
 // errClient is the same for a client that is not known and for one that cannot
 // prove who it is: nobody shall learn which clients there are.
@@ -40,6 +48,19 @@ func (s *Server) authenticate(r *http.Request, p params) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.method == methodNone {
+		return s.identify(r, c)
+	}
+	var client *Client
+	err = s.guarded(r, c.id, func() error {
+		client, err = s.identify(r, c)
+		return err
+	})
+	return client, err
+}
+
+// identify returns the client that has the credentials.
+func (s *Server) identify(r *http.Request, c credentials) (*Client, error) {
 	client, err := s.clients.find(r.Context(), c.id, s.address(r))
 	if errors.Is(err, errNoClient) {
 		return nil, errClient()
@@ -48,6 +69,8 @@ func (s *Server) authenticate(r *http.Request, p params) (*Client, error) {
 		return nil, err
 	}
 	switch {
+	case s.opts.NoPublicClients && c.method == methodNone:
+		return nil, errClient()
 	case client.proofOptional && c.method == methodNone:
 		return client, nil
 	case client.AuthMethod == methodAssertion:
@@ -74,6 +97,9 @@ func validSecret(client *Client, secret string) bool {
 func readCredentials(r *http.Request, p params) (credentials, error) {
 	var found []credentials
 	id := p.get("client_id")
+	if len(r.Header.Values("Authorization")) > 1 {
+		return credentials{}, refuse("invalid_request", "there is more than one Authorization header")
+	}
 	if header := r.Header.Get("Authorization"); header != "" {
 		c, err := basicCredentials(header)
 		if err != nil {

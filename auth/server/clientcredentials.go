@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/rds"
@@ -23,17 +22,6 @@ var (
 // callback refuses a login with one. Else a client with a well-chosen id, or a
 // user with a well-chosen name, would be the other.
 const clientSubject = "client:"
-
-// checkSubject fails unless an upstream's subject can be that of a user.
-func checkSubject(subject string) error {
-	if subject == "" {
-		return errors.New("the upstream returned a login without a subject")
-	}
-	if strings.HasPrefix(subject, clientSubject) {
-		return errors.New("the upstream returned a subject that begins with " + clientSubject + ", as only clients' do")
-	}
-	return nil
-}
 
 // clientCredentials issues an access token to a client that acts for itself
 // (OAuth 2.1, section 4.2): one that the operator registered for it and that

@@ -24,14 +24,14 @@ import (
 // by URL.
 type web struct {
 	mu      sync.Mutex
-	pages   map[string]page
+	pages   map[string]webPage
 	fetched map[string]int
 	running int
 	most    int // that ran at the same time
 }
 
-// A page is what is at a URL. The zero status is 200, the zero type JSON.
-type page struct {
+// A webPage is what is at a URL. The zero status is 200, the zero type JSON.
+type webPage struct {
 	status      int
 	contentType string
 	cache       string
@@ -40,9 +40,9 @@ type page struct {
 	wait        <-chan struct{}
 }
 
-func newWeb() *web { return &web{pages: map[string]page{}, fetched: map[string]int{}} }
+func newWeb() *web { return &web{pages: map[string]webPage{}, fetched: map[string]int{}} }
 
-func (w *web) put(uri string, p page) {
+func (w *web) put(uri string, p webPage) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pages[uri] = p
@@ -198,7 +198,7 @@ func TestT43_DocumentsOfRealClientsAreUnderstood(t *testing.T) {
 			uri := "https://client.example/" + url.PathEscape(name)
 			document := maps.Clone(c.document)
 			document["client_id"] = uri
-			w.put(uri, page{body: documentOf(document), cache: "max-age=300"})
+			w.put(uri, webPage{body: documentOf(document), cache: "max-age=300"})
 			l := fl.login(t, Client{ID: uri, RedirectURIs: []string{c.used}})
 			access, refresh := l.tokens(t, "alice")
 			token, err := fl.instances[0].Verify(t.Context(), access)
@@ -237,7 +237,7 @@ func oneFleetOnWeb(t *testing.T, change ...func(*Options)) (*fleet, *web) {
 func TestT20_LogosAreNeitherFetchedNorShown(t *testing.T) {
 	t.Parallel()
 	fl, w := oneFleetOnWeb(t)
-	w.put(documentURL, page{body: documentOf(metadataSet{
+	w.put(documentURL, webPage{body: documentOf(metadataSet{
 		"logo_uri": "https://client.example/logo.png", "tos_uri": "https://client.example/tos", "client_uri": "https://client.example/home",
 	})})
 	res := fl.login(t, byDocument(callbackURI)).ask(t)
@@ -253,7 +253,7 @@ func TestT21_WhatIsNoClientDocumentIsRefusedAndNotKept(t *testing.T) {
 	t.Parallel()
 	fl, w := oneFleetOnWeb(t)
 	jwksWith := func(key map[string]any) map[string]any { return map[string]any{"keys": []any{key}} }
-	documents := map[string]page{
+	documents := map[string]webPage{
 		"404":                   {status: 404, body: documentOf(nil)},
 		"201":                   {status: 201, body: documentOf(nil)},
 		"204":                   {status: 204},
@@ -321,7 +321,7 @@ func TestT21_WhatIsNoClientDocumentIsRefusedAndNotKept(t *testing.T) {
 		"T05 an unlisted scheme":   {"redirect_uris": []string{"com.example.app:/callback"}},
 		"T05 a fragment or a user": {"redirect_uris": []string{"https://client.example/#x", "https://a@client.example/"}},
 	} {
-		documents[name] = page{body: documentOf(change)}
+		documents[name] = webPage{body: documentOf(change)}
 	}
 	for name, p := range documents {
 		w.put(documentURL, p)
@@ -341,7 +341,7 @@ func TestT21_WhatIsNoClientDocumentIsRefusedAndNotKept(t *testing.T) {
 	if n := w.fetches(documentURL); n != 2*len(documents) {
 		t.Errorf("%d fetches for %d documents", n, len(documents))
 	}
-	w.put(documentURL, page{body: documentOf(nil)})
+	w.put(documentURL, webPage{body: documentOf(nil)})
 	fl.login(t, byDocument(callbackURI)).tokens(t, "alice")
 }
 
@@ -349,7 +349,7 @@ func TestT05_ADangerousRedirectURIBesideGoodOnesIsNotUsed(t *testing.T) {
 	t.Parallel()
 	fl, w := oneFleetOnWeb(t)
 	bad := []string{"javascript:alert(1)//", "data:text/html,x", "http://client.example/callback", "com.example.app:/callback"}
-	w.put(documentURL, page{body: documentOf(metadataSet{"redirect_uris": append(bad, callbackURI)})})
+	w.put(documentURL, webPage{body: documentOf(metadataSet{"redirect_uris": append(bad, callbackURI)})})
 	for _, uri := range bad {
 		res := fl.login(t, byDocument(uri)).ask(t)
 		if res.status != http.StatusBadRequest || res.header.Get("Location") != "" || strings.Contains(res.body, "<a ") {
@@ -381,7 +381,7 @@ func TestT21_WhatIsNoURLOfADocumentIsNotFetched(t *testing.T) {
 		"https://client.example\\c", "https://client.example/c c", "https://client.example/c\tc", "https://client.example/c\nc", "https://client.example/ü",
 		"https://client.exam%70le/\x7f", "https://client.example/%zz", "https://[::1/c", "https://" + strings.Repeat("x", maxURILength) + "/c",
 	} {
-		w.put(id, page{body: documentOf(metadataSet{"client_id": id})})
+		w.put(id, webPage{body: documentOf(metadataSet{"client_id": id})})
 		l := fl.login(t, Client{ID: id, RedirectURIs: []string{callbackURI}})
 		if res := l.ask(t); res.status != http.StatusBadRequest {
 			t.Errorf("%s: %d %s", id, res.status, res.body)
@@ -394,7 +394,7 @@ func TestT21_WhatIsNoURLOfADocumentIsNotFetched(t *testing.T) {
 		t.Errorf("%d fetches: %v", n, w.fetched)
 	}
 	for _, id := range []string{"https://client.example/c", "https://client.example:443/c", "https://client.example/a/...//c?x=1", "https://[2606:2800::1]/c"} {
-		w.put(id, page{body: documentOf(metadataSet{"client_id": id})})
+		w.put(id, webPage{body: documentOf(metadataSet{"client_id": id})})
 		if res := fl.login(t, Client{ID: id, RedirectURIs: []string{callbackURI}}).ask(t); res.status != http.StatusOK {
 			t.Errorf("%s: %d %s", id, res.status, res.body)
 		}
@@ -411,7 +411,7 @@ func TestDocumentsAreKeptAsLongAsTheyMayBe(t *testing.T) {
 			n++
 			uri := fmt.Sprintf("https://client.example/%d", n)
 			document := documentOf(metadataSet{"client_id": uri})
-			w.put(uri, page{body: document, cache: cache})
+			w.put(uri, webPage{body: document, cache: cache})
 			for range 4 {
 				if res := fl.login(t, Client{ID: uri, RedirectURIs: []string{callbackURI}}).ask(t); res.status != http.StatusOK {
 					t.Fatalf("%d %s", res.status, res.body)
@@ -430,8 +430,8 @@ func TestDocumentsAreKeptAsLongAsTheyMayBe(t *testing.T) {
 func TestADocumentThatCannotBeFetchedNowIsNoVerdictOnTheClient(t *testing.T) {
 	t.Parallel()
 	fl, w := oneFleetOnWeb(t)
-	for name, p := range map[string]page{"down": {down: errors.New("connection refused")}, "500": {status: 500}, "503": {status: 503}, "429": {status: 429}} {
-		w.put(documentURL, page{body: documentOf(nil)})
+	for name, p := range map[string]webPage{"down": {down: errors.New("connection refused")}, "500": {status: 500}, "503": {status: 503}, "429": {status: 429}} {
+		w.put(documentURL, webPage{body: documentOf(nil)})
 		l := fl.login(t, byDocument(callbackURI))
 		code := l.back(t, "alice").Query().Get("code")
 		key := fl.instances[0].keys.Document(documentURL)
@@ -449,7 +449,7 @@ func TestADocumentThatCannotBeFetchedNowIsNoVerdictOnTheClient(t *testing.T) {
 		if strings.Contains(res.body, "refused") {
 			t.Errorf("%s: says what is inside: %s", name, res.body)
 		}
-		w.put(documentURL, page{body: documentOf(nil)})
+		w.put(documentURL, webPage{body: documentOf(nil)})
 		if res := l.redeem(t, code); res.status != http.StatusOK {
 			t.Errorf("%s: when it is over: %d %s", name, res.status, res.body)
 		}
@@ -486,7 +486,7 @@ func TestT22_OneAddressCausesFewFetches(t *testing.T) {
 			t.Errorf("one address caused %d fetches", n)
 		}
 		// What is kept needs no fetch.
-		w.put(documentURL, page{body: documentOf(nil)})
+		w.put(documentURL, webPage{body: documentOf(nil)})
 		ask("192.0.2.2", documentURL)
 		if res := ask("192.0.2.1", documentURL); res.status == 429 {
 			t.Errorf("%d %s", res.status, res.body)
@@ -508,7 +508,7 @@ func TestT22_WhatManyNeedIsFetchedOnce(t *testing.T) {
 	t.Parallel()
 	fl, w := oneFleetOnWeb(t)
 	arrive := make(chan struct{})
-	w.put(documentURL, page{body: documentOf(nil), wait: arrive})
+	w.put(documentURL, webPage{body: documentOf(nil), wait: arrive})
 	var wg sync.WaitGroup
 	for range 40 {
 		wg.Go(func() {
@@ -537,7 +537,7 @@ func TestT22_FewFetchesRunAtTheSameTime(t *testing.T) {
 	var busy atomic.Int64
 	for n := range 40 {
 		uri := fmt.Sprintf("https://host%d.example/client", n)
-		w.put(uri, page{body: documentOf(metadataSet{"client_id": uri}), wait: arrive})
+		w.put(uri, webPage{body: documentOf(metadataSet{"client_id": uri}), wait: arrive})
 		wg.Go(func() {
 			if res := fl.login(t, Client{ID: uri, RedirectURIs: []string{callbackURI}}).ask(t); res.status == http.StatusServiceUnavailable {
 				busy.Add(1)
@@ -561,7 +561,7 @@ func TestWithoutClientDocumentsNothingIsFetched(t *testing.T) {
 	t.Parallel()
 	w := newWeb()
 	fl := oneFleet(t, w.on, func(o *Options) { o.NoClientDocuments = true })
-	w.put(documentURL, page{body: documentOf(nil)})
+	w.put(documentURL, webPage{body: documentOf(nil)})
 	if res := fl.login(t, byDocument(callbackURI)).ask(t); res.status != http.StatusBadRequest || w.fetches("") != 0 {
 		t.Errorf("%d %s", res.status, res.body)
 	}
@@ -576,7 +576,7 @@ func TestAClientsScopesAreThoseOfItsDocument(t *testing.T) {
 	fl, w := oneFleetOnWeb(t)
 	for scope, want := range map[any]string{nil: "read write", "write openid": "write"} {
 		uri := documentURL + fmt.Sprint("?", len(want))
-		w.put(uri, page{body: documentOf(metadataSet{"client_id": uri, "scope": scope})})
+		w.put(uri, webPage{body: documentOf(metadataSet{"client_id": uri, "scope": scope})})
 		access, _ := fl.login(t, Client{ID: uri, RedirectURIs: []string{callbackURI}}).tokens(t, "alice")
 		if token, err := fl.instances[0].Verify(t.Context(), access); err != nil || strings.Join(token.Scopes, " ") != want {
 			t.Errorf("%v: %+v, %v", scope, token, err)

@@ -41,8 +41,8 @@ func (s *Server) serve(e endpoint) http.Handler {
 			h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset")
 		}
 		method := r.Method
-		if method == http.MethodHead {
-			method = http.MethodGet
+		if method == http.MethodHead && !e.page {
+			method = http.MethodGet // of a page, GET begins or ends something
 		}
 		switch serve := e.methods[method]; {
 		case serve != nil:
@@ -79,10 +79,7 @@ func (s *Server) limit(w http.ResponseWriter, r *http.Request, e endpoint) error
 		return err
 	}
 	verdict.Headers(w.Header(), rate)
-	if !verdict.Allowed {
-		return &oauthError{http.StatusTooManyRequests, "too_many_requests", "too many requests; see Retry-After"}
-	}
-	return nil
+	return allow(verdict, nil)
 }
 
 // failAt answers with an error in the form that suits the endpoint.

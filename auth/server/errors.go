@@ -46,6 +46,9 @@ func (s *Server) errorFor(r *http.Request, err error) *oauthError {
 	if refused, ok := errors.AsType[*oauthError](err); ok {
 		return refused
 	}
+	if tooMany, ok := errors.AsType[*tooManyError](err); ok {
+		return &oauthError{http.StatusTooManyRequests, "too_many_requests", tooMany.Error()}
+	}
 	if errors.Is(err, rds.ErrUnavailable) {
 		s.logger.WarnContext(r.Context(), "request not served", "path", r.URL.Path, "error", err)
 		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "the authorization server cannot reach its store"}
@@ -60,10 +63,23 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if e.code == "invalid_client" && r.Header.Get("Authorization") != "" {
 		w.Header().Set("WWW-Authenticate", `Basic realm="`+printable(s.opts.Issuer)+`"`)
 	}
-	if e.status == http.StatusServiceUnavailable {
+	retryAfter(w, e, err)
+	writeJSON(w, e.status, map[string]string{"error": e.code, "error_description": e.description})
+}
+
+// retryAfter tells a client when it may try again, if it may.
+func retryAfter(w http.ResponseWriter, e *oauthError, err error) {
+	if tooMany, ok := errors.AsType[*tooManyError](err); ok {
+		w.Header().Set("Retry-After", tooMany.retryAfter())
+	} else if e.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	writeJSON(w, e.status, map[string]string{"error": e.code, "error_description": e.description})
+}
+
+// isInvalidClient reports whether a client could not prove who it is.
+func isInvalidClient(err error) bool {
+	refused, ok := errors.AsType[*oauthError](err)
+	return ok && refused.code == "invalid_client"
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

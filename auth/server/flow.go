@@ -101,7 +101,7 @@ func (t ticket) newState() string { return t.id + "." + random(secretBytes) }
 // recognized; it fails with errNoFlow.
 func (s *flows) approve(ctx context.Context, t ticket, state string, upstream []byte) error {
 	reply, err := flowApprove.Exec(ctx, s.rdb, []string{s.keys.Flow(t.id)},
-		HashSecret(t.browser), HashSecret(t.form), HashSecret(state), string(upstream))
+		HashSecret(t.browser), HashSecret(t.form), HashSecret(state), string(seal(t.browser, t.id, upstream)))
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,11 @@ func (s *flows) finish(ctx context.Context, id, browser, state string) (flow, []
 		return flow{}, nil, fmt.Errorf("finish flow: unexpected reply: %w", err)
 	}
 	f, err := decodeFlow([]byte(values[0]))
-	return f, []byte(values[1]), err
+	if err != nil {
+		return flow{}, nil, err
+	}
+	upstream, err := unseal(browser, id, []byte(values[1]))
+	return f, upstream, err
 }
 
 func decodeFlow(data []byte) (flow, error) {

@@ -54,13 +54,18 @@ func (s *Server) introspectToken(r *http.Request) (*introspection, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(token.Audience, func(one string) bool { return canonical(one) == canonical(caller.Resource) }) {
+	if !slices.ContainsFunc(token.Audience, caller.is) {
 		return &introspection{}, nil
 	}
 	return &introspection{
 		Active: true, Scope: strings.Join(token.Scopes, " "), ClientID: token.ClientID, TokenType: "Bearer",
 		Expires: token.Expires.Unix(), Subject: token.Subject, Audience: token.Audience, Issuer: token.Issuer,
 	}, nil
+}
+
+// is reports whether an audience is one of the server's resources.
+func (rs *ResourceServer) is(audience string) bool {
+	return slices.ContainsFunc(rs.Resources, func(resource string) bool { return canonical(resource) == canonical(audience) })
 }
 
 // resourceServer returns who asks.
@@ -72,10 +77,15 @@ func (s *Server) resourceServer(r *http.Request) (*ResourceServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i, known := range s.opts.ResourceServers {
-		if known.ID == c.id && subtle.ConstantTimeCompare([]byte(HashSecret(c.secret)), []byte(known.SecretHash)) == 1 {
-			return &s.opts.ResourceServers[i], nil
+	var caller *ResourceServer
+	err = s.guarded(r, c.id, func() error {
+		for i, known := range s.opts.ResourceServers {
+			if known.ID == c.id && subtle.ConstantTimeCompare([]byte(HashSecret(c.secret)), []byte(known.SecretHash)) == 1 {
+				caller = &s.opts.ResourceServers[i]
+				return nil
+			}
 		}
-	}
-	return nil, errClient()
+		return errClient()
+	})
+	return caller, err
 }

@@ -1,6 +1,13 @@
 package server
 
-import "time"
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/mcpfleet/mcpfleet/internal/limit"
+)
 
 // A Rate bounds requests: as many as Requests at once, and no more than that in
 // every Per on average. The zero Rate does not bound.
@@ -12,6 +19,14 @@ type Rate struct {
 // Limits bound the requests of one client address, over all instances.
 type Limits struct {
 	Authorize, Token, Register, Revoke, Introspect, Callback Rate
+	// Failures bounds how often one address may fail to prove that it is a
+	// certain client or resource server. Other addresses, other clients and
+	// clients without a secret do not notice.
+	Failures Rate
+	// NewClients bounds the registrations of all addresses together, and so how
+	// many registered clients there are: with [Options.ClientTTL] as Per, twice
+	// Requests, and those that are in use for longer.
+	NewClients Rate
 }
 
 // DefaultLimits returns the limits of a server without Options.Limits.
@@ -23,5 +38,56 @@ func DefaultLimits() *Limits {
 		Revoke:     Rate{50, 15 * time.Minute},
 		Introspect: Rate{300, 5 * time.Second},
 		Callback:   Rate{100, 15 * time.Minute},
+		Failures:   Rate{20, time.Minute},
+		NewClients: Rate{100_000, 30 * 24 * time.Hour},
 	}
+}
+
+// A tooManyError says that something was asked for too often, and when to ask
+// again.
+type tooManyError struct{ after time.Duration }
+
+func (e *tooManyError) Error() string { return "too many requests; see Retry-After" }
+
+// retryAfter returns the value of a Retry-After header.
+func (e *tooManyError) retryAfter() string {
+	return strconv.FormatInt(max(1, int64((e.after+time.Second-1)/time.Second)), 10)
+}
+
+// allow fails with a [*tooManyError] unless the verdict allows the request.
+func allow(v limit.Verdict, err error) error {
+	if err == nil && !v.Allowed {
+		err = &tooManyError{v.Reset}
+	}
+	return err
+}
+
+// guarded runs prove, which finds out whether the request comes from who it says
+// by a secret, unless that failed too often. Failures count for the address and
+// the id together: nobody shuts out a client that is elsewhere, and an id that
+// does not exist is counted like one that does.
+func (s *Server) guarded(r *http.Request, id string, prove func() error) error {
+	who := limit.ClientAddress(r, s.opts.TrustedProxies) + " " + id
+	rate := limit.Rate(s.opts.Limits.Failures)
+	if err := allow(s.limiter.Look(r.Context(), failureLimit, who, rate)); err != nil {
+		return err
+	}
+	err := prove()
+	if isInvalidClient(err) {
+		if _, err := s.limiter.Take(r.Context(), failureLimit, who, rate); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// failureLimit and newClientLimit are names of limits that no endpoint has.
+const (
+	failureLimit   = "failure"
+	newClientLimit = "new-client"
+)
+
+// allowNewClient counts one more registered client, whoever registers it.
+func (s *Server) allowNewClient(ctx context.Context) error {
+	return allow(s.limiter.Take(ctx, newClientLimit, "", limit.Rate(s.opts.Limits.NewClients)))
 }

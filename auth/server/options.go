@@ -1,13 +1,13 @@
 package server
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -56,6 +56,8 @@ type Options struct {
 	// CallbackPath is where the upstream sends browsers back to, below the
 	// issuer. If empty, "/callback".
 	CallbackPath string
+	// NoPublicClients refuses clients that cannot prove who they are.
+	NoPublicClients bool
 	// NoRegistration switches dynamic client registration off.
 	NoRegistration bool
 	// NoClientDocuments switches client ID metadata documents off.
@@ -90,7 +92,8 @@ type Options struct {
 	// Limits bound the requests of one address. If nil, [DefaultLimits].
 	Limits *Limits
 	// TrustedProxies is how many proxies in front of the server append to
-	// X-Forwarded-For. If zero, the header is ignored.
+	// X-Forwarded-For. If zero, the header is ignored; behind a proxy all clients
+	// then share one address, and so one set of limits.
 	TrustedProxies int
 
 	// HTTPClient fetches client documents and keys. If nil, one that connects
@@ -106,12 +109,12 @@ type Scope struct {
 	Description string
 }
 
-// A ResourceServer is a server that may introspect tokens for its resource.
+// A ResourceServer is a server that may introspect tokens for its resources.
 type ResourceServer struct {
 	// ID and SecretHash are its credentials (HTTP Basic); see [HashSecret].
 	ID, SecretHash string
-	// Resource is whose tokens it may see.
-	Resource string
+	// Resources are those of [Options.Resources] whose tokens it may see.
+	Resources []string
 }
 
 // withDefaults returns the options as they are used, or says which cannot be.
@@ -161,8 +164,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.CallbackPath == "" {
 		o.CallbackPath = "/callback"
 	}
-	if !strings.HasPrefix(o.CallbackPath, "/") {
-		return o, fmt.Errorf("Options.CallbackPath %q does not begin with a slash", o.CallbackPath)
+	if !isPath.MatchString(o.CallbackPath) || slices.Contains(ownPaths, o.CallbackPath) {
+		return o, fmt.Errorf("Options.CallbackPath %q is no path, or one of another endpoint", o.CallbackPath)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -208,10 +211,15 @@ func (o *Options) checkClients() error {
 		switch {
 		case c.ID == "" || ids[c.ID]:
 			return fmt.Errorf("Options.Clients: client ID %q is empty or there twice", c.ID)
+		case o.NoPublicClients && !c.confidential():
+			return fmt.Errorf("Options.Clients: client %q is public, which Options.NoPublicClients forbids", c.ID)
 		case c.AuthMethod != "" && !slices.Contains(authMethods, c.AuthMethod):
 			return fmt.Errorf("Options.Clients: client %q: auth method %q is not known", c.ID, c.AuthMethod)
-		case (c.AuthMethod == methodBasic || c.AuthMethod == methodPost) && len(c.SecretHash) != 2*sha256.Size:
+		case (c.AuthMethod == methodBasic || c.AuthMethod == methodPost) && !isSecretHash(c.SecretHash):
 			return fmt.Errorf("Options.Clients: client %q has no secret hash", c.ID)
+		case c.SecretHash != "" && (c.AuthMethod == "" || c.AuthMethod == methodNone):
+			// Who sets a secret does not mean that none is needed.
+			return fmt.Errorf("Options.Clients: client %q has a secret hash, but its auth method needs no secret", c.ID)
 		case c.mayUse(grantClientCredentials) && !c.confidential():
 			return fmt.Errorf("Options.Clients: client %q may use client_credentials but cannot prove who it is", c.ID)
 		}
@@ -228,8 +236,14 @@ func (o *Options) checkClients() error {
 		}
 	}
 	for _, rs := range o.ResourceServers {
-		if rs.ID == "" || len(rs.SecretHash) != 2*sha256.Size || rs.Resource == "" {
-			return fmt.Errorf("Options.ResourceServers: %q has no ID, no secret hash or no resource", rs.ID)
+		if rs.ID == "" || !isSecretHash(rs.SecretHash) {
+			return fmt.Errorf("Options.ResourceServers: %q has no ID or no secret hash", rs.ID)
+		}
+		if len(rs.Resources) == 0 {
+			return fmt.Errorf("Options.ResourceServers: %q has no resources", rs.ID)
+		}
+		if _, err := narrow(nil, o.Resources, rs.Resources); err != nil {
+			return fmt.Errorf("Options.ResourceServers: %q: one of %q is not in Options.Resources", rs.ID, rs.Resources)
 		}
 	}
 	return nil
@@ -249,6 +263,16 @@ func checkClientKeys(c Client) error {
 	return nil
 }
 
+// isSecretHash reports whether text could be what HashSecret returned for a
+// secret, which the empty one is not.
+func isSecretHash(text string) bool { return isHash.MatchString(text) && text != HashSecret("") }
+
+var (
+	isHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	// isPath keeps to what a mux takes for itself.
+	isPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+)
+
 // checkIssuer checks an issuer identifier (RFC 8414, section 2).
 func checkIssuer(issuer string) error {
 	u, err := url.Parse(issuer)
@@ -257,6 +281,8 @@ func checkIssuer(issuer string) error {
 		return fmt.Errorf("Options.Issuer %q is not a URL", issuer)
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
 		return fmt.Errorf("Options.Issuer %q is neither https nor, on a loopback host, http", issuer)
+	case u.Path != "" && !isPath.MatchString(u.Path):
+		return fmt.Errorf("Options.Issuer %q has a path with other than letters, digits and . _ ~ -", issuer)
 	case u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.ContainsAny(issuer, "?#") || strings.HasSuffix(issuer, "/"):
 		return fmt.Errorf("Options.Issuer %q has a user, a query, a fragment or a slash at its end", issuer)
 	}

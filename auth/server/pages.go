@@ -1,37 +1,34 @@
 package server
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/base64"
 	"html/template"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/mcpfleet/mcpfleet/internal/page"
 )
 
 //go:embed pages
 var pageFiles embed.FS
 
-// pages are what users see. They run no script, load nothing, cannot be framed,
-// and say nothing to where they lead.
+// How much of what clients say of themselves users have to read.
+const (
+	maxShownName        = 80
+	maxShownDescription = 400
+)
+
+// pages are what users see. There is no script in them, and no logo: a picture
+// of the client's choice would say more than its name.
 type pages struct {
-	templates *template.Template
-	style     template.CSS
-	policy    string
+	set     *page.Set
+	schemes []string
 }
 
-func newPages() *pages {
-	css, err := pageFiles.ReadFile("pages/style.css")
-	if err != nil {
-		panic(err) // it is embedded
-	}
-	sum := sha256.Sum256(css)
-	return &pages{
-		templates: template.Must(template.ParseFS(pageFiles, "pages/*.html")),
-		style:     template.CSS(css),
-		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-			"'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-	}
+func newPages(schemes []string) *pages {
+	return &pages{page.New(pageFiles, "pages/*.html", ""), schemes}
 }
 
 // A consentPage asks the user for a decision.
@@ -40,7 +37,9 @@ type consentPage struct {
 	Action      string // where the form goes
 	Client      string // the client's name for itself
 	ClientHost  string // of the client's document, empty for other clients
-	Redirect    string // the host that the user goes back to
+	Vouched     bool   // the operator knows the client
+	Redirect    string // the host that the answer goes to, or the scheme
+	App         bool   // it is the scheme of an application
 	Local       bool   // it is the user's own machine
 	Scopes      []Scope
 	Resources   []string
@@ -61,51 +60,102 @@ type problemPage struct {
 	Back, BackHost    string // a link to the client, empty if there is none
 }
 
-func (p *pages) consent(w http.ResponseWriter, page consentPage) {
-	p.write(w, http.StatusOK, "consent.html", page)
+func (p *pages) consent(w http.ResponseWriter, view consentPage) {
+	view.Client = shownName(view.Client)
+	p.set.Write(w, http.StatusOK, "consent.html", view)
 }
 
-func (p *pages) leave(w http.ResponseWriter, page leavePage) {
-	p.write(w, http.StatusOK, "leave.html", page)
-}
-
-func (p *pages) problem(w http.ResponseWriter, status int, page problemPage) {
-	p.write(w, status, "problem.html", page)
-}
-
-func (p *pages) write(w http.ResponseWriter, status int, name string, page any) {
-	var body bytes.Buffer
-	data := struct {
-		CSS  template.CSS
-		Page any
-	}{p.style, page}
-	if err := p.templates.ExecuteTemplate(&body, name, data); err != nil {
-		panic(err) // the templates are ours, and a test executes each
+func (p *pages) leave(w http.ResponseWriter, view leavePage) {
+	title := "You are taken to the login"
+	if !view.Login {
+		title = "Nothing was allowed"
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", p.policy)
-	h.Set("X-Frame-Options", "DENY")
-	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // a browser that has gone needs no page
+	p.set.Write(w, http.StatusOK, "leave.html", struct {
+		leavePage
+		Title string
+		To    template.URL
+	}{view, title, p.link(view.To)})
+}
+
+func (p *pages) problem(w http.ResponseWriter, status int, view problemPage) {
+	view.Description = page.Text(view.Description, maxShownDescription)
+	if view.Client != "" {
+		view.Client = shownName(view.Client)
+	}
+	title, advice := explain(status)
+	p.set.Write(w, status, "problem.html", struct {
+		problemPage
+		Title, Advice string
+		Back          template.URL
+	}{view, title, advice, p.link(view.Back)})
+}
+
+// explain returns what a status means to somebody who wanted to log in.
+func explain(status int) (title, advice string) {
+	switch status {
+	case http.StatusForbidden:
+		return "This login cannot go on", "It took too long, went on already, or began in another browser. " +
+			"Go back to the application and start again."
+	case http.StatusTooManyRequests:
+		return "Too many requests", "Wait a little, then try again."
+	case http.StatusServiceUnavailable:
+		return "Not available right now", "Nothing is lost. Wait a moment, then try again."
+	case http.StatusInternalServerError:
+		return "Something went wrong here", "It is not your fault. Go back to the application and try again later."
+	}
+	return "The application asked for something impossible", "There is nothing that you could do about it here: its developers would have to."
+}
+
+// shownName returns a client's name as users see it.
+func shownName(name string) string {
+	if name = page.Text(name, maxShownName); name == "" {
+		return "an application without a name"
+	}
+	return name
+}
+
+// link returns uri as something that a browser may be sent to, or nothing:
+// html/template knows http and https only, but clients may be applications with
+// a scheme of their own. That uri was checked before does not matter here; a
+// scheme that runs as a script in our origin never becomes a link.
+func (p *pages) link(uri string) template.URL {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return ""
+	}
+	switch scheme := strings.ToLower(u.Scheme); {
+	case scheme == "https" || scheme == "http":
+		return template.URL(uri)
+	case slices.Contains([]string{"javascript", "data", "vbscript", "blob", "file", "about", "view-source", "filesystem"}, scheme):
+		return ""
+	case slices.Contains(p.schemes, u.Scheme):
+		return template.URL(uri)
+	}
+	return ""
 }
 
 // consentPage returns what the user is asked.
 func (s *Server) consentPage(t ticket, f flow, client *Client) consentPage {
-	page := consentPage{
+	view := consentPage{
 		Flow: t.id, Token: t.form, Action: s.opts.Issuer + consentPath,
-		Client: client.Name, Redirect: hostOf(f.Redirect), Resources: f.Resources,
+		Client: client.Name, Vouched: s.clients.preregistered(client.ID),
+		Redirect: hostOf(f.Redirect), Resources: f.Resources,
 	}
 	if isDocument(client.ID) {
-		page.ClientHost = hostOf(client.ID)
+		view.ClientHost = hostOf(client.ID)
 	}
-	_, page.Local = withoutLoopbackPort(f.Redirect)
+	if u, err := url.Parse(f.Redirect); err == nil {
+		view.App = u.Scheme != "https" && u.Scheme != "http"
+		view.Local = view.App || isLoopback(u.Hostname())
+	}
 	for _, scope := range s.opts.Scopes {
-		for _, name := range f.Scopes {
-			if name == scope.Name {
-				page.Scopes = append(page.Scopes, scope)
-			}
+		if slices.Contains(f.Scopes, scope.Name) {
+			scope.Description = page.Text(scope.Description, maxShownDescription)
+			view.Scopes = append(view.Scopes, scope)
 		}
 	}
-	return page
+	return view
 }
+
+// hostOf returns what users are told of where a URI leads.
+func hostOf(uri string) string { return page.Host(uri) }

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"unicode/utf8"
 )
 
 // maxBody bounds the bodies of all requests: the largest is a registration.
@@ -25,6 +26,10 @@ func parseParams(encoded string) (params, error) {
 	p := params{}
 	for name, all := range values {
 		for _, v := range all {
+			if !utf8.ValidString(v) {
+				// It would not come back as it was.
+				return nil, refuse("invalid_request", "parameter %.40s is not UTF-8", name)
+			}
 			if v != "" {
 				p[name] = append(p[name], v)
 			}

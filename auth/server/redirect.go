@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -65,7 +66,7 @@ func withoutLoopbackPort(uri string) (string, bool) {
 	// An IPv6 address has colons of its own.
 	if i := strings.LastIndexByte(authority, ':'); i > strings.LastIndexByte(authority, ']') {
 		host, port = authority[:i], authority[i+1:]
-		if port == "" || strings.Trim(port, "0123456789") != "" || len(port) > 5 {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 			return "", false
 		}
 	}

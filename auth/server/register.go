@@ -75,6 +75,9 @@ func (s *Server) registerClient(r *http.Request) (*registrationResponse, error) 
 		expires := client.SecretExpires.Unix()
 		res.ClientSecret, res.ClientSecretExpiresAt = secret, &expires
 	}
+	if err := s.allowNewClient(r.Context()); err != nil {
+		return nil, err
+	}
 	if err := s.clients.register(r.Context(), client); err != nil {
 		return nil, err
 	}
@@ -116,15 +119,15 @@ func (s *Server) newClient(req *registrationRequest) (*Client, error) {
 	}
 	client := &Client{
 		ID: clientIDPrefix + uuid.NewString(), Name: req.ClientName, RedirectURIs: req.RedirectURIs,
-		AuthMethod: req.AuthMethod, GrantTypes: supportedGrants(req.GrantTypes), Scopes: strings.Fields(req.Scope),
+		AuthMethod: req.AuthMethod, GrantTypes: supportedGrants(req.GrantTypes),
 	}
 	switch {
 	case len(req.ClientName) > maxNameLength:
 		return nil, refuse("invalid_client_metadata", "client_name has more than %d bytes", maxNameLength)
 	case client.AuthMethod == "":
 		client.AuthMethod = methodBasic // RFC 7591, section 2
-	case !slices.Contains([]string{methodNone, methodBasic, methodPost}, client.AuthMethod):
-		return nil, refuse("invalid_client_metadata", "token_endpoint_auth_method must be none, client_secret_basic or client_secret_post")
+	case client.AuthMethod == methodAssertion || !slices.Contains(s.authMethods(), client.AuthMethod):
+		return nil, refuse("invalid_client_metadata", "token_endpoint_auth_method %.40s is not for clients that register themselves here", client.AuthMethod)
 	}
 	if len(req.ResponseTypes) > 0 && !slices.Contains(req.ResponseTypes, "code") {
 		return nil, refuse("invalid_client_metadata", "response_types must have code")
@@ -132,13 +135,31 @@ func (s *Server) newClient(req *registrationRequest) (*Client, error) {
 	if !slices.Contains(client.GrantTypes, grantCode) {
 		return nil, refuse("invalid_client_metadata", "grant_types must have authorization_code")
 	}
-	if unknown := s.unknownScope(client.Scopes); unknown != "" {
-		return nil, refuse("invalid_client_metadata", "there is no scope %.40s", unknown)
+	// As with grant types: what we have not is left out.
+	asked := s.askedScopes(req.Scope)
+	client.Scopes = slices.DeleteFunc(slices.Clone(asked), func(scope string) bool { return s.unknownScope([]string{scope}) != "" })
+	if len(asked) > 0 && len(client.Scopes) == 0 {
+		return nil, refuse("invalid_client_metadata", "there is no scope %.40s", asked[0])
 	}
-	if at := req.ApplicationType; at != "" && at != "web" && at != "native" {
-		return nil, refuse("invalid_client_metadata", "application_type must be web or native")
+	return client, checkApplicationType(req)
+}
+
+// checkApplicationType checks the redirect URIs of a client that says what it is
+// (OpenID Connect Dynamic Client Registration, section 2). Who does not say is a
+// native one, contrary to that section: older clients of MCP are, and say nothing.
+func checkApplicationType(req *registrationRequest) error {
+	switch req.ApplicationType {
+	case "", "native":
+		return nil
+	case "web":
+		for _, uri := range req.RedirectURIs {
+			if !strings.HasPrefix(uri, "https://") {
+				return refuse("invalid_redirect_uri", "redirect URI %.200s of an application_type web is not https", uri)
+			}
+		}
+		return nil
 	}
-	return client, nil
+	return refuse("invalid_client_metadata", "application_type must be web or native")
 }
 
 // supportedGrants returns which of the grant types a client that describes

@@ -30,6 +30,7 @@ type fleet struct {
 	redis     *redistest.Server
 	admin     rueidis.Client
 	instances []*Server
+	transport http.RoundTripper // nil for the network
 }
 
 // tests of the whole server use two instances and these.
@@ -62,18 +63,59 @@ func oneFleet(t *testing.T, change ...func(*Options)) *fleet {
 func newFleet(t *testing.T, s *redistest.Server, change ...func(*Options)) *fleet {
 	t.Helper()
 	fl := &fleet{prefix: s.Prefix(t), redis: s, admin: s.Client(t)}
-	var turn atomic.Uint64
-	var handlers []http.Handler
-	balancer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		handlers[int(turn.Add(1))%len(handlers)].ServeHTTP(w, r)
-	}))
+	b := new(balance)
+	balancer := httptest.NewServer(b)
 	t.Cleanup(balancer.Close)
 	fl.url = balancer.URL
+	fl.start(t, b, func() rueidis.Client { return s.Client(t) }, change...)
+	return fl
+}
+
+// bubbleFleet is a fleet for testing/synctest: no sockets, and time that flies.
+// Each instance has a link to Redis.
+func bubbleFleet(t *testing.T, change ...func(*Options)) (*fleet, []*redistest.Link) {
+	t.Helper()
+	b, redis := new(balance), redistest.NewBubble(t)
+	fl := &fleet{prefix: "mcp", admin: redis.Client(t), url: "http://localhost", transport: inProcess{b}}
+	var links []*redistest.Link
+	fl.start(t, b, func() rueidis.Client {
+		links = append(links, redis.Link())
+		return links[len(links)-1].Client(t)
+	}, change...)
+	return fl, links
+}
+
+// inProcess is a transport without a network.
+type inProcess struct{ http.Handler }
+
+func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	w, in := httptest.NewRecorder(), r.Clone(r.Context())
+	in.RequestURI, in.RemoteAddr, in.Host = r.URL.RequestURI(), "192.0.2.1:1234", r.URL.Host
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	p.ServeHTTP(w, in)
+	return w.Result(), nil
+}
+
+// A balance sends requests to instances in turn.
+type balance struct {
+	turn     atomic.Uint64
+	handlers []http.Handler
+}
+
+func (b *balance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b.handlers[int(b.turn.Add(1))%len(b.handlers)].ServeHTTP(w, r)
+}
+
+// start adds the instances.
+func (fl *fleet) start(t *testing.T, b *balance, client func() rueidis.Client, change ...func(*Options)) {
+	t.Helper()
 	for range 2 {
 		opts := &Options{
-			Redis: s.Client(t), Prefix: fl.prefix, Issuer: fl.url, Resources: []string{fl.url + "/mcp", fl.url + "/other"},
+			Redis: client(), Prefix: fl.prefix, Issuer: fl.url, Resources: []string{fl.url + "/mcp", fl.url + "/other"},
 			Scopes: testScopes, Upstream: upstreamStub(fl.url), Clients: []Client{public, private},
-			ResourceServers: []ResourceServer{{ID: "rs", SecretHash: HashSecret("rs secret"), Resource: fl.url + "/mcp"}},
+			ResourceServers: []ResourceServer{{ID: "rs", SecretHash: HashSecret("rs secret"), Resources: []string{fl.url + "/mcp"}}},
 		}
 		for _, f := range change {
 			f(opts)
@@ -84,9 +126,8 @@ func newFleet(t *testing.T, s *redistest.Server, change ...func(*Options)) *flee
 		}
 		mux := http.NewServeMux()
 		instance.Handle(mux)
-		fl.instances, handlers = append(fl.instances, instance), append(handlers, mux)
+		fl.instances, b.handlers = append(fl.instances, instance), append(b.handlers, mux)
 	}
-	return fl
 }
 
 // An upstreamStub logs in whoever the test says, without asking.
@@ -184,6 +225,7 @@ type login struct {
 func (fl *fleet) login(t *testing.T, client Client, change ...func(url.Values)) *login {
 	t.Helper()
 	l := &login{fleet: fl, browser: newBrowser(t), client: client, verifier: random(secretBytes)}
+	l.browser.Transport = fl.transport
 	l.request = url.Values{
 		"response_type": {"code"}, "client_id": {client.ID}, "redirect_uri": {client.RedirectURIs[0]},
 		"code_challenge": {challengeOf(l.verifier)}, "code_challenge_method": {"S256"}, "state": {"the state"},

@@ -13,7 +13,7 @@ const offlineAccess = "offline_access"
 // unknownScope returns the first scope that there is not, empty if there is none.
 func (s *Server) unknownScope(scopes []string) string {
 	for _, scope := range scopes {
-		if !slices.ContainsFunc(s.opts.Scopes, func(known Scope) bool { return known.Name == scope }) && scope != offlineAccess {
+		if !slices.ContainsFunc(s.opts.Scopes, func(known Scope) bool { return known.Name == scope }) {
 			return scope
 		}
 	}
@@ -23,23 +23,62 @@ func (s *Server) unknownScope(scopes []string) string {
 // scopesFor returns the scopes that a client asks for, or those it gets if it
 // asks for none, sorted.
 func (s *Server) scopesFor(client *Client, asked string) ([]string, error) {
-	scopes := strings.Fields(asked)
+	scopes := s.askedScopes(asked)
 	if len(scopes) == 0 {
-		scopes = slices.DeleteFunc(slices.Clone(s.opts.DefaultScopes), func(scope string) bool {
-			return len(client.Scopes) > 0 && !slices.Contains(client.Scopes, scope)
-		})
+		return s.defaultScopes(client), nil
 	}
 	if unknown := s.unknownScope(scopes); unknown != "" {
 		return nil, refuse("invalid_scope", "there is no scope %.40s", unknown)
 	}
-	scopes = slices.DeleteFunc(scopes, func(scope string) bool { return scope == offlineAccess })
+	// What a client once said of itself binds nobody: the user decides.
+	if len(client.Scopes) == 0 || !s.clients.preregistered(client.ID) {
+		return scopes, nil
+	}
 	for _, scope := range scopes {
-		if len(client.Scopes) > 0 && !slices.Contains(client.Scopes, scope) {
+		if !slices.Contains(client.Scopes, scope) {
 			return nil, refuse("invalid_scope", "the client may not ask for scope %.40s", scope)
 		}
 	}
+	return scopes, nil
+}
+
+// scopesWithin returns the scopes that a client asks for of those that it was
+// granted, or all of them (OAuth 2.1, section 4.3.1).
+func (s *Server) scopesWithin(granted []string, asked string) ([]string, error) {
+	scopes := s.askedScopes(asked)
+	if len(scopes) == 0 {
+		return granted, nil
+	}
+	if slices.ContainsFunc(scopes, func(scope string) bool { return !slices.Contains(granted, scope) }) {
+		return nil, refuse("invalid_scope", "the scope is wider than what was granted")
+	}
+	return scopes, nil
+}
+
+// askedScopes returns the scopes in a parameter that mean something here,
+// sorted, each once.
+func (s *Server) askedScopes(asked string) []string {
+	if len(s.opts.Scopes) == 0 {
+		return nil
+	}
+	scopes := slices.DeleteFunc(strings.Fields(asked), func(scope string) bool { return scope == offlineAccess })
 	slices.Sort(scopes)
-	return slices.Compact(scopes), nil
+	return slices.Compact(scopes)
+}
+
+// defaultScopes returns what a client gets that asks for nothing: of the default
+// scopes those that it is registered with, or all of these if none is among them.
+func (s *Server) defaultScopes(client *Client) []string {
+	known := slices.DeleteFunc(slices.Clone(client.Scopes), func(scope string) bool { return s.unknownScope([]string{scope}) != "" })
+	if len(known) == 0 {
+		known = s.opts.DefaultScopes
+	}
+	scopes := slices.DeleteFunc(slices.Clone(s.opts.DefaultScopes), func(scope string) bool { return !slices.Contains(known, scope) })
+	if len(scopes) == 0 {
+		scopes = slices.Clone(known)
+	}
+	slices.Sort(scopes)
+	return slices.Compact(scopes)
 }
 
 // narrow returns which resources a token is for (RFC 8707, section 2.2): those

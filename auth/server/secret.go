@@ -1,11 +1,14 @@
 package server
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"strings"
 )
 
@@ -50,6 +53,36 @@ func (s secret) next(salt string) secret {
 	return secret{kind: refreshKind, grant: s.grant, value: base64.RawURLEncoding.EncodeToString(key)}
 }
 
+// seal encrypts what only a request with a certain secret may read: of the secret
+// Redis has no more than the hash, so it has nothing of the data either.
+func seal(secret, context string, data []byte) []byte {
+	return sealer(secret, context).Seal(nil, nil, data, nil)
+}
+
+func unseal(secret, context string, sealed []byte) ([]byte, error) {
+	data, err := sealer(secret, context).Open(nil, nil, sealed, nil)
+	if err != nil {
+		return nil, fmt.Errorf("unseal: %w", err)
+	}
+	return data, nil
+}
+
+func sealer(secret, context string) cipher.AEAD {
+	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "mcpfleet sealed data "+context, 32)
+	if err != nil {
+		panic(err) // 32 bytes are never too many for HKDF-SHA256
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err) // 32 bytes are a key of AES-256
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err) // AES has GCM's block size
+	}
+	return aead
+}
+
 // String returns the secret as its holder gets it.
 func (s secret) String() string { return string(s.kind) + "." + s.grant + "." + s.value }
 
@@ -72,7 +105,9 @@ func parseSecret(k kind, text string) (secret, bool) {
 }
 
 // HashSecret returns what a [Client] or a [ResourceServer] is configured with
-// instead of its secret, which must be random and of at least 128 bits.
+// instead of its secret, which must be random and of at least 128 bits, and
+// should have only letters, digits, - and _ in it: not all clients encode others
+// in the same way.
 func HashSecret(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])

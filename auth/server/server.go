@@ -82,7 +82,7 @@ func New(opts *Options) (*Server, error) {
 		clients: newClients(rdb, space, &o, fetcher),
 		limiter: limiter,
 		signer:  signer,
-		pages:   newPages(),
+		pages:   newPages(o.RedirectSchemes),
 
 		clientKeys:  newClientKeys(fetcher),
 		crossOrigin: crossOrigin,
@@ -151,6 +151,9 @@ const (
 	registerPath   = "/register"
 	jwksPath       = "/jwks"
 )
+
+// ownPaths are not for others.
+var ownPaths = []string{authorizePath, consentPath, tokenPath, revokePath, introspectPath, registerPath}
 
 // now is when something happens, as protocols write it.
 func now() int64 { return time.Now().Unix() }

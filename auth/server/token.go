@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -123,12 +122,9 @@ func (s *Server) refresh(r *http.Request, client *Client, p params) (*tokenRespo
 	if g.Client != client.ID {
 		return nil, invalid
 	}
-	a := access{Scopes: g.Scopes}
-	if asked := strings.Fields(p.get("scope")); len(asked) > 0 {
-		if slices.ContainsFunc(asked, func(scope string) bool { return !slices.Contains(g.Scopes, scope) }) {
-			return nil, refuse("invalid_scope", "the scope is wider than what was granted")
-		}
-		a.Scopes = asked
+	var a access
+	if a.Scopes, err = s.scopesWithin(g.Scopes, p.get("scope")); err != nil {
+		return nil, err
 	}
 	if a.Resources, err = narrow(s.opts.Resources, g.Resources, p["resource"]); err != nil {
 		return nil, err

@@ -3,10 +3,12 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/auth"
 	"github.com/mcpfleet/mcpfleet/examples/conformance/fixtures"
 	"github.com/mcpfleet/mcpfleet/examples/internal/demo"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
@@ -15,6 +17,9 @@ import (
 func main() { demo.Main(serve) }
 
 func serve(p *demo.Process) error {
+	if p.Config.Auth.Mode == demo.AuthServer {
+		return errors.New("AUTH_MODE=auth_server: examples/everything is the authorization server")
+	}
 	server := fixtures.New()
 	handler, err := fleet.NewHandler(func(*http.Request) *mcp.Server { return server }, p.Options())
 	if err != nil {
@@ -25,8 +30,14 @@ func serve(p *demo.Process) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/mcp", handler)
+	protection, err := p.Protect(mux, "/mcp")
+	if err != nil {
+		return err
+	}
+	if err := protection.Handle("/mcp", handler.Guard, nil, map[string]http.Handler{"/mcp": handler}); err != nil {
+		return err
+	}
 	mux.Handle("GET /livez", handler.Livez())
 	mux.Handle("GET /readyz", handler.Readyz())
-	return p.Serve(mux, handler.Shutdown)
+	return p.Serve(auth.SecureHeaders(p.BaseURL)(mux), handler.Shutdown)
 }

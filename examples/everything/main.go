@@ -1,5 +1,6 @@
 // Command everything serves the complete demonstration of MCP from any number
-// of processes. One by itself needs nothing else: its Redis is embedded.
+// of processes. One by itself needs nothing else: its Redis is embedded, and so
+// is its authorization server.
 //
 // Its settings are environment variables, or lines of a file .env: see
 // .env.example at the top of the repository.
@@ -7,10 +8,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/auth"
 	"github.com/mcpfleet/mcpfleet/everything"
 	"github.com/mcpfleet/mcpfleet/examples/internal/demo"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
@@ -19,9 +22,49 @@ import (
 func main() { demo.Main(serve) }
 
 func serve(p *demo.Process) error {
-	notifier, err := fleet.NewNotifier(&fleet.NotifierOptions{Redis: p.Redis, Prefix: p.Config.RedisPrefix})
+	if p.Config.Auth.Mode == demo.AuthServer {
+		return serveAuthorization(p)
+	}
+	handler, err := newHandler(p)
 	if err != nil {
 		return err
+	}
+	mux := http.NewServeMux()
+	protection, err := p.Protect(mux, "/mcp", "/sse")
+	if err != nil {
+		return err
+	}
+	err = errors.Join(
+		protection.Handle("/mcp", handler.Guard, scopesFor, map[string]http.Handler{"/mcp": handler}),
+		// For clients of before 2025.
+		protection.Handle("/sse", handler.Guard, scopesFor, map[string]http.Handler{
+			"/sse": handler.SSE("/message"), "/message": handler.Messages(),
+		}),
+	)
+	if err != nil {
+		return err
+	}
+	mux.Handle("GET /livez", handler.Livez())
+	mux.Handle("GET /readyz", handler.Readyz())
+	mux.Handle("GET /{$}", page(p.BaseURL, p.Config.Auth))
+	printNextSteps(p.BaseURL, p.Config.Auth)
+	return p.Serve(auth.SecureHeaders(p.BaseURL)(mux), handler.Shutdown)
+}
+
+// scopesFor asks for more where a tool changes what everybody has, so that a
+// client has something to step up for.
+func scopesFor(method, name string) []string {
+	if method == "tools/call" && name == "toggleTool" {
+		return []string{demo.ScopeAdmin}
+	}
+	return nil
+}
+
+// newHandler returns the fleet's handler of the everything server.
+func newHandler(p *demo.Process) (*fleet.Handler, error) {
+	notifier, err := fleet.NewNotifier(&fleet.NotifierOptions{Redis: p.Redis, Prefix: p.Config.RedisPrefix})
+	if err != nil {
+		return nil, err
 	}
 	server := everything.New(&everything.Options{
 		Logger:       p.Log,
@@ -33,17 +76,17 @@ func serve(p *demo.Process) error {
 	opts.OnStream = func(ctx context.Context, stream *fleet.Stream) {
 		_ = everything.Pulse(ctx, stream) // it ends with the stream, and for no other reason
 	}
-	handler, err := fleet.NewHandler(func(*http.Request) *mcp.Server { return server }, opts)
-	if err != nil {
+	return fleet.NewHandler(func(*http.Request) *mcp.Server { return server }, opts)
+}
+
+// serveAuthorization serves the authorization server alone.
+func serveAuthorization(p *demo.Process) error {
+	mux := http.NewServeMux()
+	if err := p.HandleAuthorizationServer(mux); err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/mcp", handler)
-	mux.Handle("GET /sse", handler.SSE("/message")) // for clients of before 2025
-	mux.Handle("POST /message", handler.Messages())
-	mux.Handle("GET /livez", handler.Livez())
-	mux.Handle("GET /readyz", handler.Readyz())
-	mux.Handle("GET /{$}", page(p.BaseURL))
-	printNextSteps(p.BaseURL)
-	return p.Serve(mux, handler.Shutdown)
+	p.HandleHealth(mux)
+	mux.Handle("GET /{$}", page(p.BaseURL, p.Config.Auth))
+	printNextSteps(p.BaseURL, p.Config.Auth)
+	return p.Serve(auth.SecureHeaders(p.BaseURL)(mux), func(context.Context) error { return nil })
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"github.com/mcpfleet/mcpfleet/examples/internal/demo"
 )
 
 // defaultURL is what the commands in README.md call.
@@ -21,7 +23,21 @@ func curlEchoAt(base string) string { return strings.ReplaceAll(curlEcho, defaul
 
 // printNextSteps tells whoever started the program in a terminal what to do with
 // it. The log says the rest, on stderr.
-func printNextSteps(base string) {
+func printNextSteps(base string, auth demo.AuthConfig) {
+	if auth.Mode == demo.AuthServer {
+		fmt.Printf("An authorization server: %s, for %s\n", base, strings.Join(auth.Resources, ", "))
+		return
+	}
 	fmt.Printf("An MCP server: %s/mcp (Streamable HTTP), about it: %s/\n", base, base)
-	fmt.Printf("Call its echo tool from another terminal:\n\n%s\n", curlEchoAt(base))
+	switch auth.Mode {
+	case demo.AuthInternal:
+		fmt.Printf("Clients log in with a browser, as whoever you choose there. From another terminal, step by step:\n\n%s %s\n", oauthScript, base)
+	case demo.AuthExternal:
+		fmt.Printf("Clients log in at %s\n", auth.ServerURL)
+	case demo.AuthNone:
+		fmt.Printf("Call its echo tool from another terminal:\n\n%s\n", curlEchoAt(base))
+	}
 }
+
+// oauthScript logs in and calls a tool, by curl.
+const oauthScript = "examples/scripts/oauth.sh"

@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"html/template"
 	"net/http"
+
+	"github.com/mcpfleet/mcpfleet/examples/internal/demo"
 )
 
 var (
@@ -18,13 +20,15 @@ var (
 
 // page returns the handler of the page that says what this server is. The page
 // loads nothing, runs nothing, and is the same for every request.
-func page(base string) http.Handler {
+func page(base string, auth demo.AuthConfig) http.Handler {
 	var body bytes.Buffer
 	err := template.Must(template.New("page").Parse(pageHTML)).Execute(&body, struct {
-		CSS  template.CSS
-		URL  string
-		Curl string
-	}{template.CSS(pageCSS), base + "/mcp", curlEchoAt(base)})
+		CSS       template.CSS
+		Base, URL string
+		Auth      demo.AuthConfig
+		Curl      string
+		Script    string
+	}{template.CSS(pageCSS), base, base + "/mcp", auth, curlEchoAt(base), oauthScript})
 	if err != nil {
 		panic(err) // Of constants and a string there is nothing that could fail.
 	}
@@ -35,7 +39,7 @@ func page(base string) http.Handler {
 		h := w.Header()
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")
 		w.Write(body.Bytes())
 	})

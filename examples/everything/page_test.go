@@ -7,15 +7,25 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/mcpfleet/mcpfleet/examples/internal/demo"
 )
 
 func TestPageSaysHowToCall(t *testing.T) {
 	t.Parallel()
-	res := httptest.NewRecorder()
-	page("https://mcp.example.com").ServeHTTP(res, httptest.NewRequest("GET", "/", nil))
-	body := res.Body.String()
-	if !strings.Contains(body, "https://mcp.example.com/mcp") || strings.Contains(body, "localhost") {
-		t.Errorf("the page does not name its own address:\n%s", body)
+	for mode, want := range map[demo.AuthMode]string{
+		demo.AuthNone:     "https://mcp.example.com/mcp",
+		demo.AuthInternal: "oauth.sh https://mcp.example.com<",
+		demo.AuthExternal: "https://login.example",
+		demo.AuthServer:   "https://elsewhere.example/mcp",
+	} {
+		res := httptest.NewRecorder()
+		auth := demo.AuthConfig{Mode: mode, ServerURL: "https://login.example", Resources: []string{"https://elsewhere.example/mcp"}}
+		page("https://mcp.example.com", auth).ServeHTTP(res, httptest.NewRequest("GET", "/", nil))
+		body := res.Body.String()
+		if !strings.Contains(body, want) || strings.Contains(body, "localhost") {
+			t.Errorf("with AUTH_MODE=%s the page lacks %s, or does not name its own address:\n%s", mode, want, body)
+		}
 	}
 }
 
@@ -24,7 +34,7 @@ func TestPageSaysHowToCall(t *testing.T) {
 func TestPolicyAllowsTheStyleAndNothingElse(t *testing.T) {
 	t.Parallel()
 	res := httptest.NewRecorder()
-	page(defaultURL).ServeHTTP(res, httptest.NewRequest("GET", "/", nil))
+	page(defaultURL, demo.AuthConfig{}).ServeHTTP(res, httptest.NewRequest("GET", "/", nil))
 	_, rest, _ := strings.Cut(res.Body.String(), "<style>")
 	style, _, _ := strings.Cut(rest, "</style>")
 	sum := sha256.Sum256([]byte(style))

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -28,7 +29,12 @@ import (
 	mcpfleet "github.com/mcpfleet/mcpfleet/mcp"
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	// What the tests do is wait, for processes to start, to be missed and to
+	// end, so many wait side by side. The command line may say otherwise.
+	_ = flag.Set("test.parallel", "8")
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	defer func() {
@@ -59,7 +65,7 @@ func build(t testing.TB, program string) (path string) {
 		if binaries.dir, binaries.err = os.MkdirTemp("", "e2e"); binaries.err != nil {
 			return
 		}
-		args := []string{"build", "-o", binaries.dir}
+		args := []string{"build", "-cover=false", "-o", binaries.dir} // GOFLAGS may ask for coverage, which nobody would collect
 		if race.Enabled {
 			args = append(args, "-race")
 		}
@@ -100,8 +106,9 @@ type fleet struct {
 func startFleet(t testing.TB, program string, n int, env ...string) *fleet {
 	t.Helper()
 	f := &fleet{t: t, program: build(t, program), redis: redistest.Real(t), prefix: redistest.NewPrefix()}
+	base := f.open()
 	f.env = slices.Concat([]string{
-		"PORT=0", "REDIS_URL=redis://" + f.redis.Addr(), "REDIS_PREFIX=" + f.prefix,
+		"PORT=0", "AUTH_MODE=none", "BASE_URI=" + base, "REDIS_URL=redis://" + f.redis.Addr(), "REDIS_PREFIX=" + f.prefix,
 		"GORACE=atexit_sleep_ms=10", // a second, unless told otherwise
 	}, env)
 	var wg sync.WaitGroup
@@ -116,6 +123,13 @@ func startFleet(t testing.TB, program string, n int, env ...string) *fleet {
 		}
 	}
 	f.route()
+	f.URL, f.SSE = base+"/mcp", base+"/sse"
+	return f
+}
+
+// open opens the address that the fleet is reached at, and returns its URL: the
+// processes have to know it.
+func (f *fleet) open() string {
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A body that the server closes while the proxy's transport still looks
 		// for its end costs the response, so all of it is read first.
@@ -126,13 +140,14 @@ func startFleet(t testing.TB, program string, n int, env ...string) *fleet {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		f.balancer.Load().ServeHTTP(w, r)
 	}))
-	t.Cleanup(func() {
+	f.t.Cleanup(func() {
 		front.CloseClientConnections()
 		front.Close()
-		f.balancer.Load().Close()
+		if b := f.balancer.Load(); b != nil {
+			b.Close()
+		}
 	})
-	f.URL, f.SSE = front.URL+"/mcp", front.URL+"/sse"
-	return f
+	return front.URL
 }
 
 // process returns the i-th process.

@@ -130,10 +130,10 @@ type saying struct {
 	Done      bool
 }
 
-// answer tells the script that what it wants is done.
-func (s *script) answer() {
+// answer tells the script that what it wants is done, and what came of it.
+func (s *script) answer(what ...string) {
 	s.t.Helper()
-	_, err := io.WriteString(s.in, "\n")
+	_, err := io.WriteString(s.in, strings.Join(what, " ")+"\n")
 	must(s.t, err)
 }
 

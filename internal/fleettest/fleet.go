@@ -99,7 +99,7 @@ func (f *Fleet) start(t testing.TB, c Config) *Instance {
 	if client == nil {
 		client = func() rueidis.Client { return c.Redis.Client(t) }
 	}
-	opts := &fleet.Options{Redis: client(), Prefix: f.Prefix}
+	opts := &fleet.Options{Redis: client(), Prefix: f.Prefix, RedisTimeout: busyMachine}
 	if os.Getenv("TEST_LOG") != "" {
 		opts.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -145,6 +145,10 @@ func (f *Fleet) Connect(t testing.TB, opts *mcp.ClientOptions) *mcp.ClientSessio
 	t.Helper()
 	return f.connect(t, opts, WithSessions)
 }
+
+// busyMachine bounds the calls to Redis: that the tests have the processors busy
+// is not an outage.
+const busyMachine = 10 * time.Second
 
 // ConnectModern is Connect for the newest protocol, 2026-07-28.
 func (f *Fleet) ConnectModern(t testing.TB, opts *mcp.ClientOptions) *mcp.ClientSession {

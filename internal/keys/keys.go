@@ -87,6 +87,10 @@ func (s Space) Grant(id string) string { return s.of("grant:"+id, "grant") }
 // Flow is the hash that holds an authorization that a user is deciding on.
 func (s Space) Flow(id string) string { return s.of("flow:"+id, "flow") }
 
+// Login is the string that holds a login at the fake upstream, on its way to
+// the authorization server with that code.
+func (s Space) Login(code string) string { return s.of("login:"+hashed(code), "login") }
+
 // Client is the string that holds a client that registered itself.
 func (s Space) Client(id string) string { return s.of("client:"+hashed(id), "client") }
 

@@ -41,7 +41,7 @@ func ClientAddress(r *http.Request, proxies int) string {
 			}
 		}
 	}
-	addr, err := netip.ParseAddr(peer)
+	addr, err := parseAddress(peer)
 	if err != nil {
 		return peer
 	}
@@ -52,4 +52,13 @@ func ClientAddress(r *http.Request, proxies int) string {
 		}
 	}
 	return addr.String()
+}
+
+// parseAddress reads an address, of which some proxies append the port as well:
+// it would make each connection another client.
+func parseAddress(text string) (netip.Addr, error) {
+	if withPort, err := netip.ParseAddrPort(text); err == nil {
+		return withPort.Addr(), nil
+	}
+	return netip.ParseAddr(strings.Trim(text, "[]"))
 }

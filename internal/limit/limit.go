@@ -44,10 +44,20 @@ type Verdict struct {
 // Take takes one request of who from the rate with that name. It fails with
 // [rds.ErrUnavailable].
 func (l *Limiter) Take(ctx context.Context, name, who string, r Rate) (Verdict, error) {
+	return l.ask(ctx, name, who, r, "1")
+}
+
+// Look says what Take would, and takes nothing.
+func (l *Limiter) Look(ctx context.Context, name, who string, r Rate) (Verdict, error) {
+	return l.ask(ctx, name, who, r, "0")
+}
+
+func (l *Limiter) ask(ctx context.Context, name, who string, r Rate, cost string) (Verdict, error) {
 	if r.Requests <= 0 || r.Per <= 0 {
 		return Verdict{Allowed: true}, nil
 	}
-	reply, err := take.Exec(ctx, l.rdb, []string{l.keys.Limit(who, name)}, strconv.Itoa(r.Requests), strconv.FormatInt(r.Per.Milliseconds(), 10))
+	reply, err := take.Exec(ctx, l.rdb, []string{l.keys.Limit(who, name)},
+		strconv.Itoa(r.Requests), strconv.FormatInt(r.Per.Microseconds(), 10), cost)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -55,5 +65,5 @@ func (l *Limiter) Take(ctx context.Context, name, who string, r Rate) (Verdict, 
 	if err != nil || len(n) != 3 {
 		return Verdict{}, fmt.Errorf("take from a rate limit: unexpected reply: %w", err)
 	}
-	return Verdict{Allowed: n[0] == 1, Remaining: int(n[1]), Reset: time.Duration(n[2]) * time.Millisecond}, nil
+	return Verdict{Allowed: n[0] == 1, Remaining: int(n[1]), Reset: time.Duration(n[2]) * time.Microsecond}, nil
 }

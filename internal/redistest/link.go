@@ -1,6 +1,7 @@
 package redistest
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -155,11 +156,11 @@ func (l *Link) carry(from, to net.Conn) {
 			}
 		}
 	})
+	buf := make([]byte, 16<<10)
 	for {
-		buf := make([]byte, 16<<10)
 		n, err := from.Read(buf)
 		if n > 0 {
-			packets <- buf[:n]
+			packets <- bytes.Clone(buf[:n])
 		}
 		if err != nil {
 			close(packets)

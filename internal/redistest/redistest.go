@@ -15,6 +15,7 @@ import (
 	"crypto/rand"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -144,12 +145,18 @@ func (s *Server) Prefix(testing.TB) string { return NewPrefix() }
 // NewPrefix returns a key prefix that no other test uses.
 func NewPrefix() string { return "test:" + strings.ToLower(rand.Text()[:12]) }
 
-// Main runs the tests and then ends the servers they shared. It is for
+// Main runs the tests and then ends the servers they shared, which is for
 // platforms on which a child outlives its parent; on Linux it is not needed.
+//
+// In tests little lives and much dies, so garbage is collected less often than
+// usual, unless GOGC says how often.
 //
 //	func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 func Main(m *testing.M) int {
 	defer stopShared()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 	return m.Run()
 }
 

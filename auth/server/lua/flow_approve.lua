@@ -2,7 +2,7 @@
 -- consent page was sent to and with. The login that follows begins here.
 -- KEYS[1] the flow
 -- ARGV[1] hash of the browser's cookie  ARGV[2] hash of the form's token
--- ARGV[3] hash of the state for the upstream  ARGV[4] the upstream's data
+-- ARGV[3] hash of the state for the upstream  ARGV[4] the upstream's data, sealed
 -- Returns 1, or 0 if there is no such consent to give.
 local was = redis.call('HMGET', KEYS[1], 'browser', 'form', 'login')
 if was[1] ~= ARGV[1] or was[2] ~= ARGV[2] or was[3] then

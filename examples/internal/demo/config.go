@@ -35,6 +35,8 @@ type Config struct {
 
 	SessionTTL time.Duration
 
+	Auth AuthConfig
+
 	LogLevel  slog.Level
 	LogFormat string // "json" or "text"
 }
@@ -74,7 +76,7 @@ func Load(getenv func(string) string) (Config, error) {
 		LogFormat:      l.oneOf("LOG_FORMAT", "json", "text"),
 	}
 	cfg.Redis, cfg.RedisSetting = l.redis()
-	l.authMode(cfg.Host)
+	cfg.Auth = l.auth(cfg.Host)
 	return cfg, l.err
 }
 
@@ -171,21 +173,6 @@ func (l *loader) origins() []string {
 		origins = append(origins, v)
 	}
 	return origins
-}
-
-// authMode refuses whatever would need an authorization server, and a server
-// without one that others could reach.
-func (l *loader) authMode(host string) {
-	switch mode := l.text("AUTH_MODE", "none"); mode {
-	case "none":
-		if !isLoopback(host) {
-			l.fail("HOST", host, errors.New("without authentication (AUTH_MODE=none) it must be a loopback address"))
-		}
-	case "internal", "external", "auth_server":
-		l.fail("AUTH_MODE", mode, errors.New("not available until there is an authorization server; use none"))
-	default:
-		l.fail("AUTH_MODE", mode, errors.New("must be one of internal, external, auth_server, none"))
-	}
 }
 
 func isLoopback(host string) bool {

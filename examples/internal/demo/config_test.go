@@ -25,6 +25,7 @@ func (e env) get(name string) string { return e[name] }
 var defaults = Config{
 	Host: "127.0.0.1", Port: 3232, RedisPrefix: "mcp", SessionTTL: 5 * time.Minute,
 	LogLevel: slog.LevelInfo, LogFormat: "json",
+	Auth: AuthConfig{Mode: AuthInternal, IntrospectionID: "mcp-server"},
 }
 
 func TestSettings(t *testing.T) {
@@ -33,15 +34,28 @@ func TestSettings(t *testing.T) {
 		env  env
 		want func(*Config)
 	}{
-		"nothing set":             {env{}, func(*Config) {}},
-		"set to nothing":          {env{"PORT": "", "REDIS_URL": "", "BASE_URI": ""}, func(*Config) {}},
-		"any free port":           {env{"PORT": "0"}, func(c *Config) { c.Port = 0 }},
-		"another loopback":        {env{"HOST": "::1"}, func(c *Config) { c.Host = "::1" }},
-		"loopback by name":        {env{"HOST": "localhost"}, func(c *Config) { c.Host = "localhost" }},
-		"prefix":                  {env{"REDIS_PREFIX": "a.b:c"}, func(c *Config) { c.RedisPrefix = "a.b:c" }},
-		"session TTL":             {env{"SESSION_TTL": "90s"}, func(c *Config) { c.SessionTTL = 90 * time.Second }},
-		"log":                     {env{"LOG_LEVEL": "debug", "LOG_FORMAT": "text"}, func(c *Config) { c.LogLevel, c.LogFormat = slog.LevelDebug, "text" }},
-		"no authentication":       {env{"AUTH_MODE": "none"}, func(*Config) {}},
+		"nothing set":       {env{}, func(*Config) {}},
+		"set to nothing":    {env{"PORT": "", "REDIS_URL": "", "BASE_URI": ""}, func(*Config) {}},
+		"any free port":     {env{"PORT": "0"}, func(c *Config) { c.Port = 0 }},
+		"another loopback":  {env{"HOST": "::1"}, func(c *Config) { c.Host = "::1" }},
+		"loopback by name":  {env{"HOST": "localhost"}, func(c *Config) { c.Host = "localhost" }},
+		"prefix":            {env{"REDIS_PREFIX": "a.b:c"}, func(c *Config) { c.RedisPrefix = "a.b:c" }},
+		"session TTL":       {env{"SESSION_TTL": "90s"}, func(c *Config) { c.SessionTTL = 90 * time.Second }},
+		"log":               {env{"LOG_LEVEL": "debug", "LOG_FORMAT": "text"}, func(c *Config) { c.LogLevel, c.LogFormat = slog.LevelDebug, "text" }},
+		"no authentication": {env{"AUTH_MODE": "none"}, func(c *Config) { c.Auth.Mode = AuthNone }},
+		"not on loopback":   {env{"HOST": "0.0.0.0"}, func(c *Config) { c.Host = "0.0.0.0" }},
+		"external": {
+			env{"AUTH_MODE": "external", "AUTH_SERVER_URL": "https://login.example/"},
+			func(c *Config) { c.Auth.Mode, c.Auth.ServerURL = AuthExternal, "https://login.example" },
+		},
+		"authorization server": {
+			env{"AUTH_MODE": "auth_server", "INTROSPECTION_CLIENT_SECRET": "s", "RESOURCE_URIS": "https://a.example/mcp, https://b.example/mcp"},
+			func(c *Config) {
+				c.Auth.Mode, c.Auth.IntrospectionSecret = AuthServer, "s"
+				c.Auth.Resources = []string{"https://a.example/mcp", "https://b.example/mcp"}
+			},
+		},
+		"proxies":                 {env{"TRUSTED_PROXIES": "2"}, func(c *Config) { c.Auth.TrustedProxies = 2 }},
 		"unused AUTH_SERVER_URL":  {env{"AUTH_SERVER_URL": "http://localhost:9000"}, func(*Config) {}},
 		"public URL":              {env{"BASE_URI": "https://mcp.example.com"}, func(c *Config) { c.BaseURI = parse(t, "https://mcp.example.com") }},
 		"public URL with a slash": {env{"BASE_URI": "https://example.com:8443/x/"}, func(c *Config) { c.BaseURI = parse(t, "https://example.com:8443/x") }},
@@ -128,8 +142,6 @@ func TestASettingThatCannotBeUsedIsNamed(t *testing.T) {
 		{"PORT", "http", "must be a number"},
 		{"PORT", "65536", "must be a number"},
 		{"PORT", "-1", "must be a number"},
-		{"HOST", "0.0.0.0", "must be a loopback address"},
-		{"HOST", "example.com", "must be a loopback address"},
 		{"BASE_URI", "localhost:3232", "must be an http or https URL"},
 		{"BASE_URI", "ftp://example.com", "must be an http or https URL"},
 		{"BASE_URI", "http://example.com/?q", "must be an http or https URL"},
@@ -140,9 +152,9 @@ func TestASettingThatCannotBeUsedIsNamed(t *testing.T) {
 		{"REDIS_PORT", "x", "must be a number"},
 		{"REDIS_TLS", "yes", "must be 1, true, 0 or false"},
 		{"REDIS_PREFIX", "a{b}", "only letters, digits"},
-		{"AUTH_MODE", "internal", "not available until there is an authorization server"},
-		{"AUTH_MODE", "external", "not available until there is an authorization server"},
-		{"AUTH_MODE", "auth_server", "not available until there is an authorization server"},
+		{"AUTH_MODE", "auth_server", "needs INTROSPECTION_CLIENT_SECRET or SIGNING_KEY_FILE"},
+		{"SIGNING_KEY_FILE", "/nowhere", "cannot be read"},
+		{"TRUSTED_PROXIES", "-1", "must be a number"},
 		{"AUTH_MODE", "open", "must be one of internal, external, auth_server, none"},
 		{"SESSION_TTL", "5", "must be a duration"},
 		{"SESSION_TTL", "-5m", "must be a duration"},
@@ -164,6 +176,19 @@ func TestASettingThatCannotBeUsedIsNamed(t *testing.T) {
 				t.Errorf("it says %q, want one line with %q", line, test.want)
 			}
 		})
+	}
+}
+
+func TestSettingsThatDoNotGoTogether(t *testing.T) {
+	t.Parallel()
+	for name, settings := range map[string]env{
+		"HOST":            {"AUTH_MODE": "none", "HOST": "0.0.0.0"},
+		"AUTH_SERVER_URL": {"AUTH_MODE": "external"},
+	} {
+		_, err := Load(settings.get)
+		if setting, ok := errors.AsType[*SettingError](err); !ok || setting.Name != name {
+			t.Errorf("%v: error %v", settings, err)
+		}
 	}
 }
 

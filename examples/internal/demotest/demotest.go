@@ -54,8 +54,8 @@ type Process struct {
 	exited chan struct{}
 }
 
-// Start starts the example with the given settings, a free port unless they name
-// one, and an empty working directory. It returns once the example listens. A
+// Start starts the example with the given settings, a free port and no
+// authentication unless they say otherwise, and an empty working directory. It returns once the example listens. A
 // minute later the example is killed, whether its test has ended or not.
 func Start(t testing.TB, env ...string) *Process {
 	t.Helper()
@@ -102,7 +102,7 @@ func command(t testing.TB, env []string) *exec.Cmd {
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, program)
 	cmd.Dir = t.TempDir()
-	cmd.Env = append([]string{becomeProgram, "PORT=0", "GOCOVERDIR=" + cmd.Dir}, env...)
+	cmd.Env = append([]string{becomeProgram, "PORT=0", "AUTH_MODE=none", "GOCOVERDIR=" + cmd.Dir}, env...)
 	// For endWithParent: it stays open as long as this process lives.
 	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

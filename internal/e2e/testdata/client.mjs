@@ -24,7 +24,7 @@ function version1(capabilities) {
     const types = require('@modelcontextprotocol/sdk/types.js');
     const client = new Client({ name: 'e2e', version: '1' }, { capabilities });
     return Object.assign(client, {
-        newTransport: () => new (kind === 'sse' ? SSEClientTransport : StreamableHTTPClientTransport)(new URL(url)),
+        newTransport: options => new (kind === 'sse' ? SSEClientTransport : StreamableHTTPClientTransport)(new URL(url), options),
         answer: (method, f) => client.setRequestHandler(types[schemas[method]], f),
         hear: (method, f) => client.setNotificationHandler(types[schemas[method]], f),
         call: (name, args = {}, options) => client.callTool({ name, arguments: args }, undefined, options),
@@ -36,7 +36,7 @@ function version2(capabilities) {
     const mode = kind === '2026-07-28' ? { pin: kind } : 'legacy';
     const client = new Client({ name: 'e2e', version: '1' }, { capabilities, versionNegotiation: { mode } });
     return Object.assign(client, {
-        newTransport: () => new StreamableHTTPClientTransport(new URL(url)),
+        newTransport: options => new StreamableHTTPClientTransport(new URL(url), options),
         answer: (method, f) => client.setRequestHandler(method, f),
         hear: (method, f) => client.setNotificationHandler(method, f),
         call: (name, args = {}, options) => client.callTool({ name, arguments: args }, options),
@@ -49,6 +49,13 @@ export const sessions = kind !== '2026-07-28';
 export const pages = kind === 'sdk' || kind === 'sse';
 // Whether each call has a stream of its own.
 export const streamable = kind !== 'sse';
+
+// create returns a client with the given capabilities, and a transport for it
+// with options of its own.
+export function create(capabilities = {}, options) {
+    const client = pages ? version1(capabilities) : version2(capabilities);
+    return { client, transport: client.newTransport(options), call: client.call };
+}
 
 // connect begins a session, or what takes its place, with the server that the
 // command line names, as a client with the given capabilities; prepare gets the
@@ -71,13 +78,14 @@ export function say(value) {
     process.stdout.write(JSON.stringify(value) + '\n');
 }
 
-// ask has the test do something, and returns when it is done.
-export async function ask(wants) {
+// ask has the test do something, and returns what it says when it is done.
+export async function ask(wants, text) {
     const lines = createInterface({ input: process.stdin });
     const done = new Promise(resolve => lines.once('line', resolve));
-    say({ wants });
-    await done;
+    say({ wants, text });
+    const said = await done;
     lines.close();
+    return said;
 }
 
 export const text = result => result.content[0].text;

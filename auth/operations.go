@@ -1,0 +1,172 @@
+package auth
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+)
+
+// An operation is what a message asks for.
+type operation struct{ method, name string }
+
+// operations returns what the messages of a request ask for, and puts the body
+// back. The body decides, also from protocol 2026-07-28 on, where headers repeat
+// the method and the name: whether they say the same is checked only later, and
+// not by every handler.
+func (r *Resource) operations(req *http.Request) ([]operation, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(nil, req.Body, r.opts.MaxBody))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return nil, &refusal{status: http.StatusRequestEntityTooLarge, code: "invalid_request", description: "the body is too large"}
+	}
+	if err != nil {
+		return nil, malformed("the body could not be read")
+	}
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	return operationsIn(body)
+}
+
+// malformed refuses a body that might say something else to the handler than
+// to us: what it asks for is then not known, so it cannot be allowed.
+func malformed(description string) error {
+	return &refusal{status: http.StatusBadRequest, code: "invalid_request", description: description}
+}
+
+// operationsIn returns the operations of a message, or of a batch. A response
+// is none.
+func operationsIn(body []byte) ([]operation, error) {
+	if !json.Valid(body) || !utf8.Valid(body) {
+		return nil, malformed("the body is not JSON")
+	}
+	messages := []json.RawMessage{body}
+	if bytes.TrimLeft(body, " \t\r\n")[0] == '[' {
+		if err := json.Unmarshal(body, &messages); err != nil {
+			return nil, malformed("the body is not JSON")
+		}
+	}
+	var operations []operation
+	for _, message := range messages {
+		found, err := operationsOf(message)
+		if err != nil {
+			return nil, err
+		}
+		operations = append(operations, found...)
+	}
+	return operations, nil
+}
+
+func operationsOf(message json.RawMessage) ([]operation, error) {
+	found, err := fields(message, "method", "params")
+	if err != nil || found["method"] == nil {
+		return nil, err
+	}
+	method, err := text(found["method"])
+	if err != nil {
+		return nil, err
+	}
+	if method == "" {
+		return nil, malformed("a method without a name")
+	}
+	names, err := namesIn(method, found["params"])
+	var operations []operation
+	for _, name := range names {
+		operations = append(operations, operation{method, name})
+	}
+	return operations, err
+}
+
+// namesIn returns what a method is about: each name that [ResourceOptions.ScopesFor]
+// is to be asked about.
+func namesIn(method string, params json.RawMessage) ([]string, error) {
+	field := ""
+	switch method {
+	case "tools/call", "prompts/get":
+		field = "name"
+	case "resources/read", "resources/subscribe", "resources/unsubscribe":
+		field = "uri"
+	case "subscriptions/listen":
+		return listened(params)
+	default:
+		return []string{""}, nil
+	}
+	found, err := fields(params, field)
+	if err != nil {
+		return nil, err
+	}
+	name, err := text(found[field])
+	return []string{name}, err
+}
+
+// listened returns the resources that a listener subscribes to, besides the
+// empty name for the method itself (specification 2026-07-28, "Subscriptions").
+func listened(params json.RawMessage) ([]string, error) {
+	found, err := fields(params, "notifications")
+	if err != nil {
+		return nil, err
+	}
+	if found, err = fields(found["notifications"], "resourceSubscriptions"); err != nil {
+		return nil, err
+	}
+	names := []string{""}
+	if raw := found["resourceSubscriptions"]; raw != nil {
+		var uris []*string
+		if json.Unmarshal(raw, &uris) != nil {
+			return nil, malformed("a field has another type than it should")
+		}
+		for _, uri := range uris {
+			if uri == nil {
+				return nil, malformed("a field has another type than it should")
+			}
+			names = append(names, *uri)
+		}
+	}
+	return names, nil
+}
+
+// fields returns those of the wanted fields that an object has. The names are
+// compared exactly, and none may be there twice, or in another case: else the
+// handler could read another one than we did. What is absent or null has none.
+func fields(object json.RawMessage, wanted ...string) (map[string]json.RawMessage, error) {
+	if object == nil || string(object) == "null" {
+		return nil, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(object))
+	if start, err := d.Token(); err != nil || start != json.Delim('{') {
+		return nil, malformed("a field has another type than it should")
+	}
+	found := map[string]json.RawMessage{}
+	for d.More() {
+		name, err := d.Token()
+		var value json.RawMessage
+		if err == nil {
+			err = d.Decode(&value)
+		}
+		if err != nil {
+			return nil, malformed("the body is not JSON")
+		}
+		for _, want := range wanted {
+			switch {
+			case !strings.EqualFold(name.(string), want): // the name of a field is a string
+			case name != want:
+				return nil, malformed("the name of a field differs from a known one in case")
+			case found[want] != nil:
+				return nil, malformed("a field is there twice")
+			default:
+				found[want] = value
+			}
+		}
+	}
+	return found, nil
+}
+
+// text returns a string, empty for what is absent or null.
+func text(raw json.RawMessage) (string, error) {
+	var s string
+	if raw != nil && json.Unmarshal(raw, &s) != nil {
+		return "", malformed("a field has another type than it should")
+	}
+	return s, nil
+}

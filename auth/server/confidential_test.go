@@ -1,0 +1,48 @@
+package server
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestAServerWithoutPublicClientsHasNone(t *testing.T) {
+	t.Parallel()
+	fl := oneFleet(t, func(o *Options) { o.NoPublicClients, o.Clients = true, []Client{private} })
+	b := newBrowser(t)
+	methods, _ := b.get(t, fl.url+"/.well-known/oauth-authorization-server").json(t)["token_endpoint_auth_methods_supported"].([]any)
+	if slices.Contains(methods, any(methodNone)) || len(methods) != len(authMethods)-1 {
+		t.Errorf("the metadata lists %v", methods)
+	}
+	register := func(method string) reply {
+		body := `{"redirect_uris":["` + callbackURI + `"],"token_endpoint_auth_method":"` + method + `"}`
+		req, err := http.NewRequest(http.MethodPost, fl.url+registerPath, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		return b.do(t, req)
+	}
+	if res := register(methodNone); res.status != http.StatusBadRequest || res.json(t)["error"] != "invalid_client_metadata" {
+		t.Errorf("a public client registers: %d %s", res.status, res.body)
+	}
+	if res := register(methodPost); res.status != http.StatusCreated {
+		t.Errorf("a confidential one: %d %s", res.status, res.body)
+	}
+	l := fl.login(t, private)
+	code := l.back(t, "alice").Query().Get("code")
+	l.client.AuthMethod = methodNone // it forgets to prove who it is
+	if res := l.redeem(t, code); res.status != http.StatusUnauthorized {
+		t.Errorf("without a secret: %d %s", res.status, res.body)
+	}
+	l.client = private
+	if res := l.redeem(t, code); res.status != http.StatusOK {
+		t.Errorf("with it: %d %s", res.status, res.body)
+	}
+	opts := fl.instances[0].opts
+	opts.Clients = []Client{public}
+	if _, err := New(&opts); err == nil || !strings.Contains(err.Error(), "NoPublicClients") {
+		t.Errorf("a pre-registered public client: %v", err)
+	}
+}

@@ -1,0 +1,238 @@
+package server
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/redistest"
+)
+
+// OAuth 2.1, section 4.3.1. (Defect 6: the reference server went on taking the
+// token before, and its access tokens.)
+func TestT23_AReplacedRefreshTokenRevokesTheGrantEverywhere(t *testing.T) {
+	t.Parallel()
+	eachFleet(t, func(t *testing.T, fl *fleet) {
+		for _, client := range []Client{public, private} {
+			l := fl.login(t, client)
+			firstAccess, first := l.tokens(t, "alice")
+			secondAccess, second := mustServe(t, "first refresh", l.refresh(t, first))
+			fl.dead(t, "the access token before", firstAccess) // there is no grace here
+			fl.valid(t, "the new one", secondAccess)
+			mustRefuse(t, "reuse", l.refresh(t, first), http.StatusBadRequest, "invalid_grant")
+			fl.dead(t, "the new access token", secondAccess)
+			for range fl.instances {
+				mustRefuse(t, "the new refresh token", l.refresh(t, second), http.StatusBadRequest, "invalid_grant")
+			}
+		}
+		redistest.AssertTTLs(t, fl.admin, fl.prefix)
+	}, func(o *Options) { o.RefreshGrace = -1 })
+}
+
+func TestT23_WithinTheGraceALostAnswerIsGivenAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fl, _ := bubbleFleet(t)
+		l := fl.login(t, public)
+		firstAccess, first := l.tokens(t, "alice")
+		lostAccess, second := mustServe(t, "a refresh whose answer is lost", l.refresh(t, first))
+		time.Sleep(10*time.Second - time.Millisecond)
+		againAccess, again := mustServe(t, "the same again", l.refresh(t, first))
+		if again != second {
+			t.Error("the second answer has another refresh token: there are two families")
+		}
+		fl.valid(t, "the access token before", firstAccess)
+		time.Sleep(time.Millisecond)
+		fl.dead(t, "the access token before, after the grace", firstAccess)
+		fl.valid(t, "the one of the lost answer", lostAccess)
+
+		thirdAccess, third := mustServe(t, "the successor", l.refresh(t, second))
+		mustRefuse(t, "a token whose successor was used", l.refresh(t, first), http.StatusBadRequest, "invalid_grant")
+		for what, token := range map[string]string{"lost": lostAccess, "again": againAccess, "third": thirdAccess} {
+			fl.dead(t, what, token)
+		}
+		mustRefuse(t, "the whole family", l.refresh(t, third), http.StatusBadRequest, "invalid_grant")
+	})
+}
+
+func TestT23_AfterTheGraceTheTokenBeforeIsReuse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fl, _ := bubbleFleet(t)
+		l := fl.login(t, public)
+		_, first := l.tokens(t, "alice")
+		accessToken, second := mustServe(t, "refresh", l.refresh(t, first))
+		time.Sleep(10 * time.Second)
+		mustRefuse(t, "reuse", l.refresh(t, first), http.StatusBadRequest, "invalid_grant")
+		fl.dead(t, "access token", accessToken)
+		mustRefuse(t, "successor", l.refresh(t, second), http.StatusBadRequest, "invalid_grant")
+	})
+}
+
+func TestT23_ConcurrentRefreshesLeaveOneFamily(t *testing.T) {
+	t.Parallel()
+	eachFleet(t, func(t *testing.T, fl *fleet) {
+		l := fl.login(t, public)
+		_, refreshToken := l.tokens(t, "alice")
+		for range 3 {
+			successors := map[string]bool{}
+			var accessTokens []string
+			for _, res := range atOnce(20, func(int) reply { return l.refresh(t, refreshToken) }) {
+				a, r := mustServe(t, "one of 20", res)
+				successors[r] = true
+				accessTokens = append(accessTokens, a)
+			}
+			if len(successors) != 1 {
+				t.Fatalf("there are %d families", len(successors))
+			}
+			for _, a := range accessTokens {
+				fl.valid(t, "an access token of the family", a)
+			}
+			refreshToken = slices.Collect(maps.Keys(successors))[0]
+		}
+	})
+}
+
+func TestT23_WithoutGraceConcurrentRefreshesLeaveNoFamily(t *testing.T) {
+	t.Parallel()
+	eachFleet(t, func(t *testing.T, fl *fleet) {
+		l := fl.login(t, public)
+		_, refreshToken := l.tokens(t, "alice")
+		won := 0
+		for _, res := range atOnce(20, func(int) reply { return l.refresh(t, refreshToken) }) {
+			if res.status == http.StatusOK {
+				won++
+				accessToken, _ := tokensIn(t, res)
+				fl.dead(t, "the winner's access token", accessToken)
+			}
+		}
+		if won != 1 {
+			t.Errorf("%d of 20 got tokens, want 1", won)
+		}
+	}, func(o *Options) { o.RefreshGrace = -1 })
+}
+
+func TestT24_AStolenRefreshTokenIsOfNoUseAndDoesNoHarm(t *testing.T) {
+	t.Parallel()
+	second := Client{ID: "second", RedirectURIs: []string{callbackURI}}
+	fl := oneFleet(t, func(o *Options) { o.Clients = append(o.Clients, second) })
+	for _, client := range []Client{public, private} {
+		l := fl.login(t, client, with("scope", "read"), with("resource", fl.url+"/mcp"))
+		accessToken, refreshToken := l.tokens(t, "alice")
+		before := fl.grantFields(t)
+		for name, one := range map[string]struct {
+			code   string
+			change []func(url.Values)
+			client Client
+		}{
+			"another client":           {"invalid_grant", nil, second},
+			"a wider scope":            {"invalid_scope", []func(url.Values){with("scope", "read write")}, client},
+			"a scope there is not":     {"invalid_scope", []func(url.Values){with("scope", "admin")}, client},
+			"another resource":         {"invalid_target", []func(url.Values){with("resource", fl.url+"/other")}, client},
+			"a further resource":       {"invalid_target", []func(url.Values){with("resource", fl.url+"/mcp", fl.url+"/other")}, client},
+			"a guess":                  {"invalid_grant", []func(url.Values){with("refresh_token", refreshToken[:len(refreshToken)-secretBytes]+random(secretBytes)[:secretBytes])}, client},
+			"the access token":         {"invalid_grant", []func(url.Values){with("refresh_token", accessToken)}, client},
+			"the access token renamed": {"invalid_grant", []func(url.Values){with("refresh_token", "mcpr"+accessToken[4:])}, client},
+			"a code's grant":           {"invalid_grant", []func(url.Values){with("grant_type", grantCode), with("code", refreshToken), with("code_verifier", l.verifier)}, client},
+		} {
+			thief := *l
+			thief.client = one.client
+			mustRefuse(t, name, thief.refresh(t, refreshToken, one.change...), http.StatusBadRequest, one.code)
+		}
+		if client.confidential() {
+			form := url.Values{"grant_type": {grantRefreshToken}, "refresh_token": {refreshToken}, "client_id": {client.ID}}
+			mustRefuse(t, "without the client's secret", l.post(t, l.url+tokenPath, form), http.StatusUnauthorized, "invalid_client")
+			form.Set("client_secret", "guessed")
+			mustRefuse(t, "with a wrong secret", l.post(t, l.url+tokenPath, form), http.StatusUnauthorized, "invalid_client")
+		}
+		if after := fl.grantFields(t); !maps.EqualFunc(before, after, maps.Equal) {
+			t.Errorf("the grant changed from %v to %v", before, after)
+		}
+		fl.valid(t, "after all that", accessToken)
+		mustServe(t, "the client itself", l.refresh(t, refreshToken))
+	}
+}
+
+// grantFields returns what Redis has of all grants.
+func (fl *fleet) grantFields(t *testing.T) map[string]map[string]string {
+	t.Helper()
+	all := map[string]map[string]string{}
+	for _, k := range redistest.Keys(t, fl.admin, fl.prefix+":{grant") {
+		fields, err := fl.admin.Do(t.Context(), fl.admin.B().Hgetall().Key(k.Name).Build()).AsStrMap()
+		if err != nil && !rueidis.IsRedisNil(err) {
+			t.Fatal(err)
+		}
+		all[k.Name] = fields
+	}
+	return all
+}
+
+func TestARefreshMayAskForLessAndThenForAllAgain(t *testing.T) {
+	t.Parallel()
+	fl := oneFleet(t)
+	l := fl.login(t, public, with("scope", "write read read"), with("resource", fl.url+"/mcp", fl.url+"/other"))
+	_, refreshToken := l.tokens(t, "alice")
+	for _, one := range []struct{ scope, want string }{
+		{"read", "read"}, {"", "read write"}, {"read read offline_access", "read"}, {"write read", "read write"}, {"offline_access", "read write"},
+	} {
+		res := l.refresh(t, refreshToken, with("scope", one.scope), with("resource", fl.url+"/other"))
+		var accessToken string
+		accessToken, refreshToken = mustServe(t, one.scope, res)
+		if got := tokenJSON(t, res).Scope; got != one.want {
+			t.Errorf("scope %q gives %q, want %q", one.scope, got, one.want)
+		}
+		token, err := fl.instances[0].Verify(t.Context(), accessToken)
+		if err != nil || !slices.Equal(token.Audience, []string{fl.url + "/other"}) {
+			t.Errorf("token for %v, %v", token, err)
+		}
+	}
+}
+
+func TestAGrantIsBoundedHoweverOftenItIsRefreshed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fl, _ := bubbleFleet(t, func(o *Options) { o.RefreshGrace = time.Hour })
+		l := fl.login(t, public)
+		_, first := l.tokens(t, "alice")
+		token := first
+		size := func() (fields, bytes int) {
+			for _, record := range fl.grantFields(t) {
+				for k, v := range record {
+					fields, bytes = fields+1, bytes+len(k)+len(v)
+				}
+			}
+			return fields, bytes
+		}
+		for range 400 {
+			_, token = mustServe(t, "refresh", l.refresh(t, token))
+			time.Sleep(time.Second)
+		}
+		if fields, bytes := size(); fields > 120 || bytes > 40<<10 {
+			t.Errorf("the grant has %d fields and %d bytes", fields, bytes)
+		}
+		// The eldest are forgotten, and then do no harm; the younger are not.
+		mustRefuse(t, "the first of 400", l.refresh(t, first), http.StatusBadRequest, "invalid_grant")
+		mustServe(t, "the last", l.refresh(t, token))
+	})
+}
+
+func TestARefreshTokenEndsUnused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fl, _ := bubbleFleet(t, func(o *Options) { o.AccessTokenTTL, o.RefreshTokenTTL = time.Minute, 3*time.Minute })
+		l := fl.login(t, public)
+		_, token := l.tokens(t, "alice")
+		for range 3 {
+			time.Sleep(3*time.Minute - time.Second)
+			_, token = mustServe(t, "in use", l.refresh(t, token))
+		}
+		time.Sleep(3 * time.Minute)
+		mustRefuse(t, "unused", l.refresh(t, token), http.StatusBadRequest, "invalid_grant")
+	})
+}

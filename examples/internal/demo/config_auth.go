@@ -1,0 +1,135 @@
+package demo
+
+import (
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// An AuthMode says who may call the server, and who says so.
+type AuthMode string
+
+// The modes.
+const (
+	// AuthInternal is an authorization server of its own in the same process.
+	AuthInternal AuthMode = "internal"
+	// AuthExternal is another authorization server.
+	AuthExternal AuthMode = "external"
+	// AuthServer is the authorization server alone.
+	AuthServer AuthMode = "auth_server"
+	// AuthNone lets everybody in, from this machine.
+	AuthNone AuthMode = "none"
+)
+
+// An AuthConfig is what the environment asks for regarding authorization.
+type AuthConfig struct {
+	Mode AuthMode
+	// ServerURL is the issuer identifier of the authorization server, without a
+	// slash at its end, with AuthExternal.
+	ServerURL string
+	// Resources are the MCP endpoints that tokens can be for, with AuthServer.
+	Resources []string
+	// IntrospectionID and IntrospectionSecret are the credentials of the MCP
+	// server at the authorization server, in both of them.
+	IntrospectionID, IntrospectionSecret string
+	// SigningKey signs access tokens, if it is not nil, and SigningKeyID is its id.
+	SigningKey   crypto.Signer
+	SigningKeyID string
+	// TrustedProxies is how many proxies add to X-Forwarded-For.
+	TrustedProxies int
+}
+
+func (l *loader) auth(host string) AuthConfig {
+	c := AuthConfig{
+		Mode: AuthMode(l.oneOf("AUTH_MODE", string(AuthInternal), string(AuthExternal), string(AuthServer), string(AuthNone))),
+
+		IntrospectionID:     l.text("INTROSPECTION_CLIENT_ID", "mcp-server"),
+		IntrospectionSecret: l.getenv("INTROSPECTION_CLIENT_SECRET"),
+		TrustedProxies:      l.count("TRUSTED_PROXIES"),
+	}
+	c.SigningKey, c.SigningKeyID = l.signingKey()
+	switch c.Mode {
+	case AuthNone:
+		if !isLoopback(host) {
+			l.fail("HOST", host, errors.New("without authentication (AUTH_MODE=none) it must be a loopback address"))
+		}
+	case AuthExternal:
+		c.ServerURL = l.serverURL()
+	case AuthServer:
+		c.Resources = l.resources()
+		if c.IntrospectionSecret == "" && c.SigningKey == nil {
+			l.fail("AUTH_MODE", string(c.Mode), errors.New("needs INTROSPECTION_CLIENT_SECRET or SIGNING_KEY_FILE: else nobody could verify its tokens"))
+		}
+	}
+	return c
+}
+
+func (l *loader) serverURL() string {
+	v := l.getenv("AUTH_SERVER_URL")
+	u, err := url.Parse(v)
+	if err != nil || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		l.fail("AUTH_SERVER_URL", v, errors.New("with AUTH_MODE=external it must be the https URL of an authorization server, or, on this machine, http"))
+	}
+	return strings.TrimSuffix(v, "/")
+}
+
+func (l *loader) resources() []string {
+	var resources []string
+	for v := range strings.SplitSeq(l.text("RESOURCE_URIS", "http://localhost:3232/mcp"), ",") {
+		v = strings.TrimSpace(v)
+		if u, err := url.Parse(v); err != nil || u.Host == "" || u.Fragment != "" {
+			l.fail("RESOURCE_URIS", v, errors.New("must be URLs of MCP endpoints, separated by commas"))
+		}
+		resources = append(resources, v)
+	}
+	return resources
+}
+
+func (l *loader) count(name string) int {
+	v := l.text(name, "0")
+	n, err := strconv.ParseUint(v, 10, 8)
+	if err != nil {
+		l.fail(name, v, errors.New("must be a number from 0 to 255"))
+	}
+	return int(n)
+}
+
+// signingKey reads a private key in PEM. Its id is made of it, so that all
+// instances that have the key call it the same.
+func (l *loader) signingKey() (crypto.Signer, string) {
+	file := l.getenv("SIGNING_KEY_FILE")
+	if file == "" {
+		return nil, ""
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		l.fail("SIGNING_KEY_FILE", file, errors.New("cannot be read"))
+		return nil, ""
+	}
+	unusable := errors.New("must hold a PKCS #8 private key in PEM, ECDSA P-256, Ed25519 or RSA")
+	block, _ := pem.Decode(text)
+	if block == nil {
+		l.fail("SIGNING_KEY_FILE", file, unusable)
+		return nil, ""
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	signer, ok := parsed.(crypto.Signer)
+	if err != nil || !ok {
+		l.fail("SIGNING_KEY_FILE", file, unusable)
+		return nil, ""
+	}
+	public, err := x509.MarshalPKIXPublicKey(signer.Public())
+	if err != nil {
+		l.fail("SIGNING_KEY_FILE", file, unusable)
+		return nil, ""
+	}
+	sum := sha256.Sum256(public)
+	return signer, hex.EncodeToString(sum[:8])
+}

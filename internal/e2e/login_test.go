@@ -1,0 +1,270 @@
+//go:build unix
+
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/auth"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/modelcontextprotocol/go-sdk/oauthex"
+
+	"github.com/mcpfleet/mcpfleet/auth/fakeupstream"
+	"github.com/mcpfleet/mcpfleet/auth/server"
+	"github.com/mcpfleet/mcpfleet/internal/authtest"
+	"github.com/mcpfleet/mcpfleet/internal/npm"
+	"github.com/mcpfleet/mcpfleet/internal/redistest"
+)
+
+const redirectURL = "http://127.0.0.1:8976/callback"
+
+// The clients of the TypeScript SDK find out where to log in, register, log in,
+// refresh, each request answered by any of three processes.
+func TestTypeScriptClientsLogIn(t *testing.T) {
+	t.Parallel()
+	npm.Dir(t)
+	f := startFleet(t, everything, 3, "AUTH_MODE=internal")
+	for kind, url := range map[string]string{
+		"sdk":        f.URL,
+		"2025-11-25": f.URL,
+		"2026-07-28": f.URL,
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := startScript(t, "login.mjs", url, kind)
+			said := s.next()
+			if said.Wants != "login" {
+				t.Fatalf("the script says %+v", said)
+			}
+			back, err := authtest.NewBrowser(t).Login(said.Text, "alice")
+			must(t, err)
+			s.answer(back.String())
+			if said := s.next(); !said.Done {
+				t.Errorf("the script says %+v", said)
+			}
+			must(t, s.wait())
+		})
+	}
+}
+
+// The go-sdk client logs in with a client that registers itself, and with one
+// that did before, and steps up when a tool needs more.
+func TestGoClientLogsInAndStepsUp(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, everything, 3, "AUTH_MODE=internal")
+	for name, configure := range map[string]func(*auth.AuthorizationCodeHandlerConfig){
+		"by registration": func(c *auth.AuthorizationCodeHandlerConfig) {
+			c.DynamicClientRegistrationConfig = &auth.DynamicClientRegistrationConfig{
+				Metadata: &oauthex.ClientRegistrationMetadata{ClientName: "e2e", RedirectURIs: []string{redirectURL}},
+			}
+		},
+		"registered before": func(c *auth.AuthorizationCodeHandlerConfig) {
+			res, err := oauthex.RegisterClient(t.Context(), strings.TrimSuffix(f.URL, "/mcp")+"/register", &oauthex.ClientRegistrationMetadata{
+				ClientName: "e2e", RedirectURIs: []string{redirectURL}, TokenEndpointAuthMethod: "client_secret_post",
+			}, nil)
+			must(t, err)
+			c.PreregisteredClient = &oauthex.ClientCredentials{
+				ClientID: res.ClientID, ClientSecretAuth: &oauthex.ClientSecretAuth{ClientSecret: res.ClientSecret},
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			browser, logins := authtest.NewBrowser(t), 0
+			config := &auth.AuthorizationCodeHandlerConfig{
+				RedirectURL: redirectURL,
+				AuthorizationCodeFetcher: func(_ context.Context, args *auth.AuthorizationArgs) (*auth.AuthorizationResult, error) {
+					logins++
+					back, err := browser.Login(args.URL, "alice")
+					if err != nil {
+						return nil, err
+					}
+					q := back.Query()
+					return &auth.AuthorizationResult{Code: q.Get("code"), State: q.Get("state"), Iss: q.Get("iss")}, nil
+				},
+			}
+			configure(config)
+			handler, err := auth.NewAuthorizationCodeHandler(config)
+			must(t, err)
+			client := mcp.NewClient(&mcp.Implementation{Name: "e2e", Version: "1"}, nil)
+			ss, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: f.URL, OAuthHandler: handler}, nil)
+			must(t, err)
+			defer ss.Close()
+			for _, step := range []struct {
+				tool      string
+				arguments map[string]any
+				logins    int
+			}{
+				{"echo", map[string]any{"message": "hi"}, 1},
+				{"toggleTool", nil, 2}, // it needs a scope of its own
+				{"toggleTool", nil, 2},
+			} {
+				_, err := ss.CallTool(t.Context(), &mcp.CallToolParams{Name: step.tool, Arguments: step.arguments})
+				must(t, err)
+				if logins != step.logins {
+					t.Errorf("at %s the user had logged in %d times, want %d", step.tool, logins, step.logins)
+				}
+			}
+		})
+	}
+}
+
+// The conformance suite plays a client of the authorization server, and the test
+// its user. It has a client prove who it is only if the server has no others, so
+// for that there is another server.
+func TestConformanceOfTheAuthorizationServer(t *testing.T) {
+	t.Parallel()
+	bin := filepath.Join(npm.Dir(t), "node_modules", ".bin")
+	f := startFleet(t, everything, 3, "AUTH_MODE=internal")
+	issuers := map[string]string{"none": strings.TrimSuffix(f.URL, "/mcp"), "client_secret_post": confidentialServer(t)}
+	for method, issuer := range issuers {
+		for _, version := range []string{"2025-11-25", "2026-07-28"} {
+			t.Run(version+" "+method, func(t *testing.T) {
+				t.Parallel()
+				port, dir := freePort(t), t.TempDir()
+				res, err := oauthex.RegisterClient(t.Context(), issuer+"/register", &oauthex.ClientRegistrationMetadata{
+					ClientName: "conformance", RedirectURIs: []string{"http://127.0.0.1:" + port + "/callback"}, TokenEndpointAuthMethod: method,
+				}, nil)
+				must(t, err)
+				settings := map[string]string{"url": issuer, "clientId": res.ClientID, "resource": issuer + "/mcp"}
+				if res.ClientSecret != "" {
+					settings["clientSecret"] = res.ClientSecret
+				}
+				data, err := json.Marshal(settings)
+				must(t, err)
+				must(t, os.WriteFile(filepath.Join(dir, "settings.json"), data, 0o600))
+				cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "node"), filepath.Join(bin, "conformance"), "authorization",
+					"--file", filepath.Join(dir, "settings.json"), "-p", port, "-o", filepath.Join(dir, "results"), "--spec-version", version)
+				out, err := cmd.StdoutPipe()
+				must(t, err)
+				cmd.Stderr = cmd.Stdout
+				must(t, cmd.Start())
+				said := logInWhenAsked(t, out, issuer)
+				if err := cmd.Wait(); err != nil {
+					t.Errorf("%v\n%s", err, said)
+				}
+				wantSuccess(t, filepath.Join(dir, "results"))
+			})
+		}
+	}
+}
+
+// confidentialServer starts two instances of an authorization server without
+// public clients, behind one address, and returns its issuer identifier.
+func confidentialServer(t *testing.T) string {
+	t.Helper()
+	redis, prefix := redistest.Real(t), redistest.NewPrefix()
+	var turn atomic.Uint64
+	var instances []http.Handler
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		instances[int(turn.Add(1))%len(instances)].ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	for range 2 {
+		client := redis.Client(t)
+		upstream, err := fakeupstream.New(&fakeupstream.Options{Redis: client, Prefix: prefix, BaseURL: front.URL})
+		must(t, err)
+		as, err := server.New(&server.Options{
+			Redis: client, Prefix: prefix, Issuer: front.URL, Resources: []string{front.URL + "/mcp"},
+			Upstream: upstream, CallbackPath: fakeupstream.CallbackPath, NoPublicClients: true,
+		})
+		must(t, err)
+		mux := http.NewServeMux()
+		as.Handle(mux)
+		mux.Handle(fakeupstream.AuthorizePath, upstream)
+		instances = append(instances, mux)
+	}
+	return front.URL
+}
+
+// logInWhenAsked reads what the suite prints, logs in where it says, and goes to
+// where the login leads: the suite listens there.
+func logInWhenAsked(t *testing.T, out io.Reader, issuer string) string {
+	t.Helper()
+	var said strings.Builder
+	asked := regexp.MustCompile(regexp.QuoteMeta(issuer) + `/authorize\?\S+`)
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		said.WriteString(lines.Text() + "\n")
+		request := asked.FindString(lines.Text())
+		if request == "" {
+			continue
+		}
+		back, err := authtest.NewBrowser(t).Login(request, "alice")
+		if err != nil {
+			t.Errorf("%v\n%s", err, said.String())
+			continue
+		}
+		visit(t, back.String())
+	}
+	return said.String()
+}
+
+// visit goes to a client's redirect URI. The client asks its user before it
+// listens.
+func visit(t *testing.T, uri string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		res, err := http.Get(uri)
+		if err == nil {
+			res.Body.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Error(err)
+			return
+		}
+	}
+}
+
+// wantSuccess reads the suite's results: three checks, all successful.
+func wantSuccess(t *testing.T, dir string) {
+	t.Helper()
+	checks := map[string]string{}
+	must(t, filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.Name() != "checks.json" {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var list []struct{ ID, Status, ErrorMessage string }
+		if err := json.Unmarshal(data, &list); err != nil {
+			return err
+		}
+		for _, check := range list {
+			checks[check.ID] = check.Status
+			if check.Status != "SUCCESS" && check.Status != "INFO" {
+				t.Errorf("%s: %s %s", check.ID, check.Status, check.ErrorMessage)
+			}
+		}
+		return nil
+	}))
+	if len(checks) < 3 {
+		t.Errorf("checks: %v", checks)
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	must(t, err)
+	return port
+}

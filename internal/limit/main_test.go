@@ -1,0 +1,25 @@
+package limit_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/keys"
+	"github.com/mcpfleet/mcpfleet/internal/limit"
+	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redistest"
+)
+
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
+
+// newLimiter returns the limiter of another instance.
+func newLimiter(t testing.TB, c rueidis.Client, prefix string) *limit.Limiter {
+	t.Helper()
+	space, err := keys.New(prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return limit.New(rds.New(c, 0), space)
+}

@@ -1,0 +1,210 @@
+package mcp_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mcpfleet/mcpfleet/auth"
+	"github.com/mcpfleet/mcpfleet/internal/fleettest"
+	fleet "github.com/mcpfleet/mcpfleet/mcp"
+	"github.com/mcpfleet/mcpfleet/transport"
+)
+
+// within is the bound of how long a stream outlives the revocation of its token:
+// RecheckEvery and a second.
+const within = 6 * time.Second
+
+// open are streams of every kind that came with one token, each on an instance
+// of its own as far as there are enough.
+type open struct {
+	streams map[string]<-chan transport.SSE
+	client  *fleettest.Client // of the session that has a call
+	last    string            // event of that call's stream to resume from
+	sse     *sseClient
+	call    string // name of the call with a session
+	modern  string // name of the call without one
+}
+
+func openAll(t testing.TB, s *simulation, token, name string) *open {
+	t.Helper()
+	n := 0
+	next := func() string { n++; return s.instances[n%len(s.instances)].url }
+	o := &open{streams: map[string]<-chan transport.SSE{}, call: name + "'s call", modern: name + "'s modern call"}
+	o.client = s.begun(t, token)
+	o.streams["standalone stream"] = messages(at(o.client, next()).Get(t, ""))
+
+	call := fleettest.NewStream(at(o.client, next()).Post(t, toolCall(7, "wait", fmt.Sprintf(`{"name":%q}`, o.call))))
+	first, err := call.Next()
+	must(t, err)
+	o.last = first.ID
+	o.streams["stream of a call"] = messages(call)
+	s.runs(t, o.call)
+
+	asking := s.begun(t, token)
+	q := asked(t, asking, "form")
+	q.stream.Close()
+	o.streams["resumed stream of a call"] = messages(at(asking, next()).Get(t, q.stream.Last))
+
+	holder := at(s.client(t), next())
+	o.sse = openSSE(t, holder, token).at(balancer)
+	o.sse.initialize(t)
+	o.streams["SSE stream"] = o.sse.events
+
+	modern := at(s.guest(t, token), next())
+	modern.Version = modernVersion
+	o.streams["listener"] = acknowledged(t, modern, `1`, `{"toolsListChanged":true}`)
+
+	modern = at(modern, next())
+	o.streams["stream of a modern call"] = messages(fleettest.NewStream(modernCall(t, modern, "wait", fmt.Sprintf(`{"name":%q}`, o.modern))))
+	s.runs(t, o.modern)
+	return o
+}
+
+// goOn fails the test if any of the streams has ended, or has said anything.
+func (o *open) goOn(t testing.TB) {
+	t.Helper()
+	synctest.Wait()
+	for name, events := range o.streams {
+		goesOn(t, name, events)
+	}
+}
+
+// Within the bound every stream of a revoked token is over, on whatever instance
+// it is; nobody else's is, nor those of the user's other tokens. With sessions
+// the call goes on, and its answer waits for her.
+func TestSessionOwnershipEndsWithRevocation(t *testing.T) {
+	t.Parallel()
+	eachSize(t, func(t *testing.T, s *simulation, a *authority) {
+		token := a.token("alice")
+		hers := openAll(t, s, token, "alice")
+		others := []*open{openAll(t, s, a.token("alice"), "her other client"), openAll(t, s, a.token("bob"), "bob")}
+		time.Sleep(time.Minute)
+		hers.goOn(t)
+
+		a.revoke(token)
+		for name, events := range hers.streams {
+			left := rest(t, name, events, within)
+			if name == "stream of a modern call" { // nobody can resume it
+				if len(left) != 1 || !strings.HasPrefix(left[0], `{"jsonrpc":"2.0","id":1,"error":`) {
+					t.Errorf("%s ends with %q", name, left)
+				}
+			} else if len(left) != 0 {
+				t.Errorf("%s ends with %q", name, left)
+			}
+		}
+		synctest.Wait()
+		if n := s.running.Load(); n != 5 {
+			t.Errorf("%d calls run, want all but the one that nobody can resume", n)
+		}
+		for i, instance := range s.instances {
+			if res := read(t, at(hers.client, instance.url).Post(t, fleettest.Request(1, "ping", "{}"))); res.Status != http.StatusUnauthorized {
+				t.Errorf("the token on instance %d: %+v", i, res)
+			}
+		}
+		hers.sse.Client = as(hers.sse.Client, a.token("alice"))
+		s.wantNone(t, hers.sse)
+		time.Sleep(time.Minute)
+		for _, o := range others {
+			o.goOn(t)
+		}
+
+		s.open(hers.call)
+		if res := read(t, as(hers.client, token).Get(t, hers.last).Response); res.Status != http.StatusUnauthorized {
+			t.Errorf("the revoked token gets the rest: %+v", res)
+		}
+		if res := read(t, as(hers.client, a.token("bob")).Get(t, hers.last).Response); res.Status != http.StatusNotFound {
+			t.Errorf("bob gets the rest: %+v", res)
+		}
+		wantText(t, as(hers.client, a.token("alice")).Get(t, hers.last).Message(t), "went on")
+	})
+}
+
+// That nobody can tell whether a token is still valid ends nothing.
+func TestSessionOwnershipOutlivesAnOutageOfTheVerifier(t *testing.T) {
+	t.Parallel()
+	eachSize(t, func(t *testing.T, s *simulation, a *authority) {
+		token := a.token("alice")
+		hers := openAll(t, s, token, "alice")
+		a.fail(fmt.Errorf("%w: no route to host", auth.ErrUnavailable))
+		time.Sleep(time.Minute)
+		hers.goOn(t)
+		res := hers.client.Post(t, fleettest.Request(1, "ping", "{}"))
+		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || res.Header.Get("WWW-Authenticate") != "" {
+			t.Errorf("a request meanwhile: %s %v", res.Status, res.Header)
+		}
+		a.revoke(token)
+		a.fail(nil)
+		for name, events := range hers.streams {
+			rest(t, name, events, within)
+		}
+	})
+}
+
+// Streams end when their token expires, to the second. The one call that would
+// be lost by it goes on: it was allowed when it began.
+func TestSessionOwnershipEndsWithTheToken(t *testing.T) {
+	t.Parallel()
+	eachSize(t, func(t *testing.T, s *simulation, a *authority) {
+		until := time.Now().Add(3 * time.Minute)
+		hers := openAll(t, s, a.issue(ourIssuer, "alice", time.Until(until)), "alice")
+		time.Sleep(time.Until(until) - time.Second)
+		hers.goOn(t)
+		modern := hers.streams["stream of a modern call"]
+		delete(hers.streams, "stream of a modern call")
+		for name, events := range hers.streams {
+			left := rest(t, name, events, 2*time.Second)
+			if name == "listener" {
+				if diff := cmp.Diff([]string{completionOf(`1`)}, left); diff != "" {
+					t.Errorf("%s (-want +got)\n%s", name, diff)
+				}
+			} else if len(left) != 0 {
+				t.Errorf("%s ends with %q", name, left)
+			}
+		}
+		time.Sleep(time.Minute)
+		goesOn(t, "the modern call", modern)
+		s.open(hers.modern)
+		contains(t, modern, "went on")
+		s.open(hers.call)
+		wantText(t, as(hers.client, a.token("alice")).Get(t, hers.last).Message(t), "went on")
+	})
+}
+
+// A call that is revoked before its response has begun is answered, not with an
+// empty response.
+func TestRevokedBeforeTheResponseBegan(t *testing.T) {
+	t.Parallel()
+	a := &authority{}
+	patient := func(o *fleet.Options) { o.StreamAfter = time.Hour }
+	simulate(t, simulated{rig: modernRig(), wrap: a.protect, options: patient}, func(t *testing.T, s *simulation) {
+		token := a.token("alice")
+		old := s.begun(t, token)
+		modern := s.guest(t, token)
+		modern.Version = modernVersion
+		batched := s.guest(t, token)
+		batched.Initialize(t, "2025-03-26", everyCapability)
+		answers := make(chan answer, 3)
+		go func() { answers <- read(t, old.Post(t, toolCall(1, "wait", `{"name":"w"}`))) }()
+		s.runs(t, "w")
+		go func() { answers <- read(t, modernCall(t, modern, "stubborn", `{"name":"w"}`)) }()
+		s.runs(t, "w")
+		go func() { answers <- read(t, batched.Post(t, "["+toolCall(1, "wait", `{"name":"w"}`)+"]")) }()
+		s.runs(t, "w")
+		a.revoke(token)
+		bodies := map[string]int{}
+		for range 3 {
+			bodies[fmt.Sprint(soon(t, answers))]++
+		}
+		said := "the request was ended; its outcome is unknown"
+		if bodies[fmt.Sprint(errorAnswer(503, "1", -32000, said))] != 2 || bodies[fmt.Sprint(errorAnswer(503, "null", -32000, said))] != 1 {
+			t.Errorf("answers %v", bodies)
+		}
+		s.open("w")
+	})
+}

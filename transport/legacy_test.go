@@ -1,0 +1,69 @@
+package transport
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mcpfleet/mcpfleet/session"
+)
+
+// An instance may have lost a legacy session's stream and, for want of Redis,
+// not have ended the session. Whoever begins a call of it finds out.
+func TestACallForAStreamThatHasGoneEndsTheLegacySession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{}, long)
+		sid := beginSession(t, f.store)
+		req := Request{Session: sid, Message: decode(t, []byte(toolCall("7")))}
+		if err := f.nodes[0].Carry(t.Context(), Holder{f.nodes[1].ID() + "/gone"}, &req); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if _, err := f.store.LoadFresh(t.Context(), sid); !errors.Is(err, session.ErrNotFound) {
+			t.Errorf("the session: %v", err)
+		}
+	})
+}
+
+// After an outage of all, instances come back one after the other: the stream of
+// a legacy session does not end because its call's instance is not the first.
+func TestALegacyStreamOutlivesAnOutageThatLastsLongerElsewhere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{}, long)
+		rec, err := f.store.Create(t.Context(), session.Record{InitializeParams: []byte(testParams), ProtocolVersion: "2024-11-05", Initialized: true, Legacy: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := f.follow(t, f.nodes[0], rec, nil)
+		holder, err := f.nodes[1].Holder(t.Context(), rec.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		called := f.accept(t, f.nodes[1], speaker(t, 2*time.Minute), rec.ID, toolCall("7"), func(req *Request) {
+			if err := f.nodes[1].Carry(t.Context(), holder, req); err != nil {
+				t.Fatal(err)
+			}
+		})
+		time.Sleep(10 * time.Second)
+		f.links[0].Cut()
+		f.links[1].Cut()
+		time.Sleep(20 * time.Second)
+		f.links[0].Heal()
+		time.Sleep(inboxTTL)
+		f.links[1].Heal()
+		for {
+			m := v.message(t)
+			if m.IsResponse() {
+				if textOf(t, m) != "done" {
+					t.Errorf("answered with %s", m.Error)
+				}
+				break
+			}
+		}
+		<-called.conn.Done()
+		v.hangUp()
+	})
+}
