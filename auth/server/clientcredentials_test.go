@@ -87,6 +87,14 @@ func TestWhoMayNotActForItself(t *testing.T) {
 		"token_endpoint_auth_method": "private_key_jwt", "jwks": json.RawMessage(jwksOf(key)),
 	})})
 	registered := register(t, fl, `{"redirect_uris":["`+callbackURI+`"],"grant_types":["authorization_code","client_credentials"]}`)
+	// A record of a version that was less strict.
+	old := &Client{
+		ID: clientIDPrefix + "00000000-0000-4000-8000-000000000000", AuthMethod: methodPost, SecretHash: HashSecret(privateSecret),
+		GrantTypes: []string{grantClientCredentials},
+	}
+	if err := fl.instances[0].clients.register(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
 	asserted := func(client string) url.Values {
 		return url.Values{"client_assertion_type": {assertionType}, "client_assertion": {assertionOf(t, fl, key, client)}}
 	}
@@ -97,6 +105,7 @@ func TestWhoMayNotActForItself(t *testing.T) {
 		"a public client":             {url.Values{"client_id": {"public"}}, "unauthorized_client"},
 		"one without the grant type":  {url.Values{"client_id": {"private"}, "client_secret": {privateSecret}}, "unauthorized_client"},
 		"one that registered itself":  {registered, "unauthorized_client"},
+		"one whose record says so":    {url.Values{"client_id": {old.ID}, "client_secret": {privateSecret}}, "unauthorized_client"},
 		"one with a document":         {asserted(documentURL), "unauthorized_client"},
 		"without the proof":           {url.Values{"client_id": {"secretive"}}, "invalid_client"},
 		"with a wrong proof":          {url.Values{"client_id": {"secretive"}, "client_secret": {"wrong"}}, "invalid_client"},

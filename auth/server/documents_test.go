@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/mcpfleet/mcpfleet/internal/limit"
 	"github.com/mcpfleet/mcpfleet/internal/redistest"
 )
@@ -133,6 +135,15 @@ func documentOf(change metadataSet) string {
 		panic(err)
 	}
 	return string(text)
+}
+
+// withPrivateKey returns a JWK set of a public key and a private one.
+func withPrivateKey() string {
+	private, err := json.Marshal(jose.JSONWebKey{Key: newKey(), KeyID: "private"})
+	if err != nil {
+		panic(err)
+	}
+	return strings.Replace(jwksOf(newKey()), "[", "["+string(private)+",", 1)
 }
 
 // byDocument is the client that a document describes.
@@ -284,6 +295,7 @@ func TestT21_WhatIsNoClientDocumentIsRefusedAndNotKept(t *testing.T) {
 		"an unknown method":        {"token_endpoint_auth_method": "tls_client_auth"},
 		"private_key_jwt, no key":  {"token_endpoint_auth_method": "private_key_jwt"},
 		"a private key":            {"jwks": jwksWith(map[string]any{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "d": "AA"})},
+		"a private key beside":     {"jwks": json.RawMessage(withPrivateKey())},
 		"a private key of RSA":     {"jwks": jwksWith(map[string]any{"kty": "RSA", "n": "AA", "e": "AQAB", "p": "AA"})},
 		"a symmetric key":          {"jwks": jwksWith(map[string]any{"kty": "oct", "k": "AA"})},
 		"no key that can be used":  {"jwks": jwksWith(map[string]any{"kty": "AKP", "pub": "AA"})},
