@@ -77,6 +77,16 @@ type grants struct {
 	// accessTTL and refreshTTL are lives of tokens, grace what the ones before
 	// have left after a refresh.
 	accessTTL, refreshTTL, grace time.Duration
+	// redeemer and refresher are the scripts that decide; tests put others there.
+	redeemer, refresher *rds.Script
+}
+
+func newGrants(rdb rds.Client, space keys.Space, o *Options) *grants {
+	return &grants{
+		rdb: rdb, keys: space, cacheTTL: o.CacheTTL, codeTTL: o.CodeTTL,
+		accessTTL: o.AccessTokenTTL, refreshTTL: o.RefreshTokenTTL, grace: max(0, o.RefreshGrace),
+		redeemer: grantRedeem, refresher: grantRefresh,
+	}
 }
 
 // create stores a grant and returns the code for it.
@@ -128,7 +138,7 @@ func (s *grants) redeem(ctx context.Context, code secret, a access, withRefresh 
 		t.refresh = newSecret(refreshKind, code.grant)
 		life, refreshHash = s.life(), t.refresh.hash()
 	}
-	reply, err := grantRedeem.Exec(ctx, s.rdb, []string{s.keys.Grant(code.grant)},
+	reply, err := s.redeemer.Exec(ctx, s.rdb, []string{s.keys.Grant(code.grant)},
 		code.hash(), t.access.hash(), millis(s.accessTTL), a.String(), refreshHash, millis(life))
 	if err != nil {
 		return tokens{}, err
@@ -150,7 +160,7 @@ func (s *grants) redeem(ctx context.Context, code secret, a access, withRefresh 
 func (s *grants) refresh(ctx context.Context, token secret, a access) (tokens, error) {
 	t := tokens{access: newSecret(accessKind, token.grant)}
 	salt := random(secretBytes)
-	reply, err := grantRefresh.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)},
+	reply, err := s.refresher.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)},
 		token.hash(), salt, token.next(salt).hash(),
 		t.access.hash(), millis(s.accessTTL), a.String(), millis(s.grace), millis(s.life()))
 	if err != nil {

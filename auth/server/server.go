@@ -69,15 +69,12 @@ func New(opts *Options) (*Server, error) {
 	limiter := limit.New(rdb, space)
 	fetcher := newFetcher(limiter, &o)
 	return &Server{
-		opts:   o,
-		issuer: issuer,
-		logger: o.Logger,
-		rdb:    rdb,
-		keys:   space,
-		grants: &grants{
-			rdb: rdb, keys: space, cacheTTL: o.CacheTTL, codeTTL: o.CodeTTL,
-			accessTTL: o.AccessTokenTTL, refreshTTL: o.RefreshTokenTTL, grace: max(0, o.RefreshGrace),
-		},
+		opts:    o,
+		issuer:  issuer,
+		logger:  o.Logger,
+		rdb:     rdb,
+		keys:    space,
+		grants:  newGrants(rdb, space, &o),
 		flows:   &flows{rdb: rdb, keys: space, ttl: o.FlowTTL},
 		clients: newClients(rdb, space, &o, fetcher),
 		limiter: limiter,
