@@ -82,7 +82,7 @@ func TestWhoMayNotActForItself(t *testing.T) {
 	t.Parallel()
 	key, w := newKey(), newWeb()
 	fl := oneFleet(t, withClients(robots(jwksOf(key))...), w.on).unlimited()
-	w.put(documentURL, page{body: documentOf(metadataSet{
+	w.put(documentURL, webPage{body: documentOf(metadataSet{
 		"grant_types":                []string{grantCode, grantClientCredentials},
 		"token_endpoint_auth_method": "private_key_jwt", "jwks": json.RawMessage(jwksOf(key)),
 	})})

@@ -300,7 +300,7 @@ func TestARedemptionWhoseAnswerWasLostEndsTheGrant(t *testing.T) {
 // Defect 1: what a page or a link shows before login is not the code.
 func TestNothingThatIsShownBeforeLoginIsTheCode(t *testing.T) {
 	t.Parallel()
-	fl := oneFleet(t)
+	fl := oneFleet(t, func(o *Options) { o.Limits = &Limits{} })
 	l := fl.login(t, public)
 	shown := l.ask(t).body
 	shown += l.decide(t, "allow").body

@@ -102,7 +102,7 @@ func TestT31_NobodyLearnsOfForeignTokens(t *testing.T) {
 	second := Client{ID: "second", RedirectURIs: []string{callbackURI}}
 	fl := oneFleet(t, func(o *Options) {
 		o.Clients = append(o.Clients, second)
-		o.ResourceServers = append(o.ResourceServers, ResourceServer{"other-rs", HashSecret("other secret"), o.Resources[1]})
+		o.ResourceServers = append(o.ResourceServers, ResourceServer{"other-rs", HashSecret("other secret"), o.Resources[1:]})
 	})
 	l := fl.login(t, public)
 	accessToken, refreshToken := l.tokens(t, "alice")
@@ -548,8 +548,8 @@ func TestOptionsThatCannotBeUsedAreNamed(t *testing.T) {
 		`client "d" has no secret hash`:          func(o *Options) { o.Clients = []Client{{ID: "d", AuthMethod: methodPost, SecretHash: HashSecret("")}} },
 		`client "e" has a secret hash`:           func(o *Options) { o.Clients = []Client{{ID: "e", SecretHash: hash}} },
 		`client "f" has no keys`:                 func(o *Options) { o.Clients = []Client{{ID: "f", AuthMethod: methodAssertion}} },
-		`"rs" has no ID or no secret hash`:       func(o *Options) { o.ResourceServers = []ResourceServer{{"rs", "plain", o.Resources[0]}} },
-		`is not one of Options.Resources`:        func(o *Options) { o.ResourceServers = []ResourceServer{{"rs", hash, "https://b.example"}} },
+		`"rs" has no ID or no secret hash`:       func(o *Options) { o.ResourceServers = []ResourceServer{{"rs", "plain", o.Resources[:1]}} },
+		`is not in Options.Resources`:            func(o *Options) { o.ResourceServers = []ResourceServer{{"rs", hash, []string{"https://b.example"}}} },
 	} {
 		o := &Options{Redis: client, Issuer: "https://a.example", Resources: []string{"https://a.example/mcp"}, Upstream: upstreamStub("")}
 		if _, err := New(o); err != nil {

@@ -225,7 +225,7 @@ func (o *Options) checkClients() error {
 		}
 		if c.AuthMethod == methodAssertion {
 			if err := checkClientKeys(c); err != nil {
-				return fmt.Errorf("Options.Clients: client %q: %w", c.ID, err)
+				return fmt.Errorf("Options.Clients: client %q %w", c.ID, err)
 			}
 		}
 		ids[c.ID] = true
@@ -253,12 +253,12 @@ func checkClientKeys(c Client) error {
 	if len(c.JWKS) == 0 {
 		// With an HTTPClient of his own the operator may have it wherever he likes.
 		if u, err := url.Parse(c.JWKSURI); err != nil || u.Host == "" {
-			return fmt.Errorf("there is no JWKS, and JWKSURI %q is not a URL", c.JWKSURI)
+			return fmt.Errorf("has no keys: no JWKS, and JWKSURI %q is not a URL", c.JWKSURI)
 		}
 		return nil
 	}
 	if err := checkKeys(c.JWKS); err != nil {
-		return fmt.Errorf("JWKS: %w", err)
+		return fmt.Errorf("has a JWKS that cannot be used: %w", err)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"html"
@@ -326,10 +325,6 @@ func asking(change ...func(url.Values)) func(*testing.T, *fleet) reply {
 	return func(t *testing.T, fl *fleet) reply { return fl.login(t, public, change...).ask(t) }
 }
 
-func with(name, value string) func(url.Values) {
-	return func(v url.Values) { v.Set(name, value) }
-}
-
 func deciding(decision string) func(*testing.T, *fleet) reply {
 	return func(t *testing.T, fl *fleet) reply {
 		l := fl.login(t, public)
@@ -398,21 +393,6 @@ var routes = []route{
 	{"metadata", 200, get("/.well-known/oauth-authorization-server"), false},
 	{"metadata of OpenID", 200, get("/.well-known/openid-configuration"), false},
 	{"metadata, method", 405, post("/.well-known/oauth-authorization-server", nil), false},
-}
-
-// register registers a client.
-func (fl *fleet) register(t *testing.T, metadata map[string]any) reply {
-	t.Helper()
-	body, err := json.Marshal(metadata)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req, err := http.NewRequest(http.MethodPost, fl.url+registerPath, strings.NewReader(string(body)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	return newBrowser(t).do(t, req)
 }
 
 func TestT16_EveryPageForbidsFramesAndScripts(t *testing.T) {

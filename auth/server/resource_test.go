@@ -204,7 +204,7 @@ func TestT25_OtherSecretsAreNoAccessTokens(t *testing.T) {
 				"a code, called an access token":          strings.Replace(spare, "mcpc.", "mcpa.", 1),
 				"a token for another resource":            other,
 				"another secret of its grant":             newSecret(accessKind, parsed.grant).String(),
-				"a secret of another grant":               secret{accessKind, random(grantIDBytes), parsed.value}.String(),
+				"a secret of another grant":               secret{kind: accessKind, grant: random(grantIDBytes), value: parsed.value}.String(),
 				"the grant alone":                         "mcpa." + parsed.grant + ".",
 				"a token with more":                       access + "A",
 				"a token of the upstream":                 "gho_16C7e42F292c6912E7710c838347Ae178B4a",
