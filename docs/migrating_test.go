@@ -9,19 +9,38 @@ import (
 	"testing"
 )
 
-// Each row of migrating.md has a test, and that test exists.
+// Each row of these tables has a test, and that test exists.
 func TestEveryRowOfMigratingHasItsTest(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("migrating.md")
+	everyRowHasItsTest(t, "migrating.md", 20)
+}
+
+func TestEveryThreatHasItsTest(t *testing.T) {
+	t.Parallel()
+	everyRowHasItsTest(t, "authorization.md", 44)
+}
+
+// everyRowHasItsTest checks the tables of a page whose last column is headed
+// "test".
+func everyRowHasItsTest(t *testing.T, file string, least int) {
+	t.Helper()
+	page, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tests := testNames(t)
 	named := regexp.MustCompile("^`(Test\\w+)`$")
-	rows := 0
+	rows, inside := 0, false
 	for line := range strings.Lines(string(page)) {
 		line = strings.TrimSpace(line)
-		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") || strings.HasSuffix(line, "| test |") {
+		switch {
+		case strings.HasSuffix(line, "| test |"):
+			inside = true
+			continue
+		case !strings.HasPrefix(line, "|"):
+			inside = false
+		}
+		if !inside || strings.HasPrefix(line, "|---") {
 			continue
 		}
 		rows++
@@ -36,7 +55,7 @@ func TestEveryRowOfMigratingHasItsTest(t *testing.T) {
 			t.Errorf("there is no %s: %s", name[1], line)
 		}
 	}
-	if rows < 20 {
+	if rows < least {
 		t.Errorf("only %d rows were found", rows)
 	}
 }
