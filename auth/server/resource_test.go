@@ -298,7 +298,8 @@ func BenchmarkProtect(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	bare, err := fleetmcp.NewHandler(func(*http.Request) *mcp.Server { return waitingServer() }, &fleetmcp.Options{Redis: s.Client(b), Prefix: prefix})
+	pinged := waitingServer()
+	bare, err := fleetmcp.NewHandler(func(*http.Request) *mcp.Server { return pinged }, &fleetmcp.Options{Redis: s.Client(b), Prefix: prefix})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -308,7 +309,9 @@ func BenchmarkProtect(b *testing.B) {
 		if session == "" {
 			body = fleettest.Request(1, "initialize", `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"raw","version":"1"}}`)
 		}
-		r := httptest.NewRequest("POST", "/mcp", strings.NewReader(body))
+		ctx, done := context.WithCancel(b.Context()) // as net/http's, which ends with the request
+		defer done()
+		r := httptest.NewRequestWithContext(ctx, "POST", "/mcp", strings.NewReader(body))
 		r.Header = http.Header{"Accept": {"application/json, text/event-stream"}, "Content-Type": {"application/json"}}
 		if token != "" {
 			r.Header.Set("Authorization", "Bearer "+token)
