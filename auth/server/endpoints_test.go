@@ -535,6 +535,8 @@ func TestOptionsThatCannotBeUsedAreNamed(t *testing.T) {
 		`Options.CallbackPath "callback"`:        func(o *Options) { o.CallbackPath = "callback" },
 		`Options.CallbackPath "/token"`:          func(o *Options) { o.CallbackPath = "/token" },
 		`Options.CallbackPath "/{x}"`:            func(o *Options) { o.CallbackPath = "/{x}" },
+		`Options.RedirectSchemes: "javascript"`:  func(o *Options) { o.RedirectSchemes = []string{"javascript"} },
+		`Options.RedirectSchemes: "Com.App"`:     func(o *Options) { o.RedirectSchemes = []string{"Com.App"} },
 		"Options.TrustedProxies":                 func(o *Options) { o.TrustedProxies = -1 },
 		"Options.Prefix":                         func(o *Options) { o.Prefix = "{a}" },
 		`Options.Scopes: "offline_access"`:       func(o *Options) { o.Scopes = []Scope{{Name: "offline_access"}} },

@@ -173,6 +173,11 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Limits == nil {
 		o.Limits = DefaultLimits()
 	}
+	for _, scheme := range o.RedirectSchemes {
+		if !isScheme.MatchString(scheme) || slices.Contains(forbiddenSchemes, scheme) {
+			return o, fmt.Errorf("Options.RedirectSchemes: %q cannot be the scheme of an application", scheme)
+		}
+	}
 	if o.TrustedProxies < 0 {
 		return o, errors.New("Options.TrustedProxies is negative")
 	}
@@ -267,8 +272,16 @@ func checkClientKeys(c Client) error {
 // secret, which the empty one is not.
 func isSecretHash(text string) bool { return isHash.MatchString(text) && text != HashSecret("") }
 
+// forbiddenSchemes are those by which browsers run, show or fetch something
+// themselves.
+var forbiddenSchemes = []string{
+	"about", "blob", "data", "file", "filesystem", "ftp", "http", "https", "javascript", "mailto", "vbscript", "view-source", "ws", "wss",
+}
+
 var (
-	isHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	// isScheme is of RFC 3986, section 3.1, in lower case as schemes are compared.
+	isScheme = regexp.MustCompile(`^[a-z][a-z0-9+.-]*$`)
+	isHash   = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	// isPath keeps to what a mux takes for itself.
 	isPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 )
