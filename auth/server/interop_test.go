@@ -39,6 +39,15 @@ func TestT43_TheOAuth2PackageFindsOutByItself(t *testing.T) {
 	}
 }
 
+func TestT43_BasicWithEmptySecretOfAPublicClientIsNone(t *testing.T) {
+	t.Parallel()
+	fl := oneFleet(t)
+	l := fl.login(t, public)
+	form := url.Values{"grant_type": {grantCode}, "code": {l.code(t, "alice")}, "code_verifier": {l.verifier}}
+	_, refreshToken := mustServe(t, "code", l.post(t, fl.url+tokenPath, form, basic(public.ID, "")))
+	mustServe(t, "refresh", l.post(t, fl.url+tokenPath, url.Values{"grant_type": {grantRefreshToken}, "refresh_token": {refreshToken}}, basic(public.ID, "")))
+}
+
 func TestT43_BasicWithEmptySecretOfAConfidentialClientSpoilsNothing(t *testing.T) {
 	t.Parallel()
 	fl := oneFleet(t)

@@ -24,20 +24,23 @@ func TestT42_WithoutRedisEveryEndpointIsUnavailableAndRecovers(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					fl, links := bubbleFleet(t, func(o *Options) { o.Limits, o.CodeTTL = limits, 10*time.Minute })
-					outage(t, fl, func(f func(*redistest.Link)) {
+					each := func(f func(*redistest.Link)) {
 						for _, link := range links {
 							f(link)
 						}
-					}, fail)
+					}
+					// One that has to be looked up, and one that fails later.
+					registered := fl.register(t, map[string]any{"redirect_uris": []string{callbackURI}, "token_endpoint_auth_method": "none"}).json(t)
+					outage(t, fl, Client{ID: registered["client_id"].(string), RedirectURIs: []string{callbackURI}}, each, fail)
+					outage(t, fl, public, each, fail)
 				})
 			})
 		}
 	}
 }
 
-func outage(t *testing.T, fl *fleet, each func(func(*redistest.Link)), fail func(*redistest.Link)) {
-	registered := fl.register(t, map[string]any{"redirect_uris": []string{callbackURI}, "token_endpoint_auth_method": "none"}).json(t)
-	client := Client{ID: registered["client_id"].(string), RedirectURIs: []string{callbackURI}}
+func outage(t *testing.T, fl *fleet, client Client, each func(func(*redistest.Link)), fail func(*redistest.Link)) {
+	t.Helper()
 	accessToken, refreshToken := fl.login(t, client).tokens(t, "alice")
 	waiting := fl.login(t, client) // at the token endpoint
 	code := waiting.code(t, "alice")
