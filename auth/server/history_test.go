@@ -196,7 +196,9 @@ func newGrantNode(t testing.TB, link *redistest.Link, prefix string, grace bool,
 }
 
 // grantHistory has four clients, two per instance, do what they like with one
-// grant. If early, they begin with its code, else with its first tokens.
+// grant. If early, they begin with its code, else with its first tokens. In every
+// third history a client is alone: where nothing is forgiven, four of them do not
+// come far.
 func grantHistory(ctx context.Context, nodes []grantNode, seed uint64, early bool, disturb func(grantNode, *rand.Rand)) (*history, error) {
 	code, err := nodes[0].grants.create(ctx, grant{Client: "client", Subject: "alice"})
 	if err != nil {
@@ -210,11 +212,15 @@ func grantHistory(ctx context.Context, nodes []grantNode, seed uint64, early boo
 		h.record(0, attempt{op: "redeem"}, redeem(nodes[0]))
 	}
 	var wg sync.WaitGroup
-	for client := range 4 {
+	clients := 4
+	if seed%3 == 0 {
+		clients = 1
+	}
+	for client := range clients {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(seed, uint64(client)))
 			n := nodes[client%len(nodes)]
-			for range 9 {
+			for range 36 / clients {
 				if rng.IntN(10) == 0 {
 					disturb(n, rng)
 				}
@@ -337,7 +343,7 @@ func TestGrantHistoriesOfWrongScriptsAreFound(t *testing.T) {
 					g.refresher = mutant
 				}
 			}
-			for seed := range uint64(60) {
+			for seed := range uint64(150) {
 				h, err := bubbleHistory(t, seed, m.grace, m.script == "redeem", change)
 				if err != nil {
 					t.Fatal(err)
