@@ -143,20 +143,23 @@ func TestModelThatDoesNotStopIsStopped(t *testing.T) {
 
 func TestSampleWithToolsNeedsTheCapability(t *testing.T) {
 	t.Parallel()
-	params := &mcp.CallToolParams{Name: "sampleWithTools", Arguments: map[string]any{"prompt": "?"}}
+	// Of each call's own: the SDK's client changes them.
+	params := func() *mcp.CallToolParams {
+		return &mcp.CallToolParams{Name: "sampleWithTools", Arguments: map[string]any{"prompt": "?"}}
+	}
 	for name, opts := range map[string]*mcp.ClientOptions{
 		"no sampling": nil,
 		"no tools":    answeringClient(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			res, err := connect(t, everything.New(nil), v2025, opts).CallTool(t.Context(), params)
+			res, err := connect(t, everything.New(nil), v2025, opts).CallTool(t.Context(), params())
 			if err != nil {
 				t.Fatal(err)
 			}
 			wantToolError(t, res, "client does not support sampling with tools")
 
-			_, err = connectHTTP(t, everything.New(nil), v2026, opts).CallTool(t.Context(), params)
+			_, err = connectHTTP(t, everything.New(nil), v2026, opts).CallTool(t.Context(), params())
 			rpcErr := wantRPCError(t, err, -32021, "client does not support sampling with tools")
 			wantJSON(t, rpcErr.Data, `{"requiredCapabilities": {"sampling": {"tools": {}}}}`)
 		})

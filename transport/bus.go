@@ -73,24 +73,52 @@ func (n *Node) tailBus(ctx context.Context) {
 // instance has read it: then a failover has lost its end. What came after would
 // not be read as long as its ids are smaller.
 func (n *Node) checkBus(ctx context.Context) error {
-	replies := n.rdb.DoMulti(ctx,
-		n.rdb.B().Pexpire().Key(n.keys.Bus()).Milliseconds(busTTL.Milliseconds()).Build(),
-		n.rdb.B().Xrevrange().Key(n.keys.Bus()).End("+").Start("-").Count(1).Build())
-	last, err := replies[1].AsXRange()
+	kept := n.rdb.Do(ctx, n.rdb.B().Pexpire().Key(n.keys.Bus()).Milliseconds(busTTL.Milliseconds()).Build()).Error()
+	end, err := n.endOfBus(ctx)
 	if err != nil {
-		return rds.Unavailable("look at the bus", err)
-	}
-	var end position
-	if len(last) > 0 {
-		end, _ = parsePosition(last[0].ID)
+		return err
 	}
 	if end.before(n.tail.position()) {
 		n.broken = n.tail.position()
 	}
-	if err := replies[0].Error(); err != nil {
-		return rds.Unavailable("keep the bus", err)
+	if kept != nil {
+		return rds.Unavailable("keep the bus", kept)
 	}
 	return nil
+}
+
+// endOfBus returns the position of the last message of the bus.
+func (n *Node) endOfBus(ctx context.Context) (position, error) {
+	last, err := n.rdb.Do(ctx, n.rdb.B().Xrevrange().Key(n.keys.Bus()).End("+").Start("-").Count(1).Build()).AsXRange()
+	if err != nil {
+		return position{}, rds.Unavailable("look at the bus", err)
+	}
+	if len(last) == 0 {
+		return position{}, nil
+	}
+	end, _ := parsePosition(last[0].ID)
+	return end, nil
+}
+
+// reach waits until this instance has heard the bus up to a position. A client
+// may come from an instance that was quicker: here it would seem to be from
+// before a failover. If the bus does not go that far it is, and reach returns.
+func (n *Node) reach(ctx context.Context, at position) {
+	if !n.tail.position().before(at) {
+		return
+	}
+	if end, err := n.endOfBus(ctx); err != nil || end.before(at) {
+		return
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(n.opts.Timeout); n.tail.position().before(at) && time.Now().Before(deadline); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 var (

@@ -217,6 +217,7 @@ func (n *Node) openFeed(ctx context.Context, r *Reader, rec session.Record, posi
 		r.mu.Lock()
 		r.sentAt = &at
 		r.mu.Unlock()
+		n.reach(ctx, at)
 	}
 	return r.loads.do(func() error {
 		// The reader is known to Redis: from now on a subscription that changes

@@ -202,6 +202,29 @@ func TestWhoWasAwayTooLongIsResynchronized(t *testing.T) {
 	})
 }
 
+// A client that comes from an instance which was quicker has missed nothing.
+func TestAnInstanceHearsTheBusAsFarAsItsClientHas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{}, long)
+		s := f.spectator(t, "a:b")
+		a, b := f.nodes[0], f.nodes[1]
+		s.mustConnect(a, nil)
+		f.updated(t, "a:b")
+		s.wantNews("a:b")
+		s.leave(everything)
+		entries := f.bus(t)
+		before, _ := parsePosition(entries[len(entries)-2].ID)
+		b.tail.mu.Lock() // as if it had not heard of the update yet
+		b.tail.changes, b.tail.last = b.tail.changes[:len(b.tail.changes)-1], before
+		b.tail.mu.Unlock()
+		s.mustConnect(b, s.last)
+		s.wantNews()
+		f.updated(t, "a:b")
+		s.wantNews("a:b")
+	})
+}
+
 // A resync that is broken off is not over.
 func TestAResyncThatIsBrokenOffBeginsAnew(t *testing.T) {
 	t.Parallel()
