@@ -120,6 +120,7 @@ func (r *rig) bus(t testing.TB) []rueidis.XRangeEntry {
 func (r *rig) loseEnd(t testing.TB, count int) {
 	t.Helper()
 	kept := r.bus(t)
+	end, _ := parsePosition(kept[len(kept)-1].ID)
 	if count < 0 {
 		count = len(kept)
 	}
@@ -135,6 +136,16 @@ func (r *rig) loseEnd(t testing.TB, count int) {
 			t.Fatal(err)
 		}
 	}
+	// No failover is so quick that an id is given twice.
+	redistest.Until(t, "another millisecond begins", func() bool {
+		now, err := r.client.Do(t.Context(), r.client.B().Time().Build()).AsStrSlice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		seconds, _ := strconv.ParseUint(now[0], 10, 64)
+		micros, _ := strconv.ParseUint(now[1], 10, 64)
+		return seconds*1000+micros/1000 > end.ms
+	})
 }
 
 // say adds a message to the bus past the script.

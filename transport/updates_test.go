@@ -700,6 +700,7 @@ func (p performance) run(t *testing.T) (problem string) {
 	}
 	s := f.spectator(t, "r:0")
 	owed, notes, next := map[string]bool{}, 0, 0
+	lost := false // something that was sent may not have been received
 	wanted := map[string]bool{"r:0": true}
 	s.seen = func(what string) {
 		owed[what] = false
@@ -757,12 +758,17 @@ func (p performance) run(t *testing.T) (problem string) {
 				s.read(1) // who has no id yet cannot say what it did not get
 			}
 			s.leave(i % 2)
+			lost = true
 		case "come back":
 			if s.v == nil {
 				_ = s.connect(reachable(i), s.last)
 			}
 		case "come back without an id":
 			s.leave(everything)
+			if lost { // who does not say what it has is taken to have what was sent
+				_ = s.connect(reachable(i), s.last)
+				continue
+			}
 			_ = s.connect(reachable(i), nil)
 		case "crash": // of the instance, with all its connections
 			f.links[i%2].Cut()
