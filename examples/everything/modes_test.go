@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"net"
 	"net/http"
@@ -31,7 +32,8 @@ func echo(t *testing.T, client *mcp.ClientSession) {
 	}
 }
 
-// Without a setting, clients have to log in, and find out how.
+// Without a setting, clients have to log in, and find out how. The metadata names
+// the resource they called. (Defect 10 of the reference server: it does not.)
 func TestByDefaultClientsLogIn(t *testing.T) {
 	t.Parallel()
 	p := demotest.Start(t, "AUTH_MODE=")
@@ -45,6 +47,18 @@ func TestByDefaultClientsLogIn(t *testing.T) {
 		if res.StatusCode != http.StatusUnauthorized || !strings.Contains(res.Header.Get("WWW-Authenticate"), "resource_metadata=") {
 			t.Errorf("GET %s: %s, %q", path, res.Status, res.Header.Get("WWW-Authenticate"))
 		}
+	}
+	res, err := http.Get(base + "/.well-known/oauth-protected-resource/mcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var metadata struct {
+		Resource string
+		Servers  []string `json:"authorization_servers"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&metadata); err != nil || metadata.Resource != base+"/mcp" || len(metadata.Servers) != 1 || metadata.Servers[0] != base {
+		t.Errorf("the metadata is %+v, %v", metadata, err)
 	}
 	echo(t, authtest.Connect(t, base+"/mcp", "alice"))
 }

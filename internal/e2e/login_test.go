@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"io"
 	"net"
@@ -22,11 +23,14 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
 
+	protect "github.com/mcpfleet/mcpfleet/auth"
 	"github.com/mcpfleet/mcpfleet/auth/fakeupstream"
 	"github.com/mcpfleet/mcpfleet/auth/server"
+	feature "github.com/mcpfleet/mcpfleet/everything"
 	"github.com/mcpfleet/mcpfleet/internal/authtest"
 	"github.com/mcpfleet/mcpfleet/internal/npm"
 	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	mcpfleet "github.com/mcpfleet/mcpfleet/mcp"
 )
 
 // The clients of the TypeScript SDK find out where to log in, register, log in,
@@ -156,6 +160,14 @@ func TestConformanceOfTheAuthorizationServer(t *testing.T) {
 // public clients, behind one address, and returns its issuer identifier.
 func confidentialServer(t *testing.T) string {
 	t.Helper()
+	return startServers(t, func(_ *http.ServeMux, o *server.Options) { o.NoPublicClients = true }, nil)
+}
+
+// startServers starts two instances of an authorization server in this process,
+// behind one address, and returns its issuer identifier. Configure changes the
+// options; more, if it is not nil, adds to what an instance serves.
+func startServers(t *testing.T, configure func(*http.ServeMux, *server.Options), more func(*http.ServeMux, *server.Server, *server.Options)) string {
+	t.Helper()
 	redis, prefix := redistest.Real(t), redistest.NewPrefix()
 	var turn atomic.Uint64
 	var instances []http.Handler
@@ -164,20 +176,82 @@ func confidentialServer(t *testing.T) string {
 	}))
 	t.Cleanup(front.Close)
 	for range 2 {
-		client := redis.Client(t)
+		mux, client := http.NewServeMux(), redis.Client(t)
 		upstream, err := fakeupstream.New(&fakeupstream.Options{Redis: client, Prefix: prefix, BaseURL: front.URL})
 		must(t, err)
-		as, err := server.New(&server.Options{
+		opts := &server.Options{
 			Redis: client, Prefix: prefix, Issuer: front.URL, Resources: []string{front.URL + "/mcp"},
-			Upstream: upstream, CallbackPath: fakeupstream.CallbackPath, NoPublicClients: true,
-		})
+			Upstream: upstream, CallbackPath: fakeupstream.CallbackPath,
+		}
+		configure(mux, opts)
+		as, err := server.New(opts)
 		must(t, err)
-		mux := http.NewServeMux()
 		as.Handle(mux)
 		mux.Handle(fakeupstream.AuthorizePath, upstream)
+		if more != nil {
+			more(mux, as, opts)
+		}
 		instances = append(instances, mux)
 	}
 	return front.URL
+}
+
+// The go-sdk client logs in with a document that says who it is. The document is
+// at a host of the test's: the demo fetches from public addresses only.
+func TestGoClientLogsInByItsDocument(t *testing.T) {
+	t.Parallel()
+	const id = "https://client.example/client.json"
+	document := `{"client_id":"` + id + `","client_name":"e2e","redirect_uris":["` + authtest.RedirectURL + `"],"token_endpoint_auth_method":"none"}`
+	web := &http.Client{Transport: roundTripper(func(r *http.Request) *http.Response {
+		res := httptest.NewRecorder()
+		if r.URL.String() == id {
+			res.Header().Set("Content-Type", "application/json")
+			_, _ = res.WriteString(document)
+		} else {
+			res.WriteHeader(http.StatusNotFound)
+		}
+		return res.Result()
+	})}
+	issuer := startServers(t, func(_ *http.ServeMux, o *server.Options) { o.HTTPClient = web }, serveEverything(t))
+	logins := 0
+	handler, err := auth.NewAuthorizationCodeHandler(&auth.AuthorizationCodeHandlerConfig{
+		RedirectURL:                    authtest.RedirectURL,
+		ClientIDMetadataDocumentConfig: &auth.ClientIDMetadataDocumentConfig{URL: id},
+		AuthorizationCodeFetcher:       authtest.NewBrowser(t).Fetcher("alice", &logins),
+	})
+	must(t, err)
+	client := mcp.NewClient(&mcp.Implementation{Name: "e2e", Version: "1"}, nil)
+	ss, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: issuer + "/mcp", OAuthHandler: handler}, nil)
+	must(t, err)
+	defer ss.Close()
+	_, err = ss.CallTool(t.Context(), &mcp.CallToolParams{Name: "echo", Arguments: map[string]any{"message": "hi"}})
+	must(t, err)
+	if logins != 1 {
+		t.Errorf("the user logged in %d times", logins)
+	}
+}
+
+type roundTripper func(*http.Request) *http.Response
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	res := f(r)
+	res.Request = r
+	return res, nil
+}
+
+// serveEverything returns what adds the everything server, behind the tokens of
+// the authorization server.
+func serveEverything(t *testing.T) func(*http.ServeMux, *server.Server, *server.Options) {
+	return func(mux *http.ServeMux, as *server.Server, o *server.Options) {
+		s := feature.New(nil)
+		handler, err := mcpfleet.NewHandler(func(*http.Request) *mcp.Server { return s }, &mcpfleet.Options{Redis: o.Redis, Prefix: o.Prefix})
+		must(t, err)
+		t.Cleanup(func() { _ = handler.Shutdown(context.WithoutCancel(t.Context())) })
+		resource, err := protect.NewResource(o.Resources[0], &protect.ResourceOptions{Verifier: as, AuthorizationServers: []string{o.Issuer}})
+		must(t, err)
+		mux.Handle(resource.MetadataPath(), resource.Metadata())
+		mux.Handle("/mcp", handler.Guard(resource.Protect(handler)))
+	}
 }
 
 // logInWhenAsked reads what the suite prints, logs in where it says, and goes to
