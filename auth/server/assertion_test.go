@@ -217,7 +217,7 @@ func TestT37_ABadAssertionIsNoProof(t *testing.T) {
 		"long jti":              set("jti", strings.Repeat("x", 300)),
 		"no exp":                set("exp", nil),
 		"expired":               set("exp", now-11),
-		"exp too far ahead":     set("exp", now+311),
+		"exp too far ahead":     set("exp", now+400),
 		"exp for ever":          set("exp", int64(1)<<61),
 		"iat in the future":     set("iat", now+60),
 		"nbf in the future":     set("nbf", now+60),

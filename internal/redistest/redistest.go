@@ -13,6 +13,7 @@ package redistest
 
 import (
 	"crypto/rand"
+	"flag"
 	"os"
 	"os/exec"
 	"runtime/debug"
@@ -23,6 +24,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/race"
 )
 
 // A Kind is a sort of Redis.
@@ -145,17 +148,23 @@ func (s *Server) Prefix(testing.TB) string { return NewPrefix() }
 // NewPrefix returns a key prefix that no other test uses.
 func NewPrefix() string { return "test:" + strings.ToLower(rand.Text()[:12]) }
 
-// Main runs the tests and then ends the servers they shared, which is for
-// platforms on which a child outlives its parent; on Linux it is not needed.
-//
-// In tests little lives and much dies, so garbage is collected less often than
-// usual, unless GOGC says how often.
+// Main runs the tests and then ends the servers they shared, which only
+// platforms need on which a child outlives its parent. It collects garbage less
+// often than usual, and with the race detector, which makes each turn cost
+// several times as much, it has random tests take a quarter of their turns: their
+// number without it is what finds things. GOGC and -rapid.checks have their say.
 //
 //	func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 func Main(m *testing.M) int {
 	defer stopShared()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
+	}
+	flag.Parse()
+	if checks := flag.Lookup("rapid.checks"); checks != nil && race.Enabled && checks.Value.String() == checks.DefValue {
+		if err := checks.Value.Set("25"); err != nil {
+			panic(err) // it is not a number any more
+		}
 	}
 	return m.Run()
 }

@@ -1,0 +1,10 @@
+package fakeupstream
+
+import (
+	"os"
+	"testing"
+
+	"github.com/mcpfleet/mcpfleet/internal/redistest"
+)
+
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
