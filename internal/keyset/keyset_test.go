@@ -33,6 +33,9 @@ func TestAKeyThatWasTakenBackIsNotUsedWhenNobodyAskedForLong(t *testing.T) {
 			if (len(found) > 0) != wantFound || err != nil || time.Since(start) != wantWait {
 				t.Errorf("key %s: %d found, error %v, after %v", kid, len(found), err, time.Since(start))
 			}
+		}
+		settle := func() { // until no fetch is running
+			time.Sleep(2 * time.Second)
 			synctest.Wait()
 		}
 		find("1", true, time.Second)
@@ -40,20 +43,22 @@ func TestAKeyThatWasTakenBackIsNotUsedWhenNobodyAskedForLong(t *testing.T) {
 		for range 3 {
 			time.Sleep(fresh + time.Second)
 			find("1", true, 0)
-			time.Sleep(time.Second)
+			settle()
 		}
+		settle()
 		published = []jose.JSONWebKey{second}
 		time.Sleep(24 * time.Hour)
 		find("1", false, time.Second)
 		find("2", true, 0)
 		// While they cannot be fetched the known ones go on, and only one waits.
+		settle()
 		away = errors.New("away")
 		time.Sleep(24 * time.Hour)
 		find("2", true, time.Second)
 		for range 3 {
 			time.Sleep(time.Hour)
 			find("2", true, 0)
-			time.Sleep(time.Second)
+			settle()
 		}
 	})
 }
