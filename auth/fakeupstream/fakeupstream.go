@@ -195,6 +195,8 @@ func checkUser(user string) string {
 		return fmt.Sprintf("A user id has at most %d bytes.", maxUser)
 	case !utf8.ValidString(user) || strings.ContainsFunc(user, func(r rune) bool { return !unicode.IsPrint(r) }):
 		return "A user id has no control characters and none that cannot be seen."
+	case strings.HasPrefix(user, "client:"): // see [server.Login]
+		return "A user id does not begin with client: as those of programs do."
 	}
 	return ""
 }

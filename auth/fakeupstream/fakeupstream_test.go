@@ -280,7 +280,7 @@ func TestUsersThatCannotBe(t *testing.T) {
 	t.Parallel()
 	fl := newFleet(t, redistest.NewMiniredis(t))
 	b := newBrowser(t)
-	for _, user := range []string{"", " ", "\t", "a\x00b", "a\nb", "a\u202eb", "\u200b", "\xff", strings.Repeat("x", 129), strings.Repeat("é", 65)} {
+	for _, user := range []string{"", " ", "\t", "a\x00b", "a\nb", "a\u202eb", "\u200b", "\xff", "client:robot", strings.Repeat("x", 129), strings.Repeat("é", 65)} {
 		res := b.do(t, "POST", fl.url+fakeupstream.AuthorizePath, url.Values{"state": {"s"}, "user": {user}})
 		if res.status != http.StatusBadRequest || refreshTo.MatchString(res.body) || !strings.Contains(res.body, `role="alert"`) {
 			t.Errorf("user %q: %d %s", user, res.status, res.body)

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -142,18 +141,19 @@ func (k *clientKeys) find(ctx context.Context, client *Client, h jose.Header) ([
 	}
 	found, err := k.set(client.JWKSURI).Find(ctx, h, func(ctx context.Context) ([]jose.JSONWebKey, error) {
 		doc, err := k.fetcher.json(ctx, client.JWKSURI, maxClientKeys)
-		if err != nil {
+		var keys []jose.JSONWebKey
+		if err == nil {
+			keys, err = keyset.Parse(doc.Body)
+		} else if !errors.Is(err, fetch.ErrRefused) {
 			return nil, err
 		}
-		keys, err := keyset.Parse(doc.Body)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", fetch.ErrRefused, err)
+			// The client has no keys any more: the known ones must not go on.
+			k.fetcher.logger.WarnContext(ctx, "client has no keys", "client", client.ID, "error", err)
+			return nil, nil
 		}
 		return keys, nil
 	})
-	if errors.Is(err, fetch.ErrRefused) {
-		return nil, nil // the client has no keys any more
-	}
 	if err != nil && ctx.Err() != nil {
 		return nil, errAway()
 	}

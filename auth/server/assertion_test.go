@@ -378,6 +378,42 @@ func TestKeysOfAClientFollowItsRotation(t *testing.T) {
 	})
 }
 
+func TestAClientThatTakesItsKeysBackHasNone(t *testing.T) {
+	t.Parallel()
+	for name, taken := range map[string]webPage{
+		"404": {status: 404}, "no key set": {body: "[]"}, "an empty one": {body: `{"keys":[]}`},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			const uri = "https://client.example/jwks"
+			key := newKey()
+			w := newWeb()
+			w.put(uri, webPage{body: jwksOf(key)})
+			o := &Options{Redis: redistest.NewBubble(t).Client(t)}
+			w.on(o)
+			s := bubbleServer(t, o)
+			client := &Client{ID: "robot", AuthMethod: methodAssertion, JWKSURI: uri}
+			check := func() error {
+				return s.checkAssertion(t.Context(), client, assertionOf(t, &fleet{url: s.opts.Issuer}, key, "robot"))
+			}
+			if err := check(); err != nil {
+				t.Fatal(err)
+			}
+			w.put(uri, taken)
+			time.Sleep(11 * time.Minute)
+			_ = check() // which begins the fetch
+			synctest.Wait()
+			if err := check(); !isInvalidClient(err) {
+				t.Errorf("%s: %v", name, err)
+			}
+			w.put(uri, webPage{body: jwksOf(key)})
+			time.Sleep(11 * time.Second)
+			if err := check(); err != nil {
+				t.Errorf("%s, and back again: %v", name, err)
+			}
+		})
+	}
+}
+
 // bubbleServer returns one instance with the options' Redis.
 func bubbleServer(t *testing.T, o *Options) *Server {
 	t.Helper()

@@ -65,6 +65,9 @@ func (s *Server) readRequest(r *http.Request) (f flow, client *Client, err error
 	if err := checkAuthorization(client, p); err != nil {
 		return f, client, err
 	}
+	if s.opts.NoPublicClients && !client.confidential() {
+		return f, client, refuse("unauthorized_client", "the client cannot prove who it is, which it has to here")
+	}
 	if f.Scopes, err = s.scopesFor(client, p.get("scope")); err != nil {
 		return f, client, err
 	}

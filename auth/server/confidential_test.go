@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -44,5 +45,23 @@ func TestAServerWithoutPublicClientsHasNone(t *testing.T) {
 	opts.Clients = []Client{public}
 	if _, err := New(&opts); err == nil || !strings.Contains(err.Error(), "NoPublicClients") {
 		t.Errorf("a pre-registered public client: %v", err)
+	}
+}
+
+// It could never redeem the code, so nobody is asked to consent to it.
+func TestAServerWithoutPublicClientsAsksNobodyAboutOne(t *testing.T) {
+	t.Parallel()
+	const id, proving = "https://client.example/client.json", "https://client.example/proving.json"
+	w := newWeb()
+	w.put(id, webPage{body: documentOf(metadataSet{"client_id": id})})
+	w.put(proving, webPage{body: documentOf(metadataSet{
+		"client_id": proving, "token_endpoint_auth_method": methodAssertion, "jwks": json.RawMessage(jwksOf(newKey())),
+	})})
+	fl := oneFleet(t, w.on, func(o *Options) { o.NoPublicClients, o.Clients = true, nil })
+	for client, want := range map[string]int{id: http.StatusBadRequest, proving: http.StatusOK} {
+		l := fl.login(t, Client{ID: client, RedirectURIs: []string{callbackURI}})
+		if res := l.ask(t); res.status != want || want != http.StatusOK && !strings.Contains(res.body, "unauthorized_client") {
+			t.Errorf("%s: %d %s", client, res.status, res.body)
+		}
 	}
 }

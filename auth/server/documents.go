@@ -233,7 +233,11 @@ func parseDocument(id string, body []byte, schemes []string) (*Client, error) {
 	if len(client.RedirectURIs) == 0 {
 		return nil, errors.New("redirect_uris has none that can be used: https, or http on a loopback host")
 	}
-	if err := setKeys(client, members["jwks"]); err != nil {
+	jwks := members["jwks"]
+	if string(jwks) == "null" {
+		jwks = nil // as with all other members
+	}
+	if err := setKeys(client, jwks); err != nil {
 		return nil, err
 	}
 	return client, setMethod(client, doc.method, doc.methods)

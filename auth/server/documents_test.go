@@ -188,6 +188,10 @@ var realDocuments = map[string]struct {
 		"jwks_uri":                              "https://client.example/jwks.json",
 		"redirect_uris":                         []string{"https://client.example/connector/oauth/abc"},
 	}, "https://client.example/connector/oauth/abc", "https://client.example/connector/oauth/abc"},
+	"a program that writes down what it has not": {metadataSet{
+		"jwks": json.RawMessage("null"), "jwks_uri": json.RawMessage("null"), "scope": json.RawMessage("null"),
+		"response_types": json.RawMessage("null"), "logo_uri": json.RawMessage("null"),
+	}, callbackURI, callbackURI},
 	"as little as there may be": {metadataSet{"grant_types": nil, "token_endpoint_auth_method": nil}, callbackURI, callbackURI},
 }
 

@@ -55,6 +55,20 @@ func TestT30_AnUnknownClientAndAWrongSecretAreAnsweredAlike(t *testing.T) {
 	}
 }
 
+// RFC 9110, section 15.5.2: whoever is answered 401 is told how to do better.
+func TestEvery401SaysHowToAuthenticate(t *testing.T) {
+	t.Parallel()
+	fl := oneFleet(t)
+	b := newBrowser(t)
+	for _, path := range []string{tokenPath, revokePath, introspectPath} {
+		res := b.post(t, fl.url+path, url.Values{"client_id": {private.ID}, "client_secret": {"wrong"}, "token": {"x"}})
+		mustRefuse(t, path, res, http.StatusUnauthorized, "invalid_client")
+		if got := res.header.Values("WWW-Authenticate"); len(got) != 1 || !strings.HasPrefix(got[0], "Basic ") {
+			t.Errorf("%s: WWW-Authenticate %q", path, got)
+		}
+	}
+}
+
 // T30: no secret is compared in a way whose time tells how much of it was right.
 func TestT30_NoSecretIsComparedByEquality(t *testing.T) {
 	t.Parallel()
@@ -534,6 +548,7 @@ func TestOptionsThatCannotBeUsedAreNamed(t *testing.T) {
 		"Options.AccessTokenTTL is -1s":          func(o *Options) { o.AccessTokenTTL = -time.Second },
 		`Options.CallbackPath "callback"`:        func(o *Options) { o.CallbackPath = "callback" },
 		`Options.CallbackPath "/token"`:          func(o *Options) { o.CallbackPath = "/token" },
+		`Options.CallbackPath "/jwks"`:           func(o *Options) { o.CallbackPath = "/jwks" },
 		`Options.CallbackPath "/{x}"`:            func(o *Options) { o.CallbackPath = "/{x}" },
 		`Options.RedirectSchemes: "javascript"`:  func(o *Options) { o.RedirectSchemes = []string{"javascript"} },
 		`Options.RedirectSchemes: "Com.App"`:     func(o *Options) { o.RedirectSchemes = []string{"Com.App"} },
@@ -549,6 +564,7 @@ func TestOptionsThatCannotBeUsedAreNamed(t *testing.T) {
 		`client "c" has no secret hash`:          func(o *Options) { o.Clients = []Client{{ID: "c", AuthMethod: methodBasic}} },
 		`client "d" has no secret hash`:          func(o *Options) { o.Clients = []Client{{ID: "d", AuthMethod: methodPost, SecretHash: HashSecret("")}} },
 		`client "e" has a secret hash`:           func(o *Options) { o.Clients = []Client{{ID: "e", SecretHash: hash}} },
+		`client "g": "x" is not one of`:          func(o *Options) { o.Clients = []Client{{ID: "g", Scopes: []string{"x"}}} },
 		`client "f" has no keys`:                 func(o *Options) { o.Clients = []Client{{ID: "f", AuthMethod: methodAssertion}} },
 		`"rs" has no ID or no secret hash`:       func(o *Options) { o.ResourceServers = []ResourceServer{{"rs", "plain", o.Resources[:1]}} },
 		`is not in Options.Resources`:            func(o *Options) { o.ResourceServers = []ResourceServer{{"rs", hash, []string{"https://b.example"}}} },

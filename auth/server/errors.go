@@ -60,7 +60,7 @@ func (s *Server) errorFor(r *http.Request, err error) *oauthError {
 // fail answers a client that is a program.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := s.errorFor(r, err)
-	if e.code == "invalid_client" && r.Header.Get("Authorization") != "" {
+	if e.status == http.StatusUnauthorized { // RFC 9110, section 15.5.2
 		w.Header().Set("WWW-Authenticate", `Basic realm="`+printable(s.opts.Issuer)+`"`)
 	}
 	retryAfter(w, e, err)

@@ -67,7 +67,7 @@ func allow(v limit.Verdict, err error) error {
 // the id together: nobody shuts out a client that is elsewhere, and an id that
 // does not exist is counted like one that does.
 func (s *Server) guarded(r *http.Request, id string, prove func() error) error {
-	who := limit.ClientAddress(r, s.opts.TrustedProxies) + " " + id
+	who := s.address(r) + " " + id
 	rate := limit.Rate(s.opts.Limits.Failures)
 	if err := allow(s.limiter.Look(r.Context(), failureLimit, who, rate)); err != nil {
 		return err

@@ -228,6 +228,13 @@ func (o *Options) checkClients() error {
 		case c.mayUse(grantClientCredentials) && !c.confidential():
 			return fmt.Errorf("Options.Clients: client %q may use client_credentials but cannot prove who it is", c.ID)
 		}
+		for _, scope := range c.Scopes {
+			// Who has no known scope counts as not limited: a slip of the pen
+			// must not lift the limit.
+			if !slices.ContainsFunc(o.Scopes, func(known Scope) bool { return known.Name == scope }) {
+				return fmt.Errorf("Options.Clients: client %q: %q is not one of Options.Scopes", c.ID, scope)
+			}
+		}
 		if c.AuthMethod == methodAssertion {
 			if err := checkClientKeys(c); err != nil {
 				return fmt.Errorf("Options.Clients: client %q %w", c.ID, err)

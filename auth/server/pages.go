@@ -141,7 +141,7 @@ func (s *Server) consentPage(t ticket, f flow, client *Client) consentPage {
 		Client: client.Name, Vouched: s.clients.preregistered(client.ID),
 		Redirect: hostOf(f.Redirect), Resources: f.Resources,
 	}
-	if isDocument(client.ID) {
+	if !view.Vouched && isDocument(client.ID) { // else nobody looked at the document
 		view.ClientHost = hostOf(client.ID)
 	}
 	if u, err := url.Parse(f.Redirect); err == nil {

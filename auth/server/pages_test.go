@@ -539,6 +539,7 @@ func TestConsentPageSaysWhatIsAsked(t *testing.T) {
 		{ID: "web", Name: "Notes", RedirectURIs: []string{"https://client.example:8443/callback?a=b"}},
 		{ID: "native", Name: "Notes", RedirectURIs: []string{"http://127.0.0.1:1/callback"}},
 		{ID: "app", Name: "Notes", RedirectURIs: []string{scheme + "://callback/x"}},
+		{ID: "https://client.example/id", Name: "Notes", RedirectURIs: []string{"https://client.example/callback"}},
 		{ID: "look-alike", Name: "Notes", RedirectURIs: []string{"https://%D0%B0pple.example/callback"}},
 	}
 	fl := oneFleet(t, func(o *Options) { o.Clients, o.RedirectSchemes = clients, []string{scheme} })
@@ -546,6 +547,7 @@ func TestConsentPageSaysWhatIsAsked(t *testing.T) {
 		{`<dd class="host">client.example:8443</dd>`, "read your notes", "<code>read</code>", "/mcp</dd>"},
 		{`<dd class="host">127.0.0.1:1</dd>`, "your own machine"},
 		{`<dd class="host">com.example.app:</dd>`, "an application on this device", "your own machine"},
+		{`<dd class="host">client.example</dd>`},
 		{`<dd class="host">%D0%B0pple.example</dd>`},
 	} {
 		res := fl.login(t, clients[i], with("scope", "read")).ask(t)
@@ -554,7 +556,8 @@ func TestConsentPageSaysWhatIsAsked(t *testing.T) {
 				t.Errorf("%s: the page lacks %q: %s", clients[i].ID, part, res.body)
 			}
 		}
-		if strings.Contains(res.body, "change your notes") || strings.Contains(res.body, "/other</dd>") || strings.Contains(res.body, "nobody has checked") {
+		if strings.Contains(res.body, "change your notes") || strings.Contains(res.body, "/other</dd>") || strings.Contains(res.body, "nobody has checked") ||
+			strings.Contains(res.body, "described by a document") {
 			t.Errorf("%s: the page says more than is asked: %s", clients[i].ID, res.body)
 		}
 		if local := i == 1 || i == 2; strings.Contains(res.body, "your own machine") != local {

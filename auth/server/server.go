@@ -16,7 +16,7 @@ import (
 )
 
 // A Server is one instance of the authorization server. It is safe for
-// concurrent use, starts no goroutine and needs no closing.
+// concurrent use, keeps no goroutine and needs no closing.
 type Server struct {
 	opts    Options
 	issuer  *url.URL
@@ -150,7 +150,7 @@ const (
 )
 
 // ownPaths are not for others.
-var ownPaths = []string{authorizePath, consentPath, tokenPath, revokePath, introspectPath, registerPath}
+var ownPaths = []string{authorizePath, consentPath, tokenPath, revokePath, introspectPath, registerPath, jwksPath}
 
 // now is when something happens, as protocols write it.
 func now() int64 { return time.Now().Unix() }

@@ -17,8 +17,10 @@ import (
 )
 
 const (
-	// fresh is how long keys are used before they are fetched again.
+	// fresh is how long keys are used before they are fetched again, which nobody
+	// waits for unless they are stale: nobody may have asked for them for days.
 	fresh = 10 * time.Minute
+	stale = 2 * fresh
 	// retry is the least time between two fetches.
 	retry = 10 * time.Second
 	// maxCandidates bounds what one signature costs.
@@ -98,7 +100,9 @@ type Fetch func(ctx context.Context) ([]jose.JSONWebKey, error)
 
 // Find returns the candidates for a header, none if there are none. Keys are
 // fetched if there are no candidates, at most every 10 seconds, and, while the
-// known ones go on, when they are 10 minutes old. It fails with the error of the
+// known ones go on, when they are 10 minutes old. Those that are 20 minutes old
+// go on only if the last fetch failed: a key that its owner took back long ago
+// must not be good for one signature more. It fails with the error of the
 // last fetch, or the context's, if that may be why there is no candidate.
 func (s *Set) Find(ctx context.Context, h jose.Header, fetch Fetch) ([]jose.JSONWebKey, error) {
 	found, running, err := s.look(ctx, h, fetch)
@@ -121,17 +125,21 @@ func (s *Set) Find(ctx context.Context, h jose.Header, fetch Fetch) ([]jose.JSON
 	return nil, s.err
 }
 
-// look returns the candidates among the known keys, the error of the last
-// fetch, and, if one is running or has to, when that has ended.
+// look returns the candidates among the known keys, if these may be used
+// without waiting, the error of the last fetch, and, if one is running or has
+// to, when that has ended.
 func (s *Set) look(ctx context.Context, h jose.Header, fetch Fetch) ([]jose.JSONWebKey, <-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := Candidates(s.keys, h)
-	needed := len(found) == 0 || time.Since(s.fetched) > fresh
+	found, age := Candidates(s.keys, h), time.Since(s.fetched)
+	needed := len(found) == 0 || age > fresh
 	if needed && s.running == nil && (s.tried.IsZero() || time.Since(s.tried) > retry) {
 		s.running, s.tried = make(chan struct{}), time.Now()
 		// It ends by itself, and leaves nothing behind but keys in s.
 		go s.fetch(context.WithoutCancel(ctx), s.running, fetch)
+	}
+	if age > stale && s.err == nil {
+		found = nil // until the fetch that is running has ended
 	}
 	return found, s.running, s.err
 }
