@@ -28,6 +28,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/auth/server"
 	feature "github.com/mcpfleet/mcpfleet/everything"
 	"github.com/mcpfleet/mcpfleet/internal/authtest"
+	"github.com/mcpfleet/mcpfleet/internal/keys"
 	"github.com/mcpfleet/mcpfleet/internal/npm"
 	"github.com/mcpfleet/mcpfleet/internal/redistest"
 	mcpfleet "github.com/mcpfleet/mcpfleet/mcp"
@@ -62,8 +63,8 @@ func TestTypeScriptClientsLogIn(t *testing.T) {
 	}
 }
 
-// The go-sdk client logs in with a client that registers itself, and with one
-// that did before, and steps up when a tool needs more.
+// The go-sdk client logs in with a client that registers itself, with one that
+// did before, and with one that has a document, and steps up when a tool needs more.
 func TestGoClientLogsInAndStepsUp(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, everything, 3, "AUTH_MODE=internal")
@@ -72,6 +73,18 @@ func TestGoClientLogsInAndStepsUp(t *testing.T) {
 			c.DynamicClientRegistrationConfig = &auth.DynamicClientRegistrationConfig{
 				Metadata: &oauthex.ClientRegistrationMetadata{ClientName: "e2e", RedirectURIs: []string{authtest.RedirectURL}},
 			}
+		},
+		"by document": func(c *auth.AuthorizationCodeHandlerConfig) {
+			// The demo fetches documents from public addresses only, where a test
+			// has none: it is as if it had been fetched a moment ago.
+			const id = "https://client.example/client.json"
+			space, err := keys.New(f.prefix)
+			must(t, err)
+			redis := f.redis.Client(t)
+			must(t, redis.Do(t.Context(), redis.B().Set().Key(space.Document(id)).Value(
+				`{"client_id":"`+id+`","client_name":"e2e","redirect_uris":["`+authtest.RedirectURL+`"],"token_endpoint_auth_method":"none"}`,
+			).Ex(time.Minute).Build()).Error())
+			c.ClientIDMetadataDocumentConfig = &auth.ClientIDMetadataDocumentConfig{URL: id}
 		},
 		"registered before": func(c *auth.AuthorizationCodeHandlerConfig) {
 			res, err := oauthex.RegisterClient(t.Context(), strings.TrimSuffix(f.URL, "/mcp")+"/register", &oauthex.ClientRegistrationMetadata{
