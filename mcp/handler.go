@@ -82,7 +82,7 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 	}
 	// Each call to Redis is bounded by RedisTimeout, so there is no wait for a
 	// caller's context to end.
-	ctx := context.Background() // the SDK's constructor has none either; each call to Redis is bounded
+	ctx := context.Background()
 	if err := rds.New(o.Redis, o.RedisTimeout).CheckVersion(ctx); err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}

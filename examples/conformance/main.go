@@ -20,6 +20,11 @@ func serve(p *demo.Process) error {
 	if p.Config.Auth.Mode == demo.AuthServer {
 		return errors.New("AUTH_MODE=auth_server: examples/everything is the authorization server")
 	}
+	mux := http.NewServeMux()
+	protection, err := p.Protect(mux, "/mcp")
+	if err != nil {
+		return err
+	}
 	server := fixtures.New()
 	handler, err := fleet.NewHandler(func(*http.Request) *mcp.Server { return server }, p.Options())
 	if err != nil {
@@ -27,11 +32,6 @@ func serve(p *demo.Process) error {
 	}
 	// Two of the fixtures change the server's lists while it runs.
 	if err := handler.Watch(server); err != nil {
-		return err
-	}
-	mux := http.NewServeMux()
-	protection, err := p.Protect(mux, "/mcp")
-	if err != nil {
 		return err
 	}
 	if err := protection.Handle("/mcp", handler.Guard, nil, map[string]http.Handler{"/mcp": handler}); err != nil {

@@ -25,12 +25,13 @@ func serve(p *demo.Process) error {
 	if p.Config.Auth.Mode == demo.AuthServer {
 		return serveAuthorization(p)
 	}
-	handler, err := newHandler(p)
+	mux := http.NewServeMux()
+	// First: who cannot be protected does not join the fleet.
+	protection, err := p.Protect(mux, "/mcp", "/sse")
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	protection, err := p.Protect(mux, "/mcp", "/sse")
+	handler, err := newHandler(p)
 	if err != nil {
 		return err
 	}
