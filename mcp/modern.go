@@ -62,7 +62,9 @@ func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m *transpo
 		h.serveListen(w, r, m)
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
+	// What ends the request reaches the handler through cut, once the client has
+	// its error: canceled any earlier, the SDK would end the response without one.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	defer cancel()
 	call := newModernCall(h, w, m, cancel)
 	if !h.calls.add(call) {

@@ -208,3 +208,26 @@ func TestRevokedBeforeTheResponseBegan(t *testing.T) {
 		s.open("w")
 	})
 }
+
+// However soon a handler heeds its cancellation, its client has the error first.
+func TestEveryRevokedModernCallIsAnswered(t *testing.T) {
+	t.Parallel()
+	a := &authority{}
+	simulate(t, simulated{rig: modernRig(), wrap: a.protect}, func(t *testing.T, s *simulation) {
+		token := a.token("alice")
+		streams := make([]<-chan transport.SSE, 64)
+		for i := range streams {
+			client := s.guest(t, token)
+			client.Version = modernVersion
+			streams[i] = messages(fleettest.NewStream(modernCall(t, client, "wait", `{"name":"w"}`)))
+			s.runs(t, "w")
+		}
+		a.revoke(token)
+		for _, events := range streams {
+			left := rest(t, "call", events, within)
+			if len(left) != 1 || !strings.HasPrefix(left[0], `{"jsonrpc":"2.0","id":1,"error":`) {
+				t.Errorf("a call ends with %q", left)
+			}
+		}
+	})
+}
