@@ -16,7 +16,9 @@ import (
 	"flag"
 	"os"
 	"os/exec"
+	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -150,9 +152,11 @@ func NewPrefix() string { return "test:" + strings.ToLower(rand.Text()[:12]) }
 
 // Main runs the tests and then ends the servers they shared, which only
 // platforms need on which a child outlives its parent. It collects garbage less
-// often than usual, and with the race detector, which makes each turn cost
-// several times as much, it has random tests take a quarter of their turns: their
-// number without it is what finds things. GOGC and -rapid.checks have their say.
+// often than usual, and runs four tests side by side at the least, as some wait
+// for a server to start or to be missed. With the race detector, which makes each
+// turn cost several times as much, random tests take a quarter of their turns:
+// their number without it is what finds things. GOGC, -parallel and
+// -rapid.checks have their say.
 //
 //	func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
 func Main(m *testing.M) int {
@@ -160,6 +164,7 @@ func Main(m *testing.M) int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
+	_ = flag.Set("test.parallel", strconv.Itoa(max(4, runtime.GOMAXPROCS(0)))) // the command line may say otherwise
 	flag.Parse()
 	if checks := flag.Lookup("rapid.checks"); checks != nil && race.Enabled && checks.Value.String() == checks.DefValue {
 		if err := checks.Value.Set("25"); err != nil {
