@@ -18,7 +18,10 @@ func main() { demo.Main(serve) }
 
 func serve(p *demo.Process) error {
 	if p.Config.Auth.Mode == demo.AuthServer {
-		return errors.New("AUTH_MODE=auth_server: examples/everything is the authorization server")
+		return &demo.SettingError{
+			Setting: demo.Setting{Name: "AUTH_MODE", Value: string(demo.AuthServer)},
+			Err:     errors.New("examples/everything is the authorization server"),
+		}
 	}
 	mux := http.NewServeMux()
 	protection, err := p.Protect(mux, "/mcp")

@@ -113,17 +113,20 @@ func TestASettingThatCannotBeUsedIsOneLineAndStatus2(t *testing.T) {
 	}
 	t.Cleanup(func() { taken.Close() })
 	_, port, _ := net.SplitHostPort(taken.Addr().String())
-	for _, setting := range []string{
-		"PORT=many",
-		"PORT=" + port,
-		"HOST=0.0.0.0",
-		"AUTH_MODE=open",
-		"SESSION_TTL=never",
-		"REDIS_URL=redis://127.0.0.1:1",
+	internal := []string{"AUTH_MODE=internal"} // which takes any address there is
+	for setting, more := range map[string][]string{
+		"PORT=many":                     nil,
+		"PORT=" + port:                  nil,
+		"HOST=0.0.0.0":                  nil,
+		"HOST=203.0.113.1":              internal,
+		"BASE_URI=http://example.com":   internal,
+		"AUTH_MODE=open":                nil,
+		"SESSION_TTL=never":             nil,
+		"REDIS_URL=redis://127.0.0.1:1": nil,
 	} {
 		t.Run(setting, func(t *testing.T) {
 			t.Parallel()
-			status, stdout, stderr := demotest.Run(t, setting)
+			status, stdout, stderr := demotest.Run(t, append(more, setting)...)
 			if status != 2 || stdout != "" {
 				t.Errorf("exit status %d, stdout %q", status, stdout)
 			}

@@ -91,7 +91,7 @@ func TestAnAuthorizationServerOfItsOwn(t *testing.T) {
 func TestAnAuthorizationServerThatIsNotThereIsNamed(t *testing.T) {
 	t.Parallel()
 	status, stdout, stderr := demotest.Run(t, "AUTH_MODE=external", "AUTH_SERVER_URL=http://127.0.0.1:1")
-	if lines := strings.Split(strings.TrimSpace(stderr), "\n"); status != 2 || stdout != "" || !strings.HasPrefix(lines[len(lines)-1], `AUTH_SERVER_URL="http://127.0.0.1:1": `) {
+	if status != 2 || stdout != "" || !strings.HasPrefix(stderr, `AUTH_SERVER_URL="http://127.0.0.1:1": `) || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("exit status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}
 }

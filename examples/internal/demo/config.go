@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -76,7 +77,7 @@ func Load(getenv func(string) string) (Config, error) {
 		LogFormat:      l.oneOf("LOG_FORMAT", "json", "text"),
 	}
 	cfg.Redis, cfg.RedisSetting = l.redis()
-	cfg.Auth = l.auth(cfg.Host)
+	cfg.Auth = l.auth(cfg)
 	return cfg, l.err
 }
 
@@ -149,11 +150,12 @@ func (l *loader) baseURI() *url.URL {
 		return nil
 	}
 	u, err := url.Parse(v)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Contains(u.Host, "*") ||
 		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		l.fail("BASE_URI", v, errors.New("must be an http or https URL without user, query and fragment"))
 		return nil
 	}
+	u.Host = strings.ToLower(u.Host)
 	u.Path = strings.TrimSuffix(u.Path, "/")
 	return u
 }
@@ -161,12 +163,12 @@ func (l *loader) baseURI() *url.URL {
 func (l *loader) origins() []string {
 	var origins []string
 	for v := range strings.SplitSeq(l.getenv("ALLOWED_ORIGINS"), ",") {
-		v = strings.TrimSpace(v)
+		v = strings.ToLower(strings.TrimSpace(v)) // as browsers send it
 		if v == "" {
 			continue
 		}
 		u, err := url.Parse(v)
-		if err != nil || u.Host == "" || v != u.Scheme+"://"+u.Host {
+		if err != nil || u.Host == "" || v != u.Scheme+"://"+u.Host || strings.Contains(v, "*") {
 			l.fail("ALLOWED_ORIGINS", l.getenv("ALLOWED_ORIGINS"),
 				fmt.Errorf("%q is not an origin, such as https://example.com", v))
 		}
@@ -184,3 +186,12 @@ func isLoopback(host string) bool {
 }
 
 func (c Config) address() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
+
+// notListening returns the variable that is to blame if nothing can listen on
+// the address.
+func (c Config) notListening(err error) Setting {
+	if _, unknown := errors.AsType[*net.DNSError](err); unknown || errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return Setting{"HOST", c.Host}
+	}
+	return Setting{"PORT", strconv.Itoa(c.Port)}
+}

@@ -37,6 +37,7 @@ type Process struct {
 	BaseURL string
 
 	listener net.Listener
+	using    func() // logs which Redis it is, once nothing can be wrong with the settings
 }
 
 // Main runs a program: it sets up a Process, calls serve, and exits. The status
@@ -65,7 +66,7 @@ func run(serve func(*Process) error) error {
 	tuneGC()
 	p := &Process{Config: cfg, Log: newLogger(os.Stderr, cfg)}
 	if p.listener, err = net.Listen("tcp", cfg.address()); err != nil {
-		return &SettingError{Setting{"PORT", fmt.Sprint(cfg.Port)}, err}
+		return &SettingError{cfg.notListening(err), err}
 	}
 	defer p.listener.Close()
 	p.BaseURL = baseURL(cfg, p.listener.Addr())
@@ -119,6 +120,7 @@ func (p *Process) Serve(h http.Handler, drain func(context.Context) error) error
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(p.listener) }()
+	p.using()
 	p.Log.Info("listening", "addr", p.listener.Addr().String(), "url", p.BaseURL)
 
 	select {
