@@ -68,7 +68,7 @@ func newHandler(p *demo.Process) (*fleet.Handler, error) {
 		return nil, err
 	}
 	server := everything.New(&everything.Options{
-		Logger:       p.Log,
+		Logger:       p.ServerLog(),
 		Switch:       newToolSwitch(p.Redis, p.Config.RedisPrefix),
 		ToolsChanged: notifier.ToolsChanged,
 	})

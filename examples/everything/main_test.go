@@ -12,6 +12,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/examples/internal/demotest"
+	"github.com/mcpfleet/mcpfleet/internal/fleettest"
 )
 
 func TestMain(m *testing.M) { demotest.Main(m, main) }
@@ -87,6 +88,25 @@ func TestThePrintedCommandsCallEcho(t *testing.T) {
 	p.Signal(syscall.SIGTERM)
 	if _, stdout := p.Wait(); !strings.Contains(stdout, strings.TrimSpace(script)) {
 		t.Errorf("the program printed %q", stdout)
+	}
+}
+
+// Without authentication whoever knows a session's id can use the session.
+func TestTheLogHasALineForEachRequestAndNoSessionID(t *testing.T) {
+	t.Parallel()
+	p := demotest.Start(t)
+	client := fleettest.Initialized(t, p.URL+"/mcp")
+	client.CallTool(t, "echo", `{"message":"hello"}`)
+	p.Signal(syscall.SIGTERM)
+	log := p.Stderr()
+	if strings.Contains(log, client.Session) {
+		t.Error("the log has the session's id")
+	}
+	if got := strings.Count(log, `"msg":"request"`); got != 3 {
+		t.Errorf("%d requests were logged, want 3", got)
+	}
+	if got := strings.Count(log, "\n"); got > 3+7 {
+		t.Errorf("the log of three requests has %d lines", got)
 	}
 }
 

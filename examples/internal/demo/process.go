@@ -105,6 +105,14 @@ func (p *Process) Options() *fleet.Options {
 	return opts
 }
 
+// ServerLog is the log of SDK servers: warnings and errors only. At level info
+// the SDK writes three lines a request, two of them with the session's whole id.
+func (p *Process) ServerLog() *slog.Logger {
+	cfg := p.Config
+	cfg.LogLevel = max(cfg.LogLevel, slog.LevelWarn)
+	return newLogger(os.Stderr, cfg)
+}
+
 // Serve serves h until SIGINT or SIGTERM, then calls drain, which has the rest
 // of [grace] to let running calls finish, and ends. A second signal ends the
 // process at once.
