@@ -23,7 +23,7 @@ func serve(p *demo.Process) error {
 			Err:     errors.New("examples/everything is the authorization server"),
 		}
 	}
-	mux := http.NewServeMux()
+	mux := p.NewMux()
 	protection, err := p.Protect(mux, "/mcp")
 	if err != nil {
 		return err

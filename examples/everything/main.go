@@ -25,7 +25,7 @@ func serve(p *demo.Process) error {
 	if p.Config.Auth.Mode == demo.AuthServer {
 		return serveAuthorization(p)
 	}
-	mux := http.NewServeMux()
+	mux := p.NewMux()
 	// First: who cannot be protected does not join the fleet.
 	protection, err := p.Protect(mux, "/mcp", "/sse")
 	if err != nil {
@@ -39,7 +39,7 @@ func serve(p *demo.Process) error {
 		protection.Handle("/mcp", handler.Guard, scopesFor, map[string]http.Handler{"/mcp": handler}),
 		// For clients of before 2025.
 		protection.Handle("/sse", handler.Guard, scopesFor, map[string]http.Handler{
-			"/sse": handler.SSE("/message"), "/message": handler.Messages(),
+			"/sse": handler.SSE(p.Path() + "/message"), "/message": handler.Messages(),
 		}),
 	)
 	if err != nil {
@@ -82,7 +82,7 @@ func newHandler(p *demo.Process) (*fleet.Handler, error) {
 
 // serveAuthorization serves the authorization server alone.
 func serveAuthorization(p *demo.Process) error {
-	mux := http.NewServeMux()
+	mux := p.NewMux()
 	if err := p.HandleAuthorizationServer(mux); err != nil {
 		return err
 	}

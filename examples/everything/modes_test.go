@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/examples/internal/demotest"
 	"github.com/mcpfleet/mcpfleet/internal/authtest"
+	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 func echo(t *testing.T, client *mcp.ClientSession) {
@@ -61,6 +63,46 @@ func TestByDefaultClientsLogIn(t *testing.T) {
 		t.Errorf("the metadata is %+v, %v", metadata, err)
 	}
 	echo(t, authtest.Connect(t, base+"/mcp", "alice"))
+}
+
+// The proxy in front may leave the path of BASE_URI as it is, or strip it.
+func TestAPublicURLWithAPath(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	root := "http://localhost:" + port
+	base := root + "/some/path"
+	demotest.Start(t, "AUTH_MODE=internal", "PORT="+port, "BASE_URI="+base+"/")
+	echo(t, authtest.Connect(t, base+"/mcp", "alice"))
+	for _, url := range []string{root, base} {
+		for path, want := range map[string]int{
+			"/": http.StatusOK, "/readyz": http.StatusOK, "/mcp": http.StatusUnauthorized, "/sse": http.StatusUnauthorized, "/nowhere": http.StatusNotFound,
+		} {
+			res, err := http.Get(url + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != want {
+				t.Errorf("GET %s: %s, want %d", url+path, res.Status, want)
+			}
+		}
+	}
+}
+
+func TestTheSSEEndpointIsBelowThePathOfThePublicURL(t *testing.T) {
+	t.Parallel()
+	p := demotest.Start(t, "BASE_URI=http://localhost/some/path")
+	for _, prefix := range []string{"", "/some/path"} {
+		res, err := http.Get(p.URL + prefix + "/sse")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		event, err := transport.ReadSSE(bufio.NewReader(res.Body))
+		if err != nil || !strings.HasPrefix(string(event.Data), "/some/path/message?") {
+			t.Errorf("GET %s/sse: %q, %v", prefix, event.Data, err)
+		}
+	}
 }
 
 // An authorization server and an MCP server that have nothing in common but what

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -157,6 +158,10 @@ func (l *loader) baseURI() *url.URL {
 	}
 	u.Host = strings.ToLower(u.Host)
 	u.Path = strings.TrimSuffix(u.Path, "/")
+	if u.Path != "" && path.Clean(u.Path) != u.Path || u.EscapedPath() != u.Path || strings.ContainsAny(u.Path, "{}") {
+		l.fail("BASE_URI", v, errors.New("must have a plain path, of letters, digits, - _ . ~ and single slashes"))
+		return nil
+	}
 	return u
 }
 

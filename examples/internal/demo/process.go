@@ -88,6 +88,24 @@ func baseURL(cfg Config, addr net.Addr) string {
 	return u.String()
 }
 
+// Path is the path of the public URL, without a slash at its end.
+func (p *Process) Path() string {
+	if p.Config.BaseURI == nil {
+		return ""
+	}
+	return p.Config.BaseURI.Path
+}
+
+// NewMux returns a mux whose patterns also hold below the path of the public URL:
+// a proxy may strip that path or leave it.
+func (p *Process) NewMux() *http.ServeMux {
+	mux := http.NewServeMux()
+	if path := p.Path(); path != "" {
+		mux.Handle(path+"/", http.StripPrefix(path, mux))
+	}
+	return mux
+}
+
 // Options returns the options for [fleet.NewHandler] that the settings amount to.
 func (p *Process) Options() *fleet.Options {
 	opts := &fleet.Options{
