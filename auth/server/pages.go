@@ -103,7 +103,8 @@ func explain(status int) (title, advice string) {
 	case http.StatusInternalServerError:
 		return "Something went wrong here", "It is not your fault. Go back to the application and try again later."
 	}
-	return "The application asked for something impossible", "There is nothing that you could do about it here: its developers would have to."
+	return "The application sent a request that cannot be served", "In the application, remove this server and connect to it again. " +
+		"If that does not help, its developers have to fix it."
 }
 
 // shownName returns a client's name as users see it.

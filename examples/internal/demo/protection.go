@@ -100,7 +100,7 @@ func (p *Process) newAuthorizationServer(mux *http.ServeMux, resources []string)
 		Issuer:    p.BaseURL,
 		Resources: resources,
 		Scopes: []server.Scope{
-			{Name: ScopeUse, Description: "use its tools, resources and prompts"},
+			{Name: ScopeUse, Description: "use the server's tools, resources and prompts"},
 			{Name: ScopeAdmin, Description: "switch tools on and off for everybody"},
 		},
 		DefaultScopes:  []string{ScopeUse},
