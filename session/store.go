@@ -19,10 +19,9 @@ import (
 //
 // Every method that takes the id of a session fails with [ErrNotFound] if there
 // is no such session, including ids of the wrong form (see [ValidID]), and with
-// [ErrUnavailable] if Redis does not confirm the command within
-// [Options.Timeout]. Methods do not stop when their context ends, since a
-// change given up half-way would have an unknown outcome for no gain: they
-// return within a few timeouts.
+// [ErrUnavailable] if Redis does not confirm a command within
+// [Options.Timeout]. Methods do not stop when their context ends: a change
+// given up half-way would have an unknown outcome for no gain.
 type Store struct {
 	rdb   rds.Client
 	keys  keys.Space
