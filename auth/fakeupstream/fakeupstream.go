@@ -1,11 +1,11 @@
-// Package fakeupstream is an identity provider for demos and tests ONLY: whoever
-// comes says who he is, and is believed. Never put it in front of anything that
+// Package fakeupstream is an identity provider for demos and tests ONLY: users
+// type in who they are and are believed. Never put it in front of anything that
 // matters.
 //
-// It is an [server.Upstream] and the [http.Handler] of its own login page, on
-// any number of instances that share a Redis. A browser keeps its user id, so
-// that it is the same user next time; another browser, or a private window, is
-// another user.
+// It implements [server.Upstream] and serves its own login page, on any number
+// of instances that share a Redis. A browser remembers its user id, so it is
+// the same user next time; another browser, or a private window, is another
+// user.
 package fakeupstream
 
 import (
@@ -52,17 +52,18 @@ const (
 // value of any other field means its default. All instances of a fleet have the
 // same options.
 type Options struct {
-	// Redis is shared by all instances. It stays the caller's, who closes it.
+	// Redis is a client of the Redis that all instances share. The caller keeps
+	// ownership and closes it.
 	Redis rueidis.Client
 	// Prefix is the first part of every key. If empty, "mcp".
 	Prefix string
 	// RedisTimeout bounds each call to Redis. If zero, 2 seconds.
 	RedisTimeout time.Duration
-	// BaseURL is where browsers find the instances: the authorization server's
+	// BaseURL is the public URL of the instances: the authorization server's
 	// issuer.
 	BaseURL string
 	// Limit bounds the requests of one address to the login page. If zero, 200
-	// in a minute; if its Requests are negative, there is no bound.
+	// per minute; if Requests is negative, there is no limit.
 	Limit server.Rate
 	// TrustedProxies is how many proxies in front of the instances append to
 	// X-Forwarded-For. If zero, the header is ignored.
