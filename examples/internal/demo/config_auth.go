@@ -71,7 +71,7 @@ func (l *loader) auth(cfg Config) AuthConfig {
 		l.issuer(cfg.BaseURI)
 		c.Resources = l.resources()
 		if c.IntrospectionSecret == "" && c.SigningKey == nil {
-			l.fail("AUTH_MODE", string(c.Mode), errors.New("needs INTROSPECTION_CLIENT_SECRET or SIGNING_KEY_FILE: else nobody could verify its tokens"))
+			l.fail("AUTH_MODE", string(c.Mode), errors.New("needs INTROSPECTION_CLIENT_SECRET or SIGNING_KEY_FILE; otherwise nobody could verify its tokens"))
 		}
 	}
 	return c
@@ -80,7 +80,7 @@ func (l *loader) auth(cfg Config) AuthConfig {
 // issuer checks that our authorization server can be at a public URL.
 func (l *loader) issuer(u *url.URL) {
 	if u != nil && u.Scheme != "https" && !isLoopback(u.Hostname()) {
-		l.fail("BASE_URI", u.String(), errors.New("must be https, or, on this machine, http: people log in there"))
+		l.fail("BASE_URI", u.String(), errors.New("must be https, or http on this machine, because users log in there"))
 	}
 }
 
@@ -88,7 +88,7 @@ func (l *loader) serverURL() string {
 	v := l.getenv("AUTH_SERVER_URL")
 	u, err := url.Parse(v)
 	if err != nil || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		l.fail("AUTH_SERVER_URL", v, errors.New("with AUTH_MODE=external it must be the https URL of an authorization server, or, on this machine, http"))
+		l.fail("AUTH_SERVER_URL", v, errors.New("with AUTH_MODE=external it must be the issuer URL of an authorization server: https, or http on this machine"))
 	}
 	return strings.TrimSuffix(v, "/")
 }

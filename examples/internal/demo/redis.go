@@ -35,7 +35,7 @@ func (p *Process) embedRedis() (rueidis.Client, func(), error) {
 		return nil, nil, err
 	}
 	p.using = func() {
-		p.Log.Info("using an embedded Redis, for this one process while it runs; set REDIS_URL to run several", "addr", m.Addr())
+		p.Log.Info("using an embedded Redis, for this process alone and only while it runs; set REDIS_URL to run several", "addr", m.Addr())
 	}
 	return client, func() { client.Close(); m.Close() }, nil
 }
