@@ -1,5 +1,5 @@
 // Command conformance serves the fixtures of the MCP conformance suite from any
-// number of processes. It takes the settings of examples/everything.
+// number of processes. It has the settings of examples/everything.
 package main
 
 import (

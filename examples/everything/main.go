@@ -1,8 +1,8 @@
-// Command everything serves the complete demonstration of MCP from any number
-// of processes. One by itself needs nothing else: its Redis is embedded, and so
-// is its authorization server.
+// Command everything serves the demonstration server of package everything from
+// any number of processes. A single process needs nothing else: its Redis and
+// its authorization server are embedded.
 //
-// Its settings are environment variables, or lines of a file .env: see
+// Its settings are environment variables or lines of a file .env; see
 // .env.example at the top of the repository.
 package main
 
