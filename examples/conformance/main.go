@@ -31,7 +31,7 @@ func serve(p *demo.Process) error {
 	server := fixtures.New()
 	handler, err := fleet.NewHandler(func(*http.Request) *mcp.Server { return server }, p.Options())
 	if err != nil {
-		return err
+		return p.RedisError(err)
 	}
 	// Two of the fixtures change the server's lists while it runs.
 	if err := handler.Watch(server); err != nil {

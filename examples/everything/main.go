@@ -33,7 +33,7 @@ func serve(p *demo.Process) error {
 	}
 	handler, err := newHandler(p)
 	if err != nil {
-		return err
+		return p.RedisError(err)
 	}
 	err = errors.Join(
 		protection.Handle("/mcp", handler.Guard, scopesFor, map[string]http.Handler{"/mcp": handler}),

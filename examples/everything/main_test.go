@@ -13,6 +13,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/examples/internal/demotest"
 	"github.com/mcpfleet/mcpfleet/internal/fleettest"
+	"github.com/mcpfleet/mcpfleet/internal/redistest"
 )
 
 func TestMain(m *testing.M) { demotest.Main(m, main) }
@@ -88,6 +89,19 @@ func TestThePrintedCommandsCallEcho(t *testing.T) {
 	p.Signal(syscall.SIGTERM)
 	if _, stdout := p.Wait(); !strings.Contains(stdout, strings.TrimSpace(script)) {
 		t.Errorf("the program printed %q", stdout)
+	}
+}
+
+func TestARedisThatDoesNotAllowWhatAFleetNeedsIsNamed(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	admin := redis.Client(t)
+	if err := admin.Do(t.Context(), admin.B().Arbitrary("ACL", "SETUSER", "weak", "on", ">secret", "~*", "+@connection", "+info").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr := demotest.Run(t, "REDIS_URL=redis://weak:secret@"+redis.Addr())
+	if status != 2 || stdout != "" || !strings.HasPrefix(stderr, `REDIS_URL="redis://...@`+redis.Addr()+`": `) || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("exit status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}
 }
 

@@ -123,6 +123,15 @@ func (p *Process) Options() *fleet.Options {
 	return opts
 }
 
+// RedisError returns the error of [fleet.NewHandler] as one of the setting that
+// Redis came from: all other settings have been checked.
+func (p *Process) RedisError(err error) error {
+	if p.Config.Redis == nil {
+		return err
+	}
+	return &SettingError{p.Config.RedisSetting, err}
+}
+
 // ServerLog is the log of SDK servers: warnings and errors only. At level info
 // the SDK writes three lines a request, two of them with the session's whole id.
 func (p *Process) ServerLog() *slog.Logger {
