@@ -233,7 +233,7 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (u *Upstream) ask(w http.ResponseWriter, r *http.Request) {
 	states := r.URL.Query()["state"]
 	if len(states) != 1 || !isState(states[0]) {
-		u.problem(w, http.StatusBadRequest, "This page needs a state: come here from the consent page.")
+		u.problem(w, http.StatusBadRequest, "This page was opened without a state. Start again in the application.")
 		return
 	}
 	u.pages.Write(w, http.StatusOK, "login.html", view{Action: u.base + AuthorizePath, State: states[0], User: uuid.NewString()})
@@ -258,7 +258,7 @@ func (u *Upstream) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	state, user := r.PostForm.Get("state"), strings.TrimSpace(r.PostForm.Get("user"))
 	if !isState(state) {
-		u.problem(w, http.StatusBadRequest, "The form has no state: begin again at the application.")
+		u.problem(w, http.StatusBadRequest, "The form has no state. Start again in the application.")
 		return
 	}
 	if r.PostForm.Get("decision") == "cancel" {
@@ -287,7 +287,7 @@ func (u *Upstream) leave(w http.ResponseWriter, q url.Values) {
 
 func (u *Upstream) unavailable(w http.ResponseWriter) {
 	w.Header().Set("Retry-After", "1")
-	u.problem(w, http.StatusServiceUnavailable, "The login cannot reach its store. Try again in a moment.")
+	u.problem(w, http.StatusServiceUnavailable, "The login is not available right now. Try again in a moment.")
 }
 
 func (u *Upstream) problem(w http.ResponseWriter, status int, text string) {

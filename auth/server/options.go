@@ -105,7 +105,7 @@ type Options struct {
 // A Scope is a scope that clients may ask for.
 type Scope struct {
 	Name string
-	// Description completes "This client wants to" on the consent page.
+	// Description completes "It wants to" on the consent page.
 	Description string
 }
 

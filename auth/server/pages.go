@@ -66,9 +66,9 @@ func (p *pages) consent(w http.ResponseWriter, view consentPage) {
 }
 
 func (p *pages) leave(w http.ResponseWriter, view leavePage) {
-	title := "You are taken to the login"
+	title := "You are being taken to the login"
 	if !view.Login {
-		title = "Nothing was allowed"
+		title = "Access was not allowed"
 	}
 	p.set.Write(w, http.StatusOK, "leave.html", struct {
 		leavePage
@@ -94,7 +94,7 @@ func (p *pages) problem(w http.ResponseWriter, status int, view problemPage) {
 func explain(status int) (title, advice string) {
 	switch status {
 	case http.StatusForbidden:
-		return "This login cannot go on", "It took too long, went on already, or began in another browser. " +
+		return "This login cannot continue", "It took too long, was continued before, or was started in another browser. " +
 			"Go back to the application and start again."
 	case http.StatusTooManyRequests:
 		return "Too many requests", "Wait a little, then try again."
