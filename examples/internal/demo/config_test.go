@@ -318,3 +318,14 @@ func TestTheSettingOfRedisIsOneThatWasSet(t *testing.T) {
 		}
 	}
 }
+
+func TestArgumentsAreRefused(t *testing.T) {
+	t.Parallel()
+	if err := noArguments(nil); err != nil {
+		t.Error(err)
+	}
+	err := noArguments([]string{"-port", "4000"})
+	if _, ok := errors.AsType[*SettingError](err); !ok || !strings.HasPrefix(err.Error(), "-port: ") {
+		t.Errorf("error %v", err)
+	}
+}

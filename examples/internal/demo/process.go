@@ -55,6 +55,9 @@ func Main(serve func(*Process) error) {
 }
 
 func run(serve func(*Process) error) error {
+	if err := noArguments(os.Args[1:]); err != nil {
+		return err
+	}
 	getenv, err := Getenv(".env")
 	if err != nil {
 		return err
@@ -77,6 +80,14 @@ func run(serve func(*Process) error) error {
 	defer end()
 	p.Redis = client
 	return serve(p)
+}
+
+// noArguments refuses arguments: somebody expects something of them.
+func noArguments(args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return &SettingError{Setting{Name: args[0]}, errors.New("there are no arguments: settings are environment variables, see .env.example")}
 }
 
 // baseURL is known only after listening: the port may have been any free one.
