@@ -20,12 +20,12 @@ type EventID struct {
 	Offset int64
 	// Tag is random and kept with the event. Redis may lose the end of a log in
 	// a failover; the events that then take the lost ones' offsets have other
-	// tags, so an id of a lost event never names another. Without a tag the id
-	// is a place in the standalone stream: that of a client which has had no
-	// event yet, and for which the log is to be read from Offset on.
+	// tags, so an id of a lost event never names another. An id without a tag is
+	// that of a client of the standalone stream which has not had an event yet:
+	// it gets the log from Offset on.
 	Tag string
-	// Position is where on the bus a client of the standalone stream is: it has
-	// all changes before it. Empty if unknown, and for calls' streams.
+	// Position is the position on the bus that a client of the standalone stream
+	// has reached. Empty if unknown, and for calls' streams.
 	Position string
 }
 

@@ -17,9 +17,9 @@ import (
 )
 
 var (
-	// ErrTooManyStreams says that a session has as many open streams as it may.
+	// ErrTooManyStreams says that a session has the maximum number of open streams.
 	ErrTooManyStreams = errors.New("too many open streams in this session")
-	// ErrLost says that what was asked for is not, or no longer, in the log.
+	// ErrLost says that an event or stream is not, or no longer, in the log.
 	ErrLost = errors.New("event is not in the log")
 	// ErrEnded says that a stream has ended: nothing can be added to it.
 	ErrEnded = errors.New("stream has ended")
@@ -41,8 +41,8 @@ type Event struct {
 
 // LogOptions bound a [Log]. The zero value of a field means its default.
 type LogOptions struct {
-	// MaxEvents and MaxBytes bound what is kept of one stream; beyond them the
-	// oldest events go first. If zero, 1,000 events and 16 MiB.
+	// MaxEvents and MaxBytes bound what is stored of one stream; beyond them, the
+	// oldest events are dropped. If zero, 1,000 events and 16 MiB.
 	MaxEvents, MaxBytes int
 	// MaxStreams bounds the unfinished call streams of a session. If zero, 16.
 	MaxStreams int
@@ -137,9 +137,9 @@ type Append struct {
 	End bool
 	// Again says that an earlier try may have succeeded unnoticed.
 	Again bool
-	// Once says that an earlier try may even come after this one, held up on its
-	// way. It is for what is not the stream's end, and holds unless many events
-	// come in between.
+	// Once says that an earlier, delayed try may even arrive after this one: the
+	// event is then still appended only once, unless many events come in between.
+	// It is for events that do not end the stream.
 	Once bool
 }
 
