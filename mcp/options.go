@@ -49,9 +49,10 @@ type Options struct {
 	// without a port. If empty, every host is served, except that connections
 	// to a loopback address are served for loopback hosts only.
 	AllowedHosts []string
-	// AllowedOrigins are the origins, like "https://app.example.com", whose
-	// pages may call, besides those of loopback hosts. Requests without an Origin
-	// header do not come from a page of another origin and are not checked.
+	// AllowedOrigins are the origins whose pages may call, besides those of
+	// loopback hosts. They are written as browsers send them, in lower case and
+	// without a default port: "https://app.example.com". Requests without an
+	// Origin header do not come from a page of another origin and are not checked.
 	AllowedOrigins []string
 
 	// StreamAfter is how long a call may run before its response becomes an SSE
@@ -147,9 +148,11 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	for _, origin := range o.AllowedOrigins {
-		// Browsers send origins in lower case, and nobody matches patterns.
+		// Browsers send origins in lower case and without a default port, and nobody
+		// matches patterns.
 		u, err := url.Parse(origin)
-		if err != nil || u.Scheme == "" || u.Host == "" || strings.ToLower(u.Scheme+"://"+u.Host) != origin || strings.Contains(origin, "*") {
+		if err != nil || u.Scheme == "" || u.Host == "" || strings.ToLower(u.Scheme+"://"+u.Host) != origin || strings.Contains(origin, "*") ||
+			strings.HasSuffix(origin, ":") || u.Port() == defaultPort(u.Scheme) && u.Port() != "" {
 			return o, fmt.Errorf("Options.AllowedOrigins: %q is not an origin like https://app.example.com", origin)
 		}
 	}
@@ -161,6 +164,11 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.WriteTimeout, 10*time.Second)
 	setDefault(&o.MaxBody, 4<<20)
 	return o, nil
+}
+
+// defaultPort returns the port that origins of a scheme leave out.
+func defaultPort(scheme string) string {
+	return map[string]string{"http": "80", "https": "443"}[scheme]
 }
 
 func setDefault[T int64 | time.Duration](p *T, def T) {

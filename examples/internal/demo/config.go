@@ -156,7 +156,7 @@ func (l *loader) baseURI() *url.URL {
 		l.fail("BASE_URI", v, errors.New("must be an http or https URL without user, query and fragment"))
 		return nil
 	}
-	u.Host = strings.ToLower(u.Host)
+	u.Host = canonicalHost(u)
 	u.Path = strings.TrimSuffix(u.Path, "/")
 	if u.Path != "" && path.Clean(u.Path) != u.Path || u.EscapedPath() != u.Path || strings.ContainsAny(u.Path, "{}") {
 		l.fail("BASE_URI", v, errors.New("must have a plain path, of letters, digits, - _ . ~ and single slashes"))
@@ -168,7 +168,7 @@ func (l *loader) baseURI() *url.URL {
 func (l *loader) origins() []string {
 	var origins []string
 	for v := range strings.SplitSeq(l.getenv("ALLOWED_ORIGINS"), ",") {
-		v = strings.ToLower(strings.TrimSpace(v)) // as browsers send it
+		v = strings.ToLower(strings.TrimSpace(v))
 		if v == "" {
 			continue
 		}
@@ -176,10 +176,24 @@ func (l *loader) origins() []string {
 		if err != nil || u.Host == "" || v != u.Scheme+"://"+u.Host || strings.Contains(v, "*") {
 			l.fail("ALLOWED_ORIGINS", l.getenv("ALLOWED_ORIGINS"),
 				fmt.Errorf("%q is not an origin, such as https://example.com", v))
+			return nil
 		}
-		origins = append(origins, v)
+		origins = append(origins, u.Scheme+"://"+canonicalHost(u))
 	}
 	return origins
+}
+
+// canonicalHost returns the host of an http or https URL as browsers send it: in
+// lower case, and without a default port.
+func canonicalHost(u *url.URL) string {
+	host := strings.TrimSuffix(strings.ToLower(u.Host), ":")
+	switch u.Scheme {
+	case "http":
+		return strings.TrimSuffix(host, ":80")
+	case "https":
+		return strings.TrimSuffix(host, ":443")
+	}
+	return host
 }
 
 func isLoopback(host string) bool {

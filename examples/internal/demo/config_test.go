@@ -63,10 +63,10 @@ func TestSettings(t *testing.T) {
 		"proxies":                 {env{"TRUSTED_PROXIES": "2"}, func(c *Config) { c.Auth.TrustedProxies = 2 }},
 		"unused AUTH_SERVER_URL":  {env{"AUTH_SERVER_URL": "http://localhost:9000"}, func(*Config) {}},
 		"public URL":              {env{"BASE_URI": "https://mcp.example.com"}, func(c *Config) { c.BaseURI = parse(t, "https://mcp.example.com") }},
-		"public URL in capitals":  {env{"BASE_URI": "HTTPS://MCP.example.com"}, func(c *Config) { c.BaseURI = parse(t, "https://mcp.example.com") }},
+		"public URL in capitals":  {env{"BASE_URI": "HTTPS://MCP.example.com:443"}, func(c *Config) { c.BaseURI = parse(t, "https://mcp.example.com") }},
 		"public URL with a slash": {env{"BASE_URI": "https://example.com:8443/x/"}, func(c *Config) { c.BaseURI = parse(t, "https://example.com:8443/x") }},
 		"origins": {
-			env{"ALLOWED_ORIGINS": "https://A.example, http://localhost:6274,"},
+			env{"ALLOWED_ORIGINS": "https://A.example:443, http://localhost:6274,"},
 			func(c *Config) { c.AllowedOrigins = []string{"https://a.example", "http://localhost:6274"} },
 		},
 	} {
