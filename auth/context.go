@@ -16,8 +16,9 @@ func withToken(ctx context.Context, t *Token) context.Context {
 	return context.WithValue(ctx, tokenKey{}, t)
 }
 
-// TokenFromContext returns what the token of a request says, or nil if the
-// request was not let in by a [Resource]. It must not be changed.
+// TokenFromContext returns the content of the access token of a request that a
+// [Resource] let through, or nil if there is none. The caller must not modify
+// it.
 func TokenFromContext(ctx context.Context) *Token {
 	t, _ := ctx.Value(tokenKey{}).(*Token)
 	return t

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// SecureHeaders returns middleware that gives every response of a server the
-// headers that are right for all of them: it is not to be stored, not to be
-// taken for another type than it says, and, if base is an https URL, browsers
-// are to come back over https only. Handlers may add to them.
+// SecureHeaders returns middleware that sets the headers that suit every
+// response of a server: Cache-Control: no-store, X-Content-Type-Options:
+// nosniff and, if base is an https URL, Strict-Transport-Security. Handlers may
+// change them.
 func SecureHeaders(base string) func(http.Handler) http.Handler {
 	secure := strings.HasPrefix(strings.ToLower(base), "https://")
 	return func(next http.Handler) http.Handler {

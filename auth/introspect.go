@@ -19,25 +19,27 @@ import (
 // IntrospectorOptions configure [NewIntrospector]. All but the last three are
 // required.
 type IntrospectorOptions struct {
-	// Issuer is the authorization server's issuer identifier. An answer that
-	// names another one is not accepted.
+	// Issuer is the authorization server's issuer identifier. An answer with
+	// another iss is rejected.
 	Issuer string
 	// Endpoint is introspection_endpoint in its metadata.
 	Endpoint string
 	// ClientID and ClientSecret are the resource server's own credentials (HTTP
-	// Basic); RFC 7662, section 2.1, requires some.
+	// Basic). RFC 7662, section 2.1, requires the resource server to authenticate.
 	ClientID, ClientSecret string
-	// CacheTTL is how long an active token is not asked for again, and so how
-	// long a revoked one is accepted. If zero, 5 seconds; if negative, none.
+	// CacheTTL is how long the answer that a token is active is cached, and so
+	// how long a revoked token is accepted. If zero, 5 seconds; if negative,
+	// nothing is cached.
 	CacheTTL time.Duration
 	// MaxCached bounds the tokens that are cached. If zero, 10,000.
 	MaxCached int
-	// HTTPClient sends the requests. If nil, one that follows no redirect.
+	// HTTPClient sends the requests. If nil, one that does not follow redirects.
 	HTTPClient *http.Client
 }
 
 // NewIntrospector returns a [Verifier] that asks an authorization server about
-// tokens (RFC 7662). That a token is active is cached, that it is not never is.
+// tokens (RFC 7662). The answer that a token is active is cached, any other
+// never. It does no I/O.
 func NewIntrospector(opts *IntrospectorOptions) (Verifier, error) {
 	if opts == nil {
 		opts = &IntrospectorOptions{}

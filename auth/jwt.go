@@ -22,29 +22,29 @@ import (
 type JWTOptions struct {
 	// Issuer is the authorization server's issuer identifier.
 	Issuer string
-	// JWKSURI is where its keys are: jwks_uri in its metadata.
+	// JWKSURI is the URL of its keys: jwks_uri in its metadata.
 	JWKSURI string
-	// Algorithms are the signature algorithms that are accepted, of ES256,
+	// Algorithms are the accepted signature algorithms, out of ES256,
 	// ES384, ES512, RS256, RS384, RS512, PS256, PS384, PS512 and EdDSA. If
 	// empty, ES256, RS256, PS256 and EdDSA.
 	Algorithms []string
-	// AnyType accepts tokens whose type is not at+jwt (RFC 9068, section 2.1),
-	// for authorization servers that do not say so. It makes an ID token pass
-	// for an access token if it is for the resource.
+	// AnyType accepts tokens whose typ is not at+jwt (RFC 9068, section 2.1), for
+	// authorization servers that do not set it. An ID token then passes for an
+	// access token if the resource is in its audience.
 	AnyType bool
-	// ClockSkew is how much the issuer's clock may be ahead: a token that is not
-	// valid yet is accepted so much earlier. None is accepted after it expired.
-	// If zero, 10 seconds; if negative, none.
+	// ClockSkew is how far the issuer's clock may be ahead: how much before its
+	// nbf and iat a token is accepted. No token is accepted after its exp. If
+	// zero, 10 seconds; if negative, none.
 	ClockSkew time.Duration
-	// HTTPClient fetches the keys. If nil, one that follows no redirect.
+	// HTTPClient fetches the keys. If nil, one that does not follow redirects.
 	HTTPClient *http.Client
 }
 
-// NewJWTVerifier returns a [Verifier] of access tokens that are JWTs (RFC 9068),
-// by the keys that the issuer publishes. Keys are fetched when one is needed
-// that is not known, at most every 10 seconds, and every 10 minutes; while they
-// cannot be fetched the known ones go on. A token is valid until it expires:
-// nobody hears of a revocation.
+// NewJWTVerifier returns a [Verifier] of access tokens that are JWTs (RFC
+// 9068), by the keys that the issuer publishes. Keys are fetched when a token
+// names an unknown one, at most every 10 seconds, and again every 10 minutes;
+// while they cannot be fetched, the known ones stay in use. A token is valid
+// until it expires: its revocation is not noticed. It does no I/O itself.
 func NewJWTVerifier(opts *JWTOptions) (Verifier, error) {
 	if opts == nil || opts.Issuer == "" {
 		return nil, errors.New("JWT verifier: JWTOptions.Issuer is empty")

@@ -7,9 +7,9 @@ import (
 
 const wellKnown = "/.well-known/oauth-protected-resource"
 
-// MetadataPath returns the path of the resource's metadata, escaped as in the
-// pattern of a mux: between host and path of its identifier (RFC 9728, section
-// 3.1).
+// MetadataPath returns the path where the resource's metadata must be served,
+// escaped as in the pattern of a mux: the well-known path is inserted between
+// host and path of the identifier (RFC 9728, section 3.1).
 func (r *Resource) MetadataPath() string {
 	if r.url.Path == "/" {
 		return wellKnown
@@ -26,8 +26,8 @@ func (r *Resource) MetadataURL() string {
 	return u
 }
 
-// Metadata returns the handler of the resource's metadata (RFC 9728), to be
-// served at [Resource.MetadataPath].
+// Metadata returns the handler of the protected resource metadata (RFC 9728),
+// to be mounted at [Resource.MetadataPath].
 func (r *Resource) Metadata() http.Handler {
 	body, err := json.Marshal(struct {
 		Resource             string   `json:"resource"`

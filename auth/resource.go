@@ -23,44 +23,44 @@ type ResourceOptions struct {
 	// servers where clients can get tokens.
 	AuthorizationServers []string
 
-	// Scopes are needed for every request.
+	// Scopes are the scopes that every request needs.
 	Scopes []string
-	// ScopesSupported are those that the metadata names, of which clients ask
-	// for all if no challenge says what is needed. If empty, Scopes.
+	// ScopesSupported is scopes_supported of the metadata; clients ask for all of
+	// them if no challenge says what is needed. If empty, Scopes.
 	ScopesSupported []string
-	// ScopesFor, if not nil, returns the further scopes that are needed to call
-	// a method, with the name of the tool or prompt, or the URI of the resource,
-	// that it is about, empty for other methods. It is asked about each message
-	// of a request, and of a subscriptions/listen about each resource as well,
-	// before the handler sees any. It is called concurrently.
+	// ScopesFor, if not nil, returns the scopes that a method needs beyond
+	// Scopes. name is the name of the tool or prompt or the URI of the resource
+	// that the method is about, and empty for other methods. ScopesFor is called
+	// for each message in a request's body, and for each resource of a
+	// subscriptions/listen, before the handler sees any of them; it must be safe
+	// for concurrent use.
 	//
-	// With it, a body that could be read in more than one way is refused: with a
-	// field that is there twice, or in another case, or is not of its type.
+	// If it is set, ambiguous bodies are refused: those with duplicate fields,
+	// fields in another case, or fields of the wrong type.
 	ScopesFor func(method, name string) []string
-	// Implies says which scopes a scope contains, and those in turn.
+	// Implies maps a scope to the scopes it includes, transitively.
 	Implies map[string][]string
 
-	// RecheckEvery is how often the token of a request that is still being
-	// served is verified again, so that streams end when their token is revoked.
-	// If zero, 5 seconds.
+	// RecheckEvery is how often the token of a running request is verified again,
+	// so that streams end when their token is revoked. If zero, 5 seconds.
 	RecheckEvery time.Duration
-	// MaxBody bounds the body of a request that ScopesFor is asked about. If
-	// zero, 4 MiB.
+	// MaxBody bounds the body that is read for ScopesFor, in bytes. If zero,
+	// 4 MiB.
 	MaxBody int64
-	// KeepToken leaves the Authorization header in the request that the
-	// handler, and so each tool, sees. It is for those who exchange the token for
-	// one of another resource (RFC 8693), and must not be used to pass it on.
+	// KeepToken leaves the Authorization header in the request that the handler,
+	// and so every tool, sees. It is for token exchange (RFC 8693); the token must
+	// not be passed on.
 	KeepToken bool
-	// Name and Documentation, a URL, are for the users of clients.
+	// Name and Documentation, a URL, are resource_name and resource_documentation
+	// of the metadata, which clients may show to users.
 	Name, Documentation string
-	// Logger gets what an operator should know; never a token. If nil, nothing
+	// Logger receives what an operator should know, never tokens. If nil, nothing
 	// is logged.
 	Logger *slog.Logger
 }
 
 // A Resource is a protected resource: an MCP endpoint whose requests need an
-// access token. It is safe for concurrent use, keeps no state and needs no
-// closing.
+// access token. It is safe for concurrent use and needs no closing.
 type Resource struct {
 	identifier string
 	url        *url.URL
@@ -70,9 +70,10 @@ type Resource struct {
 	logger     *slog.Logger
 }
 
-// NewResource returns the protected resource with the given identifier: the URL
-// of its endpoint as clients know it (MCP, "Canonical Server URI"). Only tokens
-// for that identifier are accepted.
+// NewResource returns the protected resource with the given identifier, which
+// is the URL of its endpoint as clients know it (MCP, "Canonical Server URI").
+// It accepts only tokens whose audience is that identifier. It does no I/O and
+// fails if an option is invalid.
 func NewResource(identifier string, opts *ResourceOptions) (*Resource, error) {
 	if opts == nil {
 		opts = &ResourceOptions{}
@@ -119,24 +120,25 @@ func notAnIssuer(s string) bool {
 	return err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.ContainsAny(s, "?#")
 }
 
-// Protect returns a handler that serves requests with a valid token for the
-// resource by next, and refuses all others (OAuth 2.1, section 5.3):
+// Protect returns a handler that calls next for requests with a valid token for
+// the resource, and refuses all others (OAuth 2.1, section 5.3):
 //
-//   - 401 without a token, or with one that is not valid here
-//   - 403 with one that does not allow enough, with all the scopes that the
-//     request needs
-//   - 400 for a request with several tokens
+//   - 401 if there is no token, or it is not valid for this resource
+//   - 403 if its scopes are not sufficient; the challenge names all scopes that
+//     the request needs
+//   - 400 if there are several tokens
 //   - 503 if tokens cannot be verified at the moment
 //
-// Next finds what the token says by [TokenFromContext], and by the SDK's
-// TokenInfoFromContext, where UserID is [Token.UserID]. When the token is
-// revoked while next serves the request, the request's context is cancelled;
-// when it expires, next has to see to it: the expiration is in TokenInfo. The
-// token itself next does not get: a server must not pass it on (MCP, "Access
-// Token Privilege Restriction"), and what a tool does not have it cannot leak.
+// next gets the token's content from [TokenFromContext] or the SDK's
+// TokenInfoFromContext, whose UserID is [Token.UserID]. If the token is revoked
+// while next serves the request, the request's context is cancelled; when it
+// expires, next itself must act on the Expiration in the TokenInfo. The token
+// itself is removed from the request: a server must not pass it on (MCP,
+// "Access Token Privilege Restriction"), and what a tool does not have it
+// cannot leak.
 //
-// CORS preflight requests, which carry no token, are served by next as they are:
-// to OPTIONS it must not answer with what is protected.
+// CORS preflight requests, which carry no token, are passed to next: it must
+// not answer OPTIONS with anything that is to be protected.
 func (r *Resource) Protect(next http.Handler) http.Handler {
 	served := next
 	if !r.opts.KeepToken {

@@ -1,22 +1,51 @@
-// Package everything is a complete MCP feature set on a stock SDK server: tools
-// that return every kind of content or ask the client every kind of question, a
-// tool that switches another one on and off, a hundred resources with a
-// template, prompts, completions, logging, and one MCP App. It is the
-// demonstration server of this repository and the acceptance test of its
+// Package everything implements all server features of MCP but tasks, on a stock
+// SDK server: tools that return every kind of content or send the client every
+// kind of request, a tool that switches another one on and off, a hundred
+// resources with a template, prompts, completions, logging, and one MCP App. It
+// is the demonstration server of this repository and the acceptance test of its
 // library.
 //
-// The package imports nothing but the standard library and the MCP SDK. It
-// keeps no state per session and none between requests, so any instance of the
-// same server can answer any request of any session. The one thing it remembers
-// at all, whether the switched tool is on, is behind the [Switch] in the
-// [Options], which instances can share.
+// The package imports nothing but the standard library, the MCP SDK and the
+// SDK's JSON Schema package. It keeps no state per session and none between
+// requests, so any instance of the same server can answer any request of any
+// session. The one thing it remembers, whether the tool secretHandshake is on,
+// is kept by the [Switch] in the [Options], which instances can share.
 //
-// Its tools answer clients of every protocol revision the SDK serves. Where a
-// tool asks the client a question, it sends a request to clients of the 2025
-// revisions, and returns an input request to those of 2026-07-28.
+// Its tools work with clients of every protocol revision the SDK serves. A tool
+// that needs sampling, elicitation or roots sends a request to clients of
+// revisions up to 2025-11-25, and returns an input request to those of
+// 2026-07-28.
 //
-// A server is not told of the streams its clients listen on. Whoever serves it
-// is, and calls [Pulse] for each: that sends the timed notifications.
+// An SDK server does not learn which streams its clients have open. Whoever
+// serves it does, and calls [Pulse] for each: that sends the timed notifications.
+//
+// # Differences from the reference server
+//
+// Names, texts, schemas and numbers are those of the TypeScript reference server,
+// example-remote-server, for clients that were written against it. Tools, prompts
+// and metadata of newer revisions are added. What else differs is deliberate:
+//
+//   - Arguments that do not match a tool's schema are a tool error (isError), which
+//     a model can read. An unknown tool, prompt, log level, cursor or value is
+//     error -32602; an unknown resource is -32002, from 2026-07-28 on -32602. The
+//     reference server answers -32603 to all of them.
+//   - Arguments with a default are not listed as required, unknown arguments are
+//     refused, and numbers have bounds.
+//   - A list of resources has no contents, and the MCP App once, after the others.
+//     A URI is only valid as it is listed.
+//   - Subscribing does not sample from the client's LLM. Only resources of the
+//     server can be subscribed to.
+//   - All 100 resource ids are completed. To complete an unknown prompt or resource
+//     is an error.
+//   - complex_prompt fails without a temperature, and leaves out a missing style.
+//   - longRunningOperation ends when it is cancelled. Progress and log messages are
+//     sent on the stream of the request they belong to.
+//   - The log message that confirms logging/setLevel has level debug, so a client
+//     that sets a higher level does not get it.
+//   - Timed notifications start with the client's stream, not with its session, and
+//     tell the time in UTC.
+//   - The image and the app were made for this package. The fourteen example apps
+//     at paths of their own are not part of it.
 package everything
 
 import (
@@ -32,36 +61,36 @@ const (
 	serverVersion = "1.0.0"
 )
 
-// Options configure [New]. The zero value and a nil pointer are valid.
+// Options configure [New]. The zero value is valid.
 type Options struct {
-	// Logger receives what the SDK's server logs about its sessions, and the
-	// errors of Switch and ToolsChanged, which clients are not shown.
-	// If nil, nothing is logged.
+	// Logger receives what the SDK's server logs, at level info three lines each
+	// time it is connected, and the errors of Switch and ToolsChanged, which
+	// clients do not see. If nil, nothing is logged.
 	Logger *slog.Logger
 
 	// Version is the version the server reports to clients.
 	// If empty, it is 1.0.0.
 	Version string
 
-	// Switch holds whether the tool secretHandshake is on, which the tool
-	// toggleTool changes. Servers that are to agree share one.
-	// If nil, the server has one of its own, in memory, off at first.
+	// Switch stores whether the tool secretHandshake is on; the tool toggleTool
+	// changes it. Servers that must agree share one. If nil, the server keeps
+	// one in memory, which is off at first.
 	Switch Switch
 
 	// ToolsChanged tells the clients of all servers with the same Switch that
-	// the list of tools has changed. It is called after every Set of toggleTool.
-	// If nil, the server tells its own clients, as the SDK does when a tool is
-	// added.
+	// the list of tools has changed. It is called after every call of Set, with a
+	// context that ends after 10 seconds. If nil, the server tells its own
+	// clients, as the SDK does when a tool is added.
 	ToolsChanged func(ctx context.Context) error
 }
 
-// New returns a new server with all features of this package. The server may be
-// connected to any number of transports at once, and is safe for concurrent use.
+// New returns a new server with all features of this package. Nil options are
+// valid. The server may be connected to any number of transports at once, and is
+// safe for concurrent use.
 //
 // The caller may add further features to it. They are served and listed like
-// the server's own, with two limits: clients are told of new tools only, since
-// the server does not announce changes of its other lists, and only the
-// server's own resources can be subscribed to and completed.
+// the server's own, with two limits: the server declares listChanged for tools
+// only, and only its own resources can be subscribed to and completed.
 func New(opts *Options) *mcp.Server {
 	if opts == nil {
 		opts = &Options{}

@@ -8,12 +8,12 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// A Notifier sends notifications on one open stream to one client. Its methods
-// should return when their context ends.
+// A Notifier sends notifications to the client of one open stream. [Pulse] calls
+// its methods from one goroutine; they should return when their context ends.
 type Notifier interface {
 	// Notify sends a notification to the stream's client.
 	Notify(ctx context.Context, method string, params any) error
-	// Log sends a log message, if the client wants its level.
+	// Log sends a log message, unless it is below the level the client has set.
 	Log(ctx context.Context, params *mcp.LoggingMessageParams) error
 	// Subscriptions returns the URIs that the client is subscribed to now.
 	Subscriptions(ctx context.Context) ([]string, error)
@@ -24,15 +24,15 @@ type Notifier interface {
 const beatInterval = 10 * time.Second
 
 // Pulse sends the timed notifications of the demonstration to the client of one
-// open stream: every 10 seconds an update of each resource the client is
-// subscribed to, every 20 seconds a log message of a random level, and every 30
-// seconds a "notifications/stderr", a method of this server's own. It returns
-// when ctx ends, with the cause; call it once for each stream, with a context
-// that ends with the stream.
+// open stream: every 10 seconds notifications/resources/updated for each resource
+// the client is subscribed to, every 20 seconds a log message of a random level,
+// and every 30 seconds notifications/stderr, a non-standard method of the
+// reference server. It blocks until ctx ends and returns the cause; call it once
+// for each stream, with a context that ends with the stream.
 //
-// Nothing else ends it. What cannot be sent is dropped, as there will be another
-// one soon: an error of n is neither returned nor retried. What is due at one
-// time has 10 seconds to be sent; a stream that is slower gets less.
+// Errors of n are neither returned nor retried: another notification follows
+// soon. All notifications that are due at one time together have 10 seconds; what
+// a slower stream has not taken by then is dropped.
 func Pulse(ctx context.Context, n Notifier) error {
 	ticker := time.NewTicker(beatInterval)
 	defer ticker.Stop()

@@ -10,16 +10,17 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// A Switch says whether the switchable tool, secretHandshake, is on. It is asked
-// for every list of tools and every call of that tool, so servers that share a
-// Switch, in whatever process, agree. It must be safe for concurrent use, and
-// its methods should return when their context ends.
+// A Switch stores whether the tool secretHandshake is on. It is read for every
+// list of tools and every call of that tool, so servers that share a Switch, in
+// whatever process, agree. It must be safe for concurrent use, and its methods
+// should return when their context ends.
 type Switch interface {
-	// On reports whether the tool is on. Clients list the tools again as soon
-	// as they hear of a change: they see the old list if On answers with
-	// something older than the last Set that has returned.
+	// On reports whether the tool is on. It must see every Set that has
+	// returned, in any process: clients list the tools again as soon as they are
+	// notified of a change, and would get the old list from a stale answer.
 	On(ctx context.Context) (bool, error)
-	// Set switches the tool on or off. Setting what is set is not an error.
+	// Set switches the tool on or off. It is not an error if the tool is already
+	// in that state.
 	Set(ctx context.Context, on bool) error
 }
 

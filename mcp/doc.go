@@ -10,40 +10,45 @@
 //
 // Any instance executes any request of any session. A session is a small record
 // in Redis; the instance that receives a request loads the record, connects an
-// SDK session for this one request, and lets it go. What a call streams is in
-// Redis before a client sees it, so a broken stream resumes on any instance.
+// SDK session for this one request, and discards it afterwards. What a call
+// streams is stored in Redis before the client sees it, so a broken stream can
+// be resumed on any instance.
 //
-// One URL serves every client: with sessions up to protocol 2025-11-25, without
-// from 2026-07-28 on; each request says which. [Handler.SSE] and
-// [Handler.Messages] are for clients of 2024-11-05 that know only HTTP+SSE. What
-// has changed is told to all of them, from any instance or from a process that
-// serves nothing, by a [Notifier].
+// One URL serves clients of every protocol revision: with sessions up to
+// 2025-11-25, without from 2026-07-28 on; each request says which it is.
+// [Handler.SSE] and [Handler.Messages] are for clients of 2024-11-05 that only
+// know HTTP+SSE. A [Notifier] notifies all of them of changes, from any
+// instance or from a process that serves no requests.
 //
 // # Guarantees
 //
-// They hold while Redis keeps the writes it acknowledged.
+// They hold as long as Redis keeps the writes it has acknowledged.
 //
 //   - A request gets at most one response. If its instance dies, a client that
 //     resumes the request's stream gets the response, or an error with the
 //     request's id, within 15 seconds.
 //   - A session survives the death of any instance.
-//   - Resuming with Last-Event-ID gives exactly the rest of the stream in order,
-//     or says that it cannot; never a silent gap.
-//   - A reply to a question of the server reaches the call that asked at most
-//     once, and only from the session that was asked.
+//   - Resuming with Last-Event-ID gives exactly the rest of the stream in
+//     order, or says that it cannot; there is never a silent gap.
+//   - The client's response to a request of the server (sampling, elicitation,
+//     roots) reaches the call that asked at most once, and is accepted only
+//     from the session that was asked.
 //   - A change that is published anywhere reaches every subscribed session at
-//     least once, also one whose stream was away or whose instance died
-//     meanwhile; a listener of 2026-07-28 gets every change, or its stream ends.
-//   - Another user's session is indistinguishable from no session.
+//     least once, even if the client was disconnected or its instance died in
+//     the meantime; a subscriptions/listen stream of 2026-07-28 gets every
+//     change, or ends.
+//   - Another user's session is indistinguishable from one that does not exist.
 //   - Every key has a time to live. A session without an open stream or a
 //     running call costs no goroutine, connection or timer anywhere.
 //
-// # What an SDK server may not expect
+// # What SDK code must not rely on
 //
-// The *mcp.ServerSession that a handler gets is connected for its request only:
-// used later it fails and says so. Server.Sessions and Server.ResourceUpdated
-// see only what runs on their own instance at the moment: use the methods of
-// [Notifier], and [Handler.Watch] where features come and go while a server runs.
-// ServerOptions.KeepAlive and ServerOptions.GetSessionID have no effect: idle
-// sessions end by [Options.SessionTTL], and ids are random UUIDs.
+// The *mcp.ServerSession that a tool's handler gets is connected for its
+// request only; used later, its methods return an error that says so.
+// Server.Sessions and Server.ResourceUpdated see only the requests that run on
+// their own instance at that moment: use the methods of [Notifier], and
+// [Handler.Watch] if tools, prompts or resources are added or removed while a
+// server runs. ServerOptions.KeepAlive and ServerOptions.GetSessionID have no
+// effect: idle sessions end after [Options.SessionTTL], and session ids are
+// random UUIDs.
 package mcp

@@ -81,3 +81,58 @@ func newGreeter() *mcp.Server {
 		})
 	return server
 }
+
+// A background process that serves no requests tells the clients of all instances
+// that something has changed.
+func ExampleNewNotifier() {
+	ctx := context.Background()
+	redis := miniredis.NewMiniRedis() // a real one in production
+	if err := redis.Start(); err != nil {
+		log.Fatal(err)
+	}
+	defer redis.Close()
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{redis.Addr()}, DisableCache: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	// One instance of the fleet, and a client that is connected to it.
+	server := newGreeter()
+	handler, err := fleet.NewHandler(func(*http.Request) *mcp.Server { return server }, &fleet.Options{Redis: client})
+	if err != nil {
+		log.Fatal(err)
+	}
+	instance := httptest.NewServer(handler)
+	defer instance.Close()
+	changed := make(chan struct{}, 1)
+	session, err := mcp.NewClient(&mcp.Implementation{Name: "example", Version: "1.0.0"}, &mcp.ClientOptions{
+		ToolListChangedHandler: func(context.Context, *mcp.ToolListChangedRequest) {
+			select {
+			case changed <- struct{}{}:
+			default: // a change is announced at least once
+			}
+		},
+	}).Connect(ctx, &mcp.StreamableClientTransport{Endpoint: instance.URL}, &mcp.ClientSessionOptions{ProtocolVersion: "2025-11-25"})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// The background process needs the fleet's Redis and nothing else.
+	notifier, err := fleet.NewNotifier(&fleet.NotifierOptions{Redis: client})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := notifier.ToolsChanged(ctx); err != nil {
+		log.Fatal(err)
+	}
+	<-changed
+	fmt.Println("the client knows that the tools have changed")
+	if err := session.Close(); err != nil {
+		log.Fatal(err)
+	}
+	if err := handler.Shutdown(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output: the client knows that the tools have changed
+}

@@ -9,18 +9,18 @@ import (
 	"strings"
 )
 
-// Guard returns a handler that looks at where a request comes from, as h does,
-// before next is asked to serve it. It is for what stands in front of h, such as
-// authentication:
+// Guard returns a handler that checks the Host and Origin of a request, as h
+// does, before it calls next. It goes in front of whatever stands in front of
+// h, such as authentication:
 //
 //	mux.Handle("/mcp", h.Guard(resource.Protect(h)))
 //	mux.Handle("/sse", h.Guard(resource.Protect(h.SSE("/message"))))
 //	mux.Handle("/message", h.Guard(resource.Protect(h.Messages())))
 //
-// So CORS preflight requests, which have no token, are answered; a page of an
-// allowed origin can read why it is refused, and where to log in; and of a
-// request from anywhere else nobody looks at the token. No such pattern may name
-// a method: preflight requests have their own.
+// With it, CORS preflight requests, which carry no token, are answered; a page
+// of an allowed origin can read why it is refused and where to log in; and
+// requests of other origins are refused before their token is looked at. The
+// patterns must not name a method, because preflight requests use OPTIONS.
 func (h *Handler) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h.guard(w, r) {

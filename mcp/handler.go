@@ -27,16 +27,18 @@ const (
 // DELETE at one URL, under whatever path it is mounted. It is safe for
 // concurrent use, and must be ended with [Handler.Shutdown].
 //
-// Authentication is plain middleware in front of it: what the SDK's
-// auth.RequireBearerToken puts into the request's context is what handlers see,
-// and its UserID is whom a session belongs to. Without such middleware a
-// session belongs to whoever knows its id. [Handler.Guard] goes in front of it.
+// Authentication is plain middleware in front of it. The TokenInfo that the
+// middleware, such as the SDK's auth.RequireBearerToken, puts into the
+// request's context is what tools see, and its UserID is the user that a
+// session belongs to. Without such middleware, anyone who knows a session's id
+// can use the session. [Handler.Guard] goes in front of the middleware.
 //
-// Streams end when their token expires, at its Expiration, and when the
-// middleware cancels the request's context, because the token was revoked. With
-// sessions that ends no call: its answer waits for the same user to resume the
-// stream. A call of 2026-07-28, whose stream nobody can resume, is cancelled when
-// its context is, but not when its token expires: it was allowed when it began.
+// A stream ends when its token expires, at TokenInfo.Expiration, and when the
+// middleware cancels the request's context because the token was revoked. In
+// protocols with sessions that does not end a call: its response waits until
+// the same user resumes the stream. A call of 2026-07-28, whose stream cannot
+// be resumed, is cancelled with its request's context, but not when its token
+// expires: it was allowed when it began.
 type Handler struct {
 	*Notifier
 
@@ -56,15 +58,16 @@ type Handler struct {
 	cutShort  error // what Shutdown returns; set before closed is closed
 }
 
-// NewHandler joins the fleet and returns its endpoint on this instance.
+// NewHandler joins the fleet and returns the handler for this instance.
 //
 // getServer returns the server for a request, as with the SDK's
-// NewStreamableHTTPHandler; it is called once for each message and may return
-// the same server always, or a new one each time. If it returns nil the request
-// is answered 400. The servers of all instances must have the same features.
+// NewStreamableHTTPHandler. It is called at least once for each message,
+// concurrently, and may return the same server always or a new one each time.
+// If it returns nil, the request is answered 400. The servers of all instances
+// must have the same features.
 //
-// NewHandler fails if an option cannot be used or Redis does not do what a
-// fleet needs.
+// NewHandler blocks for a few calls to Redis. It fails if an option is invalid,
+// if Redis is unavailable, or if Redis lacks something that a fleet needs.
 func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Handler, error) {
 	if getServer == nil {
 		return nil, fmt.Errorf("fleet: getServer is nil")

@@ -12,13 +12,18 @@ import (
 	"github.com/mcpfleet/mcpfleet/transport"
 )
 
-// Shutdown takes the instance out of the fleet. In this order: new sessions and
-// calls are refused with 503, and [Handler.Ready] fails, so that the balancer
-// sends no more; running calls finish, and may still ask their client; when ctx
-// ends those that have not are answered with an error; open streams end, so
-// that clients resume them elsewhere, but those of [Handler.SSE], which nobody
-// can resume, end when no instance runs a call of their session; the instance's
-// inbox goes. It returns ctx's error if calls had to be cut short.
+// Shutdown takes the instance out of the fleet. In this order:
+//
+//   - New sessions and calls are refused with 503, and [Handler.Ready] fails,
+//     so that the balancer stops sending requests.
+//   - Running calls finish, and may still send requests to their clients. Those
+//     that have not finished when ctx ends are answered with an error.
+//   - Open streams end, so that clients resume them elsewhere. Those of
+//     [Handler.SSE], which cannot be resumed, stay open until no instance runs
+//     a call of their session, or ctx ends.
+//   - The instance's inbox is deleted.
+//
+// It returns ctx's error if calls had to be cut short.
 //
 // Call it before http.Server.Shutdown, which waits for open streams. Shutdown
 // is idempotent; the Redis client may be closed after it.
@@ -57,8 +62,8 @@ func (h *Handler) idle(ctx context.Context) error {
 	return h.node.Idle(ctx)
 }
 
-// Ready reports why the instance cannot serve, or nil. It blocks for one call
-// to Redis.
+// Ready returns nil if the instance can serve, and otherwise an error that says
+// why not. It blocks for one call to Redis.
 func (h *Handler) Ready(ctx context.Context) error {
 	if h.draining.Load() {
 		return errors.New("the instance is shutting down")
@@ -66,14 +71,14 @@ func (h *Handler) Ready(ctx context.Context) error {
 	return h.node.Ready(ctx)
 }
 
-// Livez returns a handler that answers 200 while the process can answer. It
+// Livez returns a handler that answers 200 as long as the process runs. It
 // never asks Redis: restarting an instance does not bring Redis back.
 func (h *Handler) Livez() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, nil) })
 }
 
 // Readyz returns a handler that answers 200 if the instance can serve, and 503
-// while Redis is away or the instance shuts down.
+// while Redis is unavailable or the instance is shutting down.
 func (h *Handler) Readyz() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := h.Ready(r.Context())

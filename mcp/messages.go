@@ -13,9 +13,9 @@ import (
 	"github.com/mcpfleet/mcpfleet/transport"
 )
 
-// Messages returns the handler of POST for the sessions of [Handler.SSE]. It
-// takes one message, on any instance, and answers 202 when the message is
-// accepted; the response to a call comes on the session's stream.
+// Messages returns the POST handler for the sessions of [Handler.SSE]. It
+// accepts one message, on any instance, and answers 202; the response to a call
+// is sent on the session's stream.
 func (h *Handler) Messages() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {

@@ -18,86 +18,89 @@ import (
 )
 
 // Options configure a [Handler]. Only Redis is required; the zero value of any
-// other field means its default. All instances of a fleet have the same options.
+// other field means its default. All instances of a fleet must have the same
+// options.
 type Options struct {
-	// Redis is the fleet's Redis, version 6.2 or newer: whatever the client can
-	// reach (standalone, Sentinel, Cluster, Valkey). The client stays the
-	// caller's, who closes it after [Handler.Shutdown].
+	// Redis is a client of the Redis that the fleet shares, version 6.2 or newer:
+	// standalone, Sentinel, Cluster or Valkey. The caller keeps ownership and
+	// closes it after [Handler.Shutdown].
 	Redis rueidis.Client
 	// Prefix is the first part of every key, of letters, digits and _.:- only.
 	// Handlers with different prefixes share nothing. If empty, "mcp".
 	Prefix string
-	// Logger gets what an operator should know. It never gets tokens, message
-	// bodies or whole session ids. If nil, nothing is logged.
+	// Logger receives what an operator should know, never tokens, message bodies
+	// or whole session ids. If nil, nothing is logged.
 	Logger *slog.Logger
 
 	// SessionTTL is how long an idle session lives. Open streams and running
 	// calls count as use. If zero, 5 minutes.
 	SessionTTL time.Duration
-	// SessionLifetime ends a session this long after it began, in use or not.
-	// If zero, a session in use lives on.
+	// SessionLifetime ends a session this long after it was created, even if it
+	// is in use. If zero, a session in use does not end.
 	SessionLifetime time.Duration
-	// SessionsPerUser bounds a user's sessions, approximately. If zero, they are
-	// not bounded. Without authentication there is but one user.
+	// SessionsPerUser bounds the number of a user's sessions, approximately. If
+	// zero, it is not bounded. Sessions without a user are not counted.
 	SessionsPerUser int
-	// CacheTTL bounds how long an instance that has not heard of a session's
-	// end goes on accepting plain calls for it. If zero, 5 seconds.
+	// CacheTTL bounds how long an instance that has not been told that a session
+	// has ended continues to accept calls for it. If zero, 5 seconds.
 	CacheTTL time.Duration
 
 	// AllowedHosts are the values of the Host header that are served, with or
 	// without a port. If empty, every host is served, except that connections
 	// to a loopback address are served for loopback hosts only.
 	AllowedHosts []string
-	// AllowedOrigins are the origins, like "https://app.example.com", whose
-	// pages may call, besides those of loopback hosts. A request without an
-	// Origin header is not a browser's and not concerned.
+	// AllowedOrigins are the origins whose pages may call, besides those of
+	// loopback hosts. They are written as browsers send them, in lower case and
+	// without a default port: "https://app.example.com". Requests without an
+	// Origin header do not come from a page of another origin and are not checked.
 	AllowedOrigins []string
 
-	// StreamAfter is how long a call may run before its reply becomes a stream
-	// although there is nothing to send yet. If zero, 1 second.
+	// StreamAfter is how long a call may run before its response becomes an SSE
+	// stream, even if there is nothing to send yet. If zero, 1 second.
 	StreamAfter time.Duration
-	// KeepAlive is how long a stream is silent before it carries a comment. If
-	// zero, 15 seconds.
+	// KeepAlive is how long a stream may be silent before a comment is sent on
+	// it. If zero, 15 seconds.
 	KeepAlive time.Duration
 	// WriteTimeout bounds each write to a client, in place of
 	// http.Server.WriteTimeout. If zero, 10 seconds.
 	WriteTimeout time.Duration
-	// ResumeFor is how long a call's stream can be resumed after it ended. If
-	// zero, 5 minutes.
+	// ResumeFor is how long a call's stream can still be resumed after its last
+	// event. If zero, 5 minutes.
 	ResumeFor time.Duration
-	// AnswerWithin is how long a question to the client (sampling, elicitation,
-	// roots) waits for its answer. If zero, 10 minutes.
+	// AnswerWithin is how long a request to the client (sampling, elicitation,
+	// roots) waits for its response. If zero, 10 minutes.
 	AnswerWithin time.Duration
-	// RunDetached is how long a call may go on after its client has gone. If
-	// zero, 5 minutes.
+	// RunDetached is how long a call may continue after its client has
+	// disconnected. If zero, 5 minutes.
 	RunDetached time.Duration
 	// RedisTimeout bounds each call to Redis. If zero, 2 seconds.
 	RedisTimeout time.Duration
 
-	// MaxBody bounds a request's body. If zero, 4 MiB.
+	// MaxBody bounds a request's body, in bytes. If zero, 4 MiB.
 	MaxBody int64
-	// MaxInitialize bounds the parameters of initialize, which are kept with
-	// the session. If zero, 16 KiB.
+	// MaxInitialize bounds the parameters of initialize, in bytes; they are
+	// stored with the session. If zero, 16 KiB.
 	MaxInitialize int
-	// MaxCalls bounds the running calls of a session on an instance. If zero, 64.
+	// MaxCalls bounds the calls of a session that run on one instance at a time.
+	// If zero, 64.
 	MaxCalls int
-	// MaxStreams bounds the streams of running calls of a session. If zero, 16.
+	// MaxStreams bounds the open call streams of a session. If zero, 16.
 	MaxStreams int
-	// MaxEvents and MaxEventBytes bound what is kept of one stream; beyond them
-	// the oldest events go first. If zero, 1,000 events and 16 MiB.
+	// MaxEvents and MaxEventBytes bound what is stored of one stream; beyond
+	// them, the oldest events are dropped. If zero, 1,000 events and 16 MiB.
 	MaxEvents, MaxEventBytes int
-	// MaxQueue and MaxQueueBytes bound what waits in memory for one slow
+	// MaxQueue and MaxQueueBytes bound what is queued in memory for one slow
 	// client. If zero, 256 messages and 4 MiB.
 	MaxQueue, MaxQueueBytes int
 
 	// OnStream, if not nil, is called when the standalone stream of a session, or
-	// a listener of protocol 2026-07-28, is opened on this instance, on a
-	// goroutine of its own. Its context ends when the stream leaves this
-	// instance; then it must return.
+	// a subscriptions/listen stream of protocol 2026-07-28, is opened on this
+	// instance, on a goroutine of its own. Its context ends when the stream
+	// leaves this instance; OnStream must then return.
 	OnStream func(ctx context.Context, stream *Stream)
 
-	// DefaultLogLevel is the level of log messages for a client that has not
-	// set one. If empty, such a client gets none, as with the SDK's handler.
+	// DefaultLogLevel is the log level of a client that has not set one. If
+	// empty, such a client gets no log messages, as with the SDK's handler.
 	DefaultLogLevel mcp.LoggingLevel
 }
 
@@ -145,9 +148,11 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	for _, origin := range o.AllowedOrigins {
-		// Browsers send origins in lower case, and nobody matches patterns.
+		// Browsers send origins in lower case and without a default port, and nobody
+		// matches patterns.
 		u, err := url.Parse(origin)
-		if err != nil || u.Scheme == "" || u.Host == "" || strings.ToLower(u.Scheme+"://"+u.Host) != origin || strings.Contains(origin, "*") {
+		if err != nil || u.Scheme == "" || u.Host == "" || strings.ToLower(u.Scheme+"://"+u.Host) != origin || strings.Contains(origin, "*") ||
+			strings.HasSuffix(origin, ":") || u.Port() == defaultPort(u.Scheme) && u.Port() != "" {
 			return o, fmt.Errorf("Options.AllowedOrigins: %q is not an origin like https://app.example.com", origin)
 		}
 	}
@@ -159,6 +164,11 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.WriteTimeout, 10*time.Second)
 	setDefault(&o.MaxBody, 4<<20)
 	return o, nil
+}
+
+// defaultPort returns the port that origins of a scheme leave out.
+func defaultPort(scheme string) string {
+	return map[string]string{"http": "80", "https": "443"}[scheme]
 }
 
 func setDefault[T int64 | time.Duration](p *T, def T) {

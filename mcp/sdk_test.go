@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"runtime"
@@ -66,6 +67,25 @@ func goroutinesIn(function string) int {
 		}
 	}
 	return n
+}
+
+// A session of the SDK lasts for one request, and the SDK logs its beginning and
+// its end.
+func TestTheSDKLogsEachRequestWithItsSessionID(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	r := newRig(&mcp.ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
+		c := s.session(t)
+		synctest.Wait()
+		before := log.String()
+		wantText(t, c.CallTool(t, "echo", `{"text":"hi"}`), "hi")
+		synctest.Wait()
+		said := strings.TrimPrefix(log.String(), before)
+		if strings.Count(said, "\n") != 3 || !strings.Contains(said, c.Session) {
+			t.Errorf("of one call the SDK logs\n%s", said)
+		}
+	})
 }
 
 func TestGetSessionIDIsNotConsulted(t *testing.T) {

@@ -13,24 +13,26 @@ import (
 	"github.com/mcpfleet/mcpfleet/transport"
 )
 
-// SSE returns the handler of GET for the HTTP+SSE transport of protocol
-// 2024-11-05, to be served beside h for clients that know no other. Each GET
-// begins a session; the first event of its stream tells the client where to POST
-// its messages, to [Handler.Messages]:
+// SSE returns the GET handler of the HTTP+SSE transport of protocol 2024-11-05,
+// to be served beside h for clients that know no other. Each GET creates a
+// session; the first event of its stream tells the client where to POST its
+// messages, which is where you mount [Handler.Messages]:
 //
 //	mux.Handle("/mcp", h)
 //	mux.Handle("/sse", h.SSE("/message"))
 //	mux.Handle("/message", h.Messages())
 //
-// messages is that place as the client sees it. A relative one is resolved
-// against the URL of the GET request as it was sent, so that it also holds where
-// a mux strips a prefix; behind a proxy that rewrites paths it must be the public
-// path. If it is empty the client POSTs to where it sent the GET.
+// messages is the URL of that endpoint as the client sees it. A relative URL is
+// resolved against the URL of the GET request as it was received, so that it
+// also works where a mux strips a prefix; behind a proxy that rewrites paths it
+// must be the public path. If it is empty, clients POST to the URL they sent
+// the GET to.
 //
-// All that the server says comes on this one stream, whichever instance runs a
-// call. The transport has no way to resume it: when its connection ends, or its
-// token, or its instance, the session ends. If an instance dies that runs a call
-// of the session, the session ends as well, so that the client does not wait.
+// All that the server sends arrives on this one stream, whichever instance runs
+// a call. The transport has no way to resume it: when its connection breaks,
+// its token expires or its instance ends, the session ends. If another instance
+// dies that runs a call of the session, the session ends as well, so that the
+// client does not wait for ever.
 func (h *Handler) SSE(messages string) http.Handler {
 	ref, err := url.Parse(messages)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -64,6 +64,7 @@ func TestOptionsThatCannotBeUsed(t *testing.T) {
 	for _, origin := range []string{
 		"", "*", "null", "example.com", "https://", "https://example.com/", "https://example.com/x", "https://*.example.com",
 		"https://a@example.com", "https://example.com?", "https://example.com#x", "HTTPS://example.com", "https://Example.com",
+		"https://example.com:443", "http://example.com:80", "https://example.com:",
 	} {
 		wantNoHandler(t, options(func(o *fleet.Options) { o.AllowedOrigins = []string{"https://example.com", origin} }), "Options.AllowedOrigins")
 	}

@@ -13,22 +13,22 @@ import (
 )
 
 // A Stream is an open stream of notifications that belong to no call: the
-// standalone stream of a session, or a listener of protocol 2026-07-28. It is
-// what [Options.OnStream] gets. It is safe for concurrent use. Once its stream has
-// left this instance its methods go on working for a session; what is sent to a
-// listener then is dropped.
+// standalone stream of a session, or a subscriptions/listen stream of protocol
+// 2026-07-28. [Options.OnStream] gets it. It is safe for concurrent use. After
+// the stream has left this instance, the methods still work for a session; what
+// is sent to a listen stream is dropped.
 type Stream struct {
 	handler  *Handler
 	session  string
 	listener *transport.Listener
 }
 
-// Session returns the id of the stream's session, empty for a listener.
+// Session returns the id of the stream's session, or "" for a listen stream.
 func (s *Stream) Session() string { return s.session }
 
-// Notify sends a notification to the stream's client. A listener gets only the
-// updates that it asked for; anything else is dropped, because the protocol
-// forbids it.
+// Notify sends a notification to the stream's client. A listen stream only gets
+// resource updates that its client asked for; anything else is dropped, because
+// the protocol forbids it there.
 func (s *Stream) Notify(ctx context.Context, method string, params any) error {
 	if s.listener == nil {
 		return s.handler.Notify(ctx, s.session, method, params)
@@ -50,8 +50,9 @@ func (s *Stream) Notify(ctx context.Context, method string, params any) error {
 	return nil
 }
 
-// Log sends a log message if the session's client wants its level. A listener
-// gets none: from 2026-07-28 on log messages belong to calls.
+// Log sends a log message, unless it is below the level that the session's
+// client has set. A listen stream gets none: from 2026-07-28 on, log messages
+// belong to calls.
 func (s *Stream) Log(ctx context.Context, params *mcp.LoggingMessageParams) error {
 	if s.listener != nil {
 		return nil

@@ -13,15 +13,17 @@ import (
 	"github.com/mcpfleet/mcpfleet/transport"
 )
 
-// Watch announces to the whole fleet when tools, prompts or resources are added
-// to a server, or removed from it, while it runs: the SDK by itself tells only
-// those it is connected to at the moment. It does not change the servers of
-// other instances, which must be changed as well.
+// Watch notifies the clients of the whole fleet when tools, prompts or
+// resources are added to a server, or removed from it, while it runs; the SDK
+// by itself notifies only those that are connected to it at that moment. Watch
+// does not change the servers of other instances, which must be changed as
+// well.
 //
-// Watch returns at once and watches until [Handler.Shutdown], after which it
-// fails. While Redis is away announcements wait. Watching a server costs three
-// goroutines, so it is not for a server made for a single request; a server
-// watched on several instances, or twice, has its changes announced as often.
+// Watch returns at once and watches until [Handler.Shutdown]; called after
+// that, it fails. While Redis is unavailable, announcements wait. Each watched
+// server costs three goroutines, so do not watch servers that are made for a
+// single request. A server that is watched on several instances, or twice, has
+// its changes announced as many times.
 func (h *Handler) Watch(server *mcp.Server) error {
 	w := newWatcher(h)
 	// To the server it is one more session, of an era in which list changes are

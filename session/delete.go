@@ -11,14 +11,14 @@ import (
 // unlinkStreams is how many streams are deleted by one command.
 const unlinkStreams = 500
 
-// Delete ends a session. When it returns nil nothing can bring the session
-// back, and what it stored is gone: its record, values, streams and their
-// logs. Should Redis fail between the two steps this takes, some logs remain
-// until they expire, which nobody can read without the record.
+// Delete ends a session. When it returns nil, nothing can bring the session
+// back, and its record, values, streams and their logs are deleted. If Redis
+// fails between the two steps this takes, some logs remain until they expire;
+// nobody can read them without the record.
 //
-// This store's next Loads say so at once. Other instances' may return the
-// session for [Options.CacheTTL] at most, unless they are told to
-// [Store.Forget] it.
+// This store's Load returns [ErrNotFound] from then on. Other instances may
+// still load the session for [Options.CacheTTL] at most, unless they are told
+// to [Store.Forget] it.
 func (s *Store) Delete(ctx context.Context, id string) error {
 	if !ValidID(id) {
 		return ErrNotFound

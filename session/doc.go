@@ -1,13 +1,13 @@
-// Package session keeps the sessions of MCP clients in Redis: who a session
-// belongs to, what state it has and how long it lives.
+// Package session stores the sessions of MCP clients in Redis: their owner,
+// their state and their lifetime.
 //
-// No instance owns a session. The one that happens to receive a request reads
-// the session's [Record], usually from its client-side cache, and any instance
-// may change it at any time; each change is one atomic script. A deleted
-// session never comes back, whatever change races with its deletion.
+// No instance owns a session. The instance that receives a request reads the
+// session's [Record], usually from its client-side cache, and any instance may
+// change it at any time; each change is one atomic script. A deleted session
+// never comes back, whatever change races with its deletion.
 //
-// [Values] are an application's own data of a session. They take the place of
-// a map in the process, which the next request of the session may never see.
+// [Values] hold an application's own data about a session. They replace a map
+// in the process, which other instances that serve the session would not see.
 package session
 
 import (

@@ -2,16 +2,16 @@ package session
 
 import "github.com/google/uuid"
 
-// NewID returns an id for a session: random, globally unique and not
-// guessable, as MCP asks (2025-11-25, Transports, Session Management).
+// NewID returns a new session id, a version 4 UUID: random, globally unique and
+// not guessable, as MCP requires (2025-11-25, Transports, Session Management).
 func NewID() string { return uuid.NewString() }
 
 // idLen is the length of a UUID as text.
 const idLen = 36
 
-// ValidID reports whether id has the form of [NewID]'s: a version 4 UUID in
-// lower case (RFC 9562). Clients name sessions, and the name becomes part of
-// keys; nothing else gets there.
+// ValidID reports whether id has the form that [NewID] returns: a version 4
+// UUID in lower case (RFC 9562). Ids that clients send become part of Redis
+// keys, so anything else must be rejected first.
 func ValidID(id string) bool {
 	if len(id) != idLen {
 		return false

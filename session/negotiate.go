@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// An Agreement is what initialize settles for a session.
+// An Agreement is what a client and a server have agreed on in initialize.
 type Agreement struct {
 	// InitializeParams are the params of the initialize request as sent.
 	InitializeParams json.RawMessage
@@ -18,11 +18,11 @@ type Agreement struct {
 	Position string
 }
 
-// Negotiate stores what initialize agreed on for a session that was created
-// without a protocol version, as those of the HTTP+SSE transport are. It fails
-// with [ErrNegotiated] if initialize has agreed on something before, and with
-// [ErrTooLarge] if the params are larger than allowed. After [ErrUnavailable]
-// the agreement may be there.
+// Negotiate stores the outcome of initialize for a session that was created
+// without a protocol version, as sessions of the HTTP+SSE transport are. It
+// fails with [ErrNegotiated] if there already is one, and with [ErrTooLarge] if
+// the params are larger than allowed. After [ErrUnavailable] the outcome may
+// have been stored.
 func (s *Store) Negotiate(ctx context.Context, id string, a Agreement) error {
 	if a.ProtocolVersion == "" {
 		return fmt.Errorf("negotiate session: the protocol version is empty")

@@ -10,19 +10,20 @@ import (
 // Options adjust a [Store]. The zero value is valid. All instances of a fleet
 // should use the same.
 type Options struct {
-	// Prefix begins every key. If empty, it is "mcp". Letters, digits and
-	// _ . : - are allowed.
+	// Prefix is the first part of every key. If empty, it is "mcp". Letters,
+	// digits and _ . : - are allowed.
 	Prefix string
 	// TTL is how long an unused session lives. If zero, it is 5 minutes.
 	// Values under 1 second are an error.
 	TTL time.Duration
-	// MaxLifetime ends a session however much it is used. If zero, use keeps
-	// a session alive for ever. Values under 1 second are an error.
+	// MaxLifetime ends a session this long after its creation, even if it is in
+	// use. If zero, a session in use does not end. Values under 1 second are an
+	// error.
 	MaxLifetime time.Duration
 	// MaxPerOwner bounds the sessions of one owner; sessions without an owner
 	// are not counted. The bound is approximate: a crash between the two steps
-	// of a creation leaves a place taken until TTL is over. If zero, there is
-	// no bound and nothing is counted.
+	// of a creation leaves a place taken until the TTL has passed. If zero,
+	// there is no bound and nothing is counted.
 	MaxPerOwner int
 	// CacheTTL bounds how stale a record from [Store.Load] may be. If zero, it
 	// is 5 seconds. Values under 1 millisecond are an error. To read without a

@@ -11,7 +11,7 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// A Record is what the fleet knows of one session.
+// A Record is the stored state of one session.
 type Record struct {
 	// ID names the session; see [NewID].
 	ID string

@@ -14,14 +14,14 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/rds"
 )
 
-// A Store keeps the sessions of a fleet. It is safe for concurrent use and
+// A Store stores the sessions of a fleet. It is safe for concurrent use and
 // needs no closing.
 //
 // Every method that takes the id of a session fails with [ErrNotFound] if there
-// is no such session, also for an id that is none (see [ValidID]), and with
-// [ErrUnavailable] if Redis does not do what was asked within
-// [Options.Timeout]. Methods finish what they began when their context ends: a
-// change given up half-way would have an unknown outcome for no gain.
+// is no such session, including ids of the wrong form (see [ValidID]), and with
+// [ErrUnavailable] if Redis does not confirm a command within
+// [Options.Timeout]. Methods do not stop when their context ends: a change
+// given up half-way would have an unknown outcome for no gain.
 type Store struct {
 	rdb   rds.Client
 	keys  keys.Space
@@ -29,9 +29,9 @@ type Store struct {
 	ended *forgotten
 }
 
-// NewStore returns a store over client, which stays the caller's. The client
-// must send its reads to primaries. NewStore does no I/O: that Redis is away
-// shows in the first call.
+// NewStore returns a store that uses client, which the caller still owns and
+// closes. The client must send its reads to primaries. NewStore does no I/O: if
+// Redis is unavailable, the first call of a method fails.
 func NewStore(client rueidis.Client, opts *Options) (*Store, error) {
 	if client == nil {
 		return nil, errors.New("session store: the Redis client is nil")
@@ -112,11 +112,11 @@ func (s *Store) create(ctx context.Context, r Record) (Record, error) {
 	return r, nil
 }
 
-// Load returns a session's record, from the client's cache if it is there. The
-// record may be stale by [Options.CacheTTL] at most, and usually is not: Redis
-// tells the client of changes. So Load may still return a session that is
-// gone, but it never says [ErrNotFound] without having asked Redis. The
-// caller may keep and change what it gets.
+// Load returns a session's record, from the client-side cache if it is there.
+// The record may be stale, by [Options.CacheTTL] at most; usually it is not,
+// because Redis notifies the client of changes. So Load may still return a
+// session that is gone, but it never returns [ErrNotFound] without having asked
+// Redis. The caller may modify the record it gets.
 func (s *Store) Load(ctx context.Context, id string) (Record, error) {
 	if !ValidID(id) {
 		return Record{}, ErrNotFound
@@ -139,7 +139,8 @@ func (s *Store) Load(ctx context.Context, id string) (Record, error) {
 // reason to ask Redis, nothing more.
 func (r *Record) expired() bool { return !r.Expires.IsZero() && !time.Now().Before(r.Expires) }
 
-// LoadFresh returns a session's record as it is in Redis now.
+// LoadFresh returns a session's record as it is in Redis now, bypassing the
+// cache.
 func (s *Store) LoadFresh(ctx context.Context, id string) (Record, error) {
 	if !ValidID(id) {
 		return Record{}, ErrNotFound
@@ -156,12 +157,12 @@ func (s *Store) record(id string, result rueidis.RedisResult) (Record, error) {
 	return parseRecord(id, values)
 }
 
-// Forget makes [Store.Load] ask Redis about a session until no cache can hold
-// an older record of it. It is for who learns that a session ended. It costs
-// no I/O.
+// Forget makes [Store.Load] bypass the cache for a session until no cached
+// record of it can be older than this call. Call it on learning that a session
+// has ended. It does no I/O.
 func (s *Store) Forget(id string) { s.ended.add(id) }
 
-// SetInitialized notes that the session's client has sent
+// SetInitialized records that the session's client has sent
 // notifications/initialized. It returns true to the first call for a session,
 // on whatever instance, and false to all others. After [ErrUnavailable] the
 // call may have been the first.
@@ -177,8 +178,8 @@ func (s *Store) SetInitialized(ctx context.Context, id string) (first bool, err 
 // maxLevel bounds a log level. Its meaning is the SDK's business, its size ours.
 const maxLevel = 32
 
-// SetLogLevel stores the level that the session's client asked for. It fails
-// with [ErrTooLarge] for what cannot be a level.
+// SetLogLevel stores the log level that the session's client has set. It fails
+// with [ErrTooLarge] if level is longer than any log level.
 func (s *Store) SetLogLevel(ctx context.Context, id string, level mcp.LoggingLevel) error {
 	if err := checkLevel(level); err != nil {
 		return err

@@ -9,11 +9,11 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/rds"
 )
 
-// Subscribe notes that a session wants to hear of updates of a resource from a
-// position on the bus on. A session that is subscribed already keeps its older
-// position. It returns who reads the session's standalone stream and has to
-// know, empty if nobody does, and fails with [ErrTooMany] if the session has
-// too many subscriptions and [ErrTooLarge] for a URI longer than 8 KiB.
+// Subscribe subscribes a session to a resource, from a position on the bus on.
+// If the session already is subscribed, the older position stays. It returns
+// the reader of the session's standalone stream, which has to be told, or "" if
+// there is none. It fails with [ErrTooMany] if the session has too many
+// subscriptions and with [ErrTooLarge] for a URI longer than 8 KiB.
 func (s *Store) Subscribe(ctx context.Context, id, uri, position string) (reader string, err error) {
 	if len(uri) > maxURI {
 		return "", fmt.Errorf("subscribe to a URI of %d bytes: %w", len(uri), ErrTooLarge)
@@ -21,8 +21,8 @@ func (s *Store) Subscribe(ctx context.Context, id, uri, position string) (reader
 	return s.subscription(ctx, subscriptionAdd, id, uri, position, strconv.Itoa(s.opts.MaxSubscriptions))
 }
 
-// Unsubscribe ends a session's subscription, if it has it, and returns who
-// reads the session's standalone stream.
+// Unsubscribe ends a session's subscription, if there is one, and returns the
+// reader of the session's standalone stream, or "".
 func (s *Store) Unsubscribe(ctx context.Context, id, uri string) (reader string, err error) {
 	return s.subscription(ctx, subscriptionRemove, id, uri)
 }
@@ -52,9 +52,9 @@ func (s *Store) subscription(ctx context.Context, script *rds.Script, id string,
 	return parts[1], nil
 }
 
-// Subscriptions returns the resources that a session is subscribed to, each
-// with the position from which on its updates count. A session that is gone has
-// none.
+// Subscriptions returns the URIs of the resources that a session is subscribed
+// to, each with the position on the bus from which its updates count. A session
+// that does not exist has none.
 func (s *Store) Subscriptions(ctx context.Context, id string) (map[string]string, error) {
 	if !ValidID(id) {
 		return nil, ErrNotFound

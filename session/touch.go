@@ -9,7 +9,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/keys"
 )
 
-// A Pulse is what a touch tells about a session.
+// A Pulse is what [Store.Touch] learns about a session.
 type Pulse struct {
 	// StandaloneNext is the offset of the next event of the session's
 	// standalone stream, or zero if there was none yet.

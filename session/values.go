@@ -13,33 +13,32 @@ import (
 )
 
 // Values is one value of type T per session: a counter, a cart, the state of a
-// dialogue. It takes the place of a map from sessions to T in the process,
-// which an instance that did not serve the earlier requests would find empty.
-// A tool's handler knows the id of its session from req.Session.ID().
+// dialogue. It replaces a map from session ids to T in the process, in which an
+// instance would not find what other instances stored. A tool gets the id of
+// its session from req.Session.ID().
 //
-// A value is stored as JSON and lives as long as its session. It is safe for
-// concurrent use, here and on all instances.
+// A value is stored as JSON and lives as long as its session. Values is safe
+// for concurrent use, in this process and by all instances.
 //
-// Every method fails with [ErrNotFound] if the session is gone and with
-// [ErrUnavailable] if Redis is; see [Store].
+// Every method fails with [ErrNotFound] if there is no such session and with
+// [ErrUnavailable] if Redis is unavailable; see [Store].
 type Values[T any] struct {
 	store *Store
 	name  string
 	err   error
 }
 
-// A Version names one state of one value of one session. It is 0 while the
-// value is not set, and a value is never at the same version again after it
-// was changed.
+// A Version identifies one state of one value of one session. It is 0 while the
+// value is not set; no other version is ever used again after a change.
 type Version int64
 
 // Names appear in Redis as fields next to those that begin with a colon.
 var validName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
 // NewValues returns the values called name of all sessions in store. A name
-// has up to 64 letters, digits and _ . -; with another every method returns an
-// error that says so. Whoever uses the same name shares the values, and must
-// use a type with the same JSON.
+// consists of up to 64 letters, digits and _ . -; with any other name, every
+// method returns an error. All users of the same name share the values and must
+// use types with the same JSON.
 func NewValues[T any](store *Store, name string) *Values[T] {
 	v := &Values[T]{store: store, name: name}
 	if !validName.MatchString(name) {
@@ -48,8 +47,9 @@ func NewValues[T any](store *Store, name string) *Values[T] {
 	return v
 }
 
-// Get returns a session's value and its version: the zero T and 0 if it was
-// never set. Get asks Redis, so it sees every change made before.
+// Get returns a session's value and its version, or the zero T and 0 if it is
+// not set. It reads from Redis, not from a cache, so it sees every earlier
+// change.
 func (v *Values[T]) Get(ctx context.Context, id string) (T, Version, error) {
 	var zero T
 	keys, err := v.keys(id)
@@ -100,16 +100,15 @@ func (v *Values[T]) encode(value T) (string, error) {
 }
 
 // CompareAndSet stores a session's value if it is at version old, and returns
-// the version it has then. It fails with [ErrConflict] if the value is at
-// another version, [ErrTooLarge] if its JSON is larger than
-// [Options.MaxValue] and [ErrTooMany] if the session has [Options.MaxValues]
-// others.
+// its new version. It fails with [ErrConflict] if the value is at another
+// version, [ErrTooLarge] if its JSON is larger than [Options.MaxValue] and
+// [ErrTooMany] if the session already has [Options.MaxValues] others.
 //
-// After [ErrUnavailable] the outcome is unknown: the value may or may not be
-// stored. Calling again with the same arguments is safe, it does not store
-// twice; but ErrConflict then may mean that the first call did it, which only
-// the value itself can tell. (Where [Values.Delete] is used, version 0 comes
-// back, and with it the chance that a repeated call stores a second time.)
+// After [ErrUnavailable] the outcome is unknown: the value may or may not have
+// been stored. Calling again with the same arguments is safe and does not store
+// twice, but ErrConflict may then mean that the first call succeeded; only the
+// value itself can tell. (If [Values.Delete] is used, version 0 can return, and
+// a repeated call may store a second time.)
 func (v *Values[T]) CompareAndSet(ctx context.Context, id string, old Version, value T) (Version, error) {
 	keys, err := v.keys(id)
 	if err != nil {
@@ -142,11 +141,11 @@ func (v *Values[T]) CompareAndSet(ctx context.Context, id string, old Version, v
 // updateTries bounds the conflicts that Update sits out.
 const updateTries = 64
 
-// Update changes a session's value to what f makes of it, and returns that. f
-// runs again when another change came first, so it must do nothing else; its
-// error ends Update and is returned as it is. Update gives up with
-// [ErrConflict] after 64 tries, and when ctx ends. After [ErrUnavailable] the
-// change may or may not have been made.
+// Update sets a session's value to the result of f, which is given the current
+// value, and returns it. f is called again if another change came first, so it
+// must have no side effects; an error of f ends Update and is returned
+// unchanged. Update gives up with [ErrConflict] after 64 tries, and when ctx
+// ends. After [ErrUnavailable] the change may or may not have been made.
 func (v *Values[T]) Update(ctx context.Context, id string, f func(T) (T, error)) (T, error) {
 	var zero T
 	for try := range updateTries {
@@ -184,8 +183,8 @@ func pause(ctx context.Context, try int) error {
 	}
 }
 
-// Delete makes a session's value as if it was never set. After
-// [ErrUnavailable] it may or may not have.
+// Delete removes a session's value, as if it had never been set. After
+// [ErrUnavailable] it may or may not have been removed.
 func (v *Values[T]) Delete(ctx context.Context, id string) error {
 	keys, err := v.keys(id)
 	if err != nil {

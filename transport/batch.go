@@ -10,7 +10,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 )
 
-// ErrLongBatch says that a batch has more messages than it may.
+// ErrLongBatch says that a batch has more messages than allowed.
 var ErrLongBatch = errors.New("too many messages in a JSON-RPC batch")
 
 // DecodeBatch decodes a JSON-RPC batch of at most limit messages, an array, as

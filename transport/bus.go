@@ -13,15 +13,15 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/rds"
 )
 
-// End tells the fleet that a session has ended: its streams and calls end
-// everywhere, and no instance goes on serving it from its cache.
+// End tells the fleet that a session has ended: its streams and calls end on
+// every instance, and none serves it from its cache any more.
 func (n *Node) End(ctx context.Context, session string) error {
 	n.endSession(session)
 	return n.publish(ctx, "k", kindEnd, "s", session)
 }
 
-// Cancel tells the fleet that a session's client no longer wants the answer to
-// the request with the given raw id.
+// Cancel tells the fleet that the client of a session has cancelled its request
+// with the given raw id.
 func (n *Node) Cancel(ctx context.Context, session string, id json.RawMessage) error {
 	return n.publish(ctx, "k", kindCancel, "s", session, "id", string(id))
 }

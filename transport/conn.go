@@ -23,15 +23,15 @@ type Request struct {
 	// Extra is what handlers see of the HTTP request. Its CloseSSEStream is set
 	// by [Node.Accept].
 	Extra *mcp.RequestExtra
-	// Client says what the client can do.
+	// Client is the capabilities of the client.
 	Client *mcp.ClientCapabilities
 	// Resumable says that a stream gives the client an id to resume from before
 	// the first message (protocol 2025-11-25 and later).
 	Resumable bool
-	// AnswerOnly says that nothing but the response can be sent: initialize,
-	// before whose response there is no session.
+	// AnswerOnly says that nothing but the response can be sent. It is for
+	// initialize, before whose response the session does not exist.
 	AnswerOnly bool
-	// Outlet says where what the server says goes.
+	// Outlet is where the messages of the handler go.
 	Outlet Outlet
 	// OnResult, if not nil, is called with the result of a call before anyone
 	// sees it. If it returns a *jsonrpc.Error that is the response; with any
@@ -42,15 +42,16 @@ type Request struct {
 }
 
 // A Conn is the SDK's connection for one request: the SDK server reads the
-// request from it and writes to it the response and whatever the handler says
-// meanwhile. It decides whether the client gets one JSON body or a stream.
+// request from it, and writes the response to it and whatever else the handler
+// sends. The Conn decides whether the client gets one JSON body or a stream.
 //
-// It is at once the [mcp.Transport] and the [mcp.Connection]: connect it with
+// It is both the [mcp.Transport] and the [mcp.Connection]: connect it with
 //
 //	server.Connect(conn.Context(ctx), conn, &mcp.ServerSessionOptions{State: state})
 //
-// and serve the client what [Conn.Answer] and [Conn.Stream] give. It ends by
-// itself when the response is written. All methods are safe for concurrent use.
+// and send the client what arrives on [Conn.Answer] or [Conn.Stream]. It closes
+// itself when the response has been written. All methods are safe for
+// concurrent use.
 type Conn struct {
 	node    *Node
 	id      string
@@ -102,17 +103,18 @@ const (
 	phaseDone                // the reply is complete
 )
 
-// An Answer is a call's reply without a stream.
+// An Answer is a response to a call that is not a stream.
 type Answer struct {
 	Body []byte // a JSON-RPC response
 	Err  error  // why there is none, from OnResult
 }
 
-// ErrDuplicateID says that a request of the same session with the same id runs
-// on this instance.
+// ErrDuplicateID says that a request with the same id in the same session is
+// running on this instance.
 var ErrDuplicateID = errors.New("a request with this id is in progress")
 
-// ErrTooManyCalls says that as many calls of a session run on this instance as may.
+// ErrTooManyCalls says that a session has the maximum number of calls running
+// on this instance.
 var ErrTooManyCalls = errors.New("too many running calls in this session")
 
 // The ids that a request has inside the SDK. A Conn has one request, so they
@@ -225,10 +227,10 @@ func (c *Conn) request() *jsonrpc.Request {
 // connKey marks the contexts of a connection's handlers.
 type connKey struct{}
 
-// Context returns a context for Server.Connect. The contexts of handlers derive
-// from it, which tells what they say from what others say over this connection.
-// It carries ctx's values but not its end: in the eras with sessions a broken
-// connection does not cancel the call.
+// Context returns the context to pass to Server.Connect. The contexts of
+// handlers derive from it; it distinguishes what they send from what others
+// send over this connection. It carries ctx's values but not its cancellation:
+// in protocols with sessions, a broken connection does not cancel the call.
 func (c *Conn) Context(ctx context.Context) context.Context {
 	return context.WithValue(context.WithoutCancel(ctx), connKey{}, c)
 }
@@ -239,13 +241,13 @@ func (c *Conn) Connect(context.Context) (mcp.Connection, error) { return c, nil 
 // SessionID implements [mcp.Connection].
 func (c *Conn) SessionID() string { return c.session }
 
-// ErrRequestEnded is what a *mcp.ServerSession says that is used after its
+// ErrRequestEnded is the error of a *mcp.ServerSession that is used after its
 // request has ended.
 var ErrRequestEnded = errors.New("the request this session was connected for has ended; " +
 	"any instance serves the session now: keep its ID and use Notify of fleet.Handler or fleet.Notifier, not the *mcp.ServerSession")
 
-// Read implements [mcp.Connection]. It returns the request, the client's
-// answers to the handler's questions, and [ErrRequestEnded] at last.
+// Read implements [mcp.Connection]. It returns the request, then the client's
+// responses to the handler's requests, and finally [ErrRequestEnded].
 func (c *Conn) Read(ctx context.Context) (jsonrpc.Message, error) {
 	for {
 		if m := c.incoming.take(); m != nil {
@@ -268,17 +270,19 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// Answer delivers the reply to a call that needs no stream.
+// Answer returns the channel on which the response to a call that needs no
+// stream is delivered.
 func (c *Conn) Answer() <-chan Answer { return c.answer }
 
-// Stream delivers the reader of the reply's stream once there is one. The
-// receiver serves and releases it, and calls [Conn.Leave] if that fails.
+// Stream returns the channel on which the reader of the response's stream is
+// delivered, once there is one. The receiver serves and releases the reader,
+// and calls [Conn.Leave] if serving fails.
 func (c *Conn) Stream() <-chan *Reader { return c.stream }
 
 // Done is closed when the request has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// OpenStream makes the reply a stream now, if it is not complete.
+// OpenStream turns the response into a stream now, unless it is complete.
 func (c *Conn) OpenStream(ctx context.Context) error {
 	c.out.Lock()
 	defer c.out.Unlock()
@@ -288,8 +292,8 @@ func (c *Conn) OpenStream(ctx context.Context) error {
 	return c.open(ctx)
 }
 
-// Leave says that the client's connection broke. The call goes on; what it
-// sends waits in the log, if the client has an event id to resume from.
+// Leave reports that the client's connection broke. The call goes on; what it
+// sends waits in the log if the client has an event id to resume from.
 func (c *Conn) Leave(ctx context.Context) {
 	c.mu.Lock()
 	if c.left.IsZero() {
@@ -379,7 +383,7 @@ func (c *Conn) abandon(err error) {
 	c.finish()
 }
 
-// ErrCancelled is the error of a call that its client cancelled.
+// ErrCancelled is the error response of a call that its client has cancelled.
 var ErrCancelled = &jsonrpc.Error{Code: -32800, Message: "request cancelled"}
 
 // cancel acts on notifications/cancelled: the handler's context ends, and the

@@ -1,15 +1,15 @@
-// Package transport moves the messages of MCP sessions between the instances
-// of a fleet.
+// Package transport moves the messages of MCP sessions between the instances of
+// a fleet. It is the layer below package mcp of this module, which most users
+// should import instead.
 //
-// It knows a few things, one file each: a [Conn], the SDK connection of one
-// request; a [Log], which keeps the events of a stream in Redis so that any
-// instance can resume it; a [Reader], which is one open HTTP response that
-// follows a log; the inbox, through which the fleet talks to one instance; the
-// bus, through which an instance talks to all of them, with the tail of it that
-// each keeps in memory and the feeds that take from there what a stream wants;
-// and a [Listener], which is one open HTTP response that follows the bus alone.
-// A [Node] is one instance and holds them together. A [Publisher] is for
-// processes that are none and only have something to tell.
+// A [Conn] is the SDK's connection for one request. A [Log] stores the events
+// of a stream in Redis, so that any instance can resume it; a [Reader] is one
+// open HTTP response that follows a log. Through its inbox the fleet reaches
+// one instance. Through the bus an instance reaches all others, each of which
+// keeps the last messages in memory; a [Listener] is one open HTTP response
+// that follows the bus only. A [Node] is one instance and holds all these
+// together. A [Publisher] is for processes that serve no requests and only
+// publish changes.
 //
 // Nothing here belongs to an instance for longer than a request or an open
 // stream: whatever must outlive those is in Redis.

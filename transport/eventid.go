@@ -20,12 +20,12 @@ type EventID struct {
 	Offset int64
 	// Tag is random and kept with the event. Redis may lose the end of a log in
 	// a failover; the events that then take the lost ones' offsets have other
-	// tags, so an id of a lost event never names another. Without a tag the id
-	// is a place in the standalone stream: that of a client which has had no
-	// event yet, and for which the log is to be read from Offset on.
+	// tags, so an id of a lost event never names another. An id without a tag is
+	// that of a client of the standalone stream which has not had an event yet:
+	// it gets the log from Offset on.
 	Tag string
-	// Position is where on the bus a client of the standalone stream is: it has
-	// all changes before it. Empty if unknown, and for calls' streams.
+	// Position is the position on the bus that a client of the standalone stream
+	// has reached. Empty if unknown, and for calls' streams.
 	Position string
 }
 
@@ -67,16 +67,16 @@ func (id EventID) append(b []byte) []byte {
 	return b
 }
 
-// Anew returns the id of a client of the standalone stream of which nothing is
-// known: it is to be told that anything may have changed.
+// Anew returns an event id for a client of the standalone stream of which
+// nothing is known: it has to be notified that anything may have changed.
 func Anew() EventID { return EventID{Stream: keys.Standalone, Offset: noOffset} }
 
-// IsEnd reports whether nothing can follow id.
+// IsEnd reports whether nothing can follow the event.
 func (id EventID) IsEnd() bool { return id.Offset == endOffset }
 
-// Lost returns what a client gets that wants to resume a call's stream after id
-// when the log does not have it: err as the response to the call, under an id
-// behind which there is nothing.
+// Lost returns the event for a client that wants to resume a call's stream
+// after id when the log no longer has it: an error response to the call, with
+// an event id after which nothing follows.
 func (id EventID) Lost(err error) SSE {
 	end := EventID{Stream: id.Stream, Offset: endOffset}
 	return SSE{ID: end.String(), Data: EncodeError(callOf(id.Stream), err)}
@@ -147,6 +147,6 @@ func callOf(stream string) json.RawMessage {
 	return id
 }
 
-// IsStandalone reports whether stream is the stream of GET requests, the one
-// that belongs to no call.
+// IsStandalone reports whether stream is the name of a session's standalone
+// stream (GET), which belongs to no call.
 func IsStandalone(stream string) bool { return stream == keys.Standalone }

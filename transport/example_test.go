@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
+	"net/http/httptest"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -90,4 +92,47 @@ func greeter() *mcp.Server {
 		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: "Hello, " + a.Name + "!"}}}, nil, nil
 	})
 	return server
+}
+
+// A process that is no node says what has changed. Every node hears it, and every
+// stream that wants it.
+func ExampleNewPublisher() {
+	redis, err := miniredis.Run() // in production the fleet's
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer redis.Close()
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{redis.Addr()}, DisableCache: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	publisher, err := transport.NewPublisher(client, "", 0) // prefix "mcp", 2 seconds for each call to Redis
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	fmt.Println(publisher.ResourceUpdated(ctx, "file:///report"))
+	fmt.Println(publisher.ListChanged(ctx, "tools"))
+	// Output:
+	// <nil>
+	// <nil>
+}
+
+func ExampleNewSSEWriter() {
+	response := httptest.NewRecorder() // in a handler, its http.ResponseWriter
+	w := transport.NewSSEWriter(response, 10*time.Second)
+	if err := w.Start(); err != nil {
+		log.Fatal(err)
+	}
+	if err := w.Write(transport.SSE{ID: "1", Data: []byte(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(response.Header().Get("Content-Type"))
+	fmt.Print(response.Body)
+	// Output:
+	// text/event-stream
+	// id: 1
+	// data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}
 }

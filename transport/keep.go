@@ -27,7 +27,8 @@ func (k *keeper) init(n *Node) {
 	k.kept = map[string]time.Time{}
 }
 
-// Use notes that a session is in use. It does not block.
+// Use records that a session is in use, so that it does not expire. It does not
+// block.
 func (n *Node) Use(session string) { n.keeper.use(session) }
 
 func (k *keeper) use(id string) {

@@ -38,8 +38,8 @@ func (r *Reader) carries() bool {
 	return r.legacy != nil
 }
 
-// Begun is closed when the legacy session whose stream r is has been
-// initialized. It is nil for other streams.
+// Begun returns a channel that is closed when the HTTP+SSE session whose stream
+// r follows has been initialized. It is nil for other streams.
 func (r *Reader) Begun() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -49,12 +49,13 @@ func (r *Reader) Begun() <-chan struct{} {
 	return r.legacy.begun
 }
 
-// A Holder names the connection that carries a legacy session's stream.
+// A Holder identifies the connection that has the stream of an HTTP+SSE session
+// open.
 type Holder struct{ ref string }
 
-// Holder returns who holds a legacy session's stream. It fails with
-// [session.ErrNotFound] if nobody does: then the session is to be ended. That an
-// instance is dead is believed only after two looks, so Holder may block for
+// Holder returns the holder of an HTTP+SSE session's stream. It fails with
+// [session.ErrNotFound] if there is none: the session must then be ended. An
+// instance is considered dead only after two checks, so Holder may block for
 // some seconds.
 func (n *Node) Holder(ctx context.Context, id string) (Holder, error) {
 	for looks := 1; ; looks++ {
@@ -90,10 +91,10 @@ type carriage struct {
 	name   string
 }
 
-// Carry has all that the call of req says go to the stream of its legacy
-// session. If another instance holds that, it is told that this one runs the
-// call, until the call ends. Carry fails with [session.ErrNotFound] if the holder
-// is gone. What it has prepared must be given to [Node.Accept].
+// Carry directs all messages of req's call to the stream of its HTTP+SSE
+// session. If another instance holds that stream, it is told that the call runs
+// here, until the call ends. Carry fails with [session.ErrNotFound] if the
+// holder is gone. Pass req to [Node.Accept] afterwards.
 func (n *Node) Carry(ctx context.Context, h Holder, req *Request) error {
 	req.Outlet = OutletStandalone
 	instance, _ := splitRef(h.ref)
@@ -152,8 +153,8 @@ func (r *Reader) noteCarried(runs bool, call, instance string) {
 	}
 }
 
-// EndLegacy ends a legacy session. While Redis is away it tries on, apart from
-// the caller, until this instance leaves.
+// EndLegacy ends an HTTP+SSE session. While Redis is unavailable it retries in
+// the background, until this instance leaves the fleet.
 func (n *Node) EndLegacy(ctx context.Context, id string) {
 	if n.endLegacy(ctx, id) == nil {
 		return
@@ -176,8 +177,8 @@ func (n *Node) endLegacy(ctx context.Context, id string) error {
 	return err
 }
 
-// Negotiate stores what the initialize of a legacy session agreed on, and tells
-// the holder of its stream.
+// Negotiate stores the outcome of the initialize of an HTTP+SSE session, and
+// tells the holder of its stream.
 func (n *Node) Negotiate(ctx context.Context, h Holder, id string, a session.Agreement) error {
 	err := n.store.Negotiate(ctx, id, a)
 	if err == nil {
@@ -186,8 +187,8 @@ func (n *Node) Negotiate(ctx context.Context, h Holder, id string, a session.Agr
 	return err
 }
 
-// Begin tells the holder of a legacy session's stream that the session has been
-// initialized.
+// Begin tells the holder of an HTTP+SSE session's stream that the session has
+// been initialized.
 func (n *Node) Begin(ctx context.Context, h Holder) { n.resubscribe(ctx, h.ref) }
 
 // learn takes from the record of a legacy session what its stream's feed has to

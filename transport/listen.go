@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A Filter says what a listener wants to hear of (specification 2026-07-28,
+// A Filter is what a listener is to be notified of (specification 2026-07-28,
 // "Subscriptions").
 type Filter struct {
 	Tools     bool     `json:"toolsListChanged,omitempty"`
@@ -18,7 +18,7 @@ type Filter struct {
 	URIs      []string `json:"resourceSubscriptions,omitempty"`
 }
 
-// Empty reports whether the filter lets nothing through.
+// Empty reports whether the filter lets no notification through.
 func (f Filter) Empty() bool { return !f.Tools && !f.Prompts && !f.Resources && len(f.URIs) == 0 }
 
 func (f Filter) lists() map[string]bool {
@@ -35,9 +35,9 @@ func (f Filter) uris() map[string]position {
 	return wanted
 }
 
-// A Listener is one open subscriptions/listen stream. It hears every change
-// that was made after it was opened, or ends. It has no log and cannot be
-// resumed: the 2026-07-28 revision has no resumption.
+// A Listener is one open subscriptions/listen stream. It gets every change that
+// is made after it was opened, or ends. It has no log and cannot be resumed:
+// 2026-07-28 has no resumption.
 type Listener struct {
 	node *Node
 	id   json.RawMessage
@@ -46,7 +46,7 @@ type Listener struct {
 	done chan struct{} // closed when the instance leaves
 }
 
-// Listen opens a listener for the request with the given raw id. It hears
+// Listen opens a listener for the request with the given raw id. It gets
 // changes from now on; it must be closed.
 func (n *Node) Listen(id json.RawMessage, filter Filter) (*Listener, error) {
 	l := &Listener{node: n, id: id, wake: make(chan struct{}, 1), done: make(chan struct{})}
@@ -69,7 +69,7 @@ func (l *Listener) signal() {
 	}
 }
 
-// Close ends the listening.
+// Close closes the listener. It must be called.
 func (l *Listener) Close() {
 	l.node.mu.Lock()
 	delete(l.node.listeners, l)
@@ -87,13 +87,13 @@ func (l *Listener) end() {
 }
 
 // ErrTooSlow says that a listener has fallen so far behind that changes it
-// wanted are no longer known.
+// should get are no longer known.
 var ErrTooSlow = errors.New("the listener is too slow")
 
 // Serve sends changes to w until ctx ends, the client is cut off because it
-// reads too slowly, or the instance leaves. If it is the server that ends the
-// listening, because it leaves or because ctx has a deadline, the listener's
-// request is answered, and Serve returns nil.
+// reads too slowly, or the instance leaves the fleet. If the server ends the
+// subscription, because it leaves or because ctx's deadline has passed, the
+// listener's request is answered and Serve returns nil.
 func (l *Listener) Serve(ctx context.Context, w *SSEWriter, keepAlive time.Duration) error {
 	quiet := time.NewTimer(keepAlive)
 	defer quiet.Stop()
@@ -135,20 +135,21 @@ func (l *Listener) write(w *SSEWriter, items []item) error {
 	return w.Write(out...)
 }
 
-// Acknowledge tells the client what was accepted of its filter.
+// Acknowledge tells the client which part of its filter was accepted.
 func (l *Listener) Acknowledge(w *SSEWriter, accepted json.RawMessage) error {
 	return w.Write(SSE{Data: slices.Concat(
 		[]byte(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":`), l.id,
 		[]byte(`},"notifications":`), accepted, []byte(`}}`))})
 }
 
-// Complete answers the listener's request: the server has ended the subscription.
+// Complete sends the response to the listener's request: the server has ended
+// the subscription.
 func (l *Listener) Complete(w *SSEWriter) error {
 	result := `{"resultType":"complete","_meta":{"io.modelcontextprotocol/subscriptionId":` + string(l.id) + `}}`
 	return w.Write(SSE{Data: EncodeResult(l.id, json.RawMessage(result))})
 }
 
-// Restrict narrows the listener to what was accepted of its filter.
+// Restrict narrows the listener to the accepted part of its filter.
 func (l *Listener) Restrict(accepted Filter) {
 	l.feed.mu.Lock()
 	l.feed.uris, l.feed.lists = accepted.uris(), accepted.lists()
@@ -156,15 +157,16 @@ func (l *Listener) Restrict(accepted Filter) {
 	l.node.feeds.add(l.feed)
 }
 
-// URIs returns the resources that the listener hears of, sorted.
+// URIs returns the resources whose updates the listener gets, sorted.
 func (l *Listener) URIs() []string {
 	l.feed.mu.Lock()
 	defer l.feed.mu.Unlock()
 	return slices.Sorted(maps.Keys(l.feed.uris))
 }
 
-// Update tells this one listener, if it listens to the resource, that the
-// resource was updated. Several updates that wait are one.
+// Update notifies this one listener, if it listens to the resource, that the
+// resource was updated. Several updates of a resource that wait to be sent are
+// sent as one.
 func (l *Listener) Update(uri string) {
 	l.feed.mu.Lock()
 	waits := slices.ContainsFunc(l.feed.extra, func(i item) bool { return i.change.uri == uri })

@@ -17,9 +17,9 @@ import (
 )
 
 var (
-	// ErrTooManyStreams says that a session has as many open streams as it may.
+	// ErrTooManyStreams says that a session has the maximum number of open streams.
 	ErrTooManyStreams = errors.New("too many open streams in this session")
-	// ErrLost says that what was asked for is not, or no longer, in the log.
+	// ErrLost says that an event or stream is not, or no longer, in the log.
 	ErrLost = errors.New("event is not in the log")
 	// ErrEnded says that a stream has ended: nothing can be added to it.
 	ErrEnded = errors.New("stream has ended")
@@ -27,7 +27,7 @@ var (
 	ErrFenced = errors.New("stream has another writer")
 )
 
-// A StreamID names one stream of one session.
+// A StreamID identifies one stream of one session.
 type StreamID struct {
 	Session string
 	Stream  string
@@ -41,13 +41,13 @@ type Event struct {
 
 // LogOptions bound a [Log]. The zero value of a field means its default.
 type LogOptions struct {
-	// MaxEvents and MaxBytes bound what is kept of one stream; beyond them the
-	// oldest events go first. If zero, 1,000 events and 16 MiB.
+	// MaxEvents and MaxBytes bound what is stored of one stream; beyond them, the
+	// oldest events are dropped. If zero, 1,000 events and 16 MiB.
 	MaxEvents, MaxBytes int
 	// MaxStreams bounds the unfinished call streams of a session. If zero, 16.
 	MaxStreams int
-	// ResumeFor is how long a stream can be resumed after it ended. If zero,
-	// 5 minutes.
+	// ResumeFor is how long a stream can still be resumed after it has ended. If
+	// zero, 5 minutes.
 	ResumeFor time.Duration
 }
 
@@ -66,12 +66,11 @@ func orDefault[T int | time.Duration](v, def T) T {
 	return v
 }
 
-// A Log keeps the events of streams in Redis. Every SSE stream of a session is
-// a log: an event is appended before any client sees it, so that any instance
-// can resume the stream, also after its writer died. Its methods are safe for
-// concurrent use, block for one call to Redis, and fail with
-// [session.ErrNotFound] once the session is gone and [session.ErrUnavailable]
-// when Redis does not answer.
+// A Log stores the events of streams in Redis. An event is appended to its
+// stream's log before any client sees it, so that any instance can resume the
+// stream, even after its writer died. Its methods are safe for concurrent use,
+// block for one call to Redis, and fail with [session.ErrNotFound] if the
+// session does not exist and [session.ErrUnavailable] if Redis does not answer.
 type Log struct {
 	rdb  rds.Client
 	keys keys.Space
@@ -125,7 +124,7 @@ func (l *Log) open(ctx context.Context, id StreamID, tag, writer, reader string,
 	return Event{ID: EventID{Stream: id.Stream, Tag: tag}}, statusError(status)
 }
 
-// An Append says what to add to a stream.
+// An Append describes what [Log.Append] adds to a stream.
 type Append struct {
 	// Writer is the instance that opened the stream; empty for the standalone
 	// stream, which every instance writes to.
@@ -138,9 +137,9 @@ type Append struct {
 	End bool
 	// Again says that an earlier try may have succeeded unnoticed.
 	Again bool
-	// Once says that an earlier try may even come after this one, held up on its
-	// way. It is for what is not the stream's end, and holds unless many events
-	// come in between.
+	// Once says that an earlier, delayed try may even arrive after this one: the
+	// event is then still appended only once, unless many events come in between.
+	// It is for events that do not end the stream.
 	Once bool
 }
 
@@ -153,9 +152,10 @@ func (a Append) again() string {
 }
 
 // Append adds an event to a stream, or ends it, and returns the event's offset
-// and who reads the stream now. After [session.ErrUnavailable] the outcome is
-// unknown; repeating the append with Again set is then safe. It fails with
-// [ErrEnded] and [ErrFenced], and with [ErrLost] if a call's stream is not there.
+// and the stream's current reader. After [session.ErrUnavailable] the outcome
+// is unknown; it is then safe to repeat the append with Again set. It fails
+// with [ErrEnded] or [ErrFenced], and with [ErrLost] if a call's stream does
+// not exist.
 func (l *Log) Append(ctx context.Context, id StreamID, a Append) (offset int64, reader string, err error) {
 	msg, err := streamAppend.Exec(ctx, l.rdb,
 		[]string{
@@ -176,8 +176,7 @@ func (l *Log) Append(ctx context.Context, id StreamID, a Append) (offset int64, 
 	return offset, reader, r.err
 }
 
-// An Attachment is what a connection gets when it becomes the reader of a
-// stream.
+// An Attachment is what [Log.Attach] returns to the new reader of a stream.
 type Attachment struct {
 	Events   []Event         // the first of what follows the client's last event
 	From     int64           // offset of the first event that follows, here or not
@@ -194,10 +193,10 @@ type Attachment struct {
 const readPage = 128
 
 // Attach makes reader the one connection that follows the stream, and returns
-// what it has to read, at most 128 events of it; [Log.Read] gives the rest.
-// With after, reading starts behind that event, or fails with [ErrLost] if that
+// the events it has to send, at most 128; [Log.Read] returns the rest. With
+// after, they begin behind that event; Attach fails with [ErrLost] if that
 // event is not in the log. Without after, or with [Anew], which are for the
-// standalone stream, it starts behind what its last reader has sent.
+// standalone stream, they begin behind what its last reader has sent.
 func (l *Log) Attach(ctx context.Context, id StreamID, reader string, after *EventID) (Attachment, error) {
 	var at EventID
 	if after != nil {
@@ -244,7 +243,7 @@ func (l *Log) Read(ctx context.Context, id StreamID, from int64) (events []Event
 	return r.events(id.Stream, from), next, ended, r.err
 }
 
-// Detach notes that reader has sent everything before offset seen, and all
+// Detach records that reader has sent everything before offset seen, and all
 // changes up to a position on the bus, and no longer follows the stream. It
 // does nothing if another connection has taken over.
 func (l *Log) Detach(ctx context.Context, id StreamID, reader string, seen int64, position string) error {

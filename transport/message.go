@@ -26,7 +26,7 @@ func (m *Message) IsCall() bool { return m.Method != "" && m.ID != nil }
 // IsNotification reports whether m is a request that expects no response.
 func (m *Message) IsNotification() bool { return m.Method != "" && m.ID == nil }
 
-// IsResponse reports whether m answers a request.
+// IsResponse reports whether m is a response to a request.
 func (m *Message) IsResponse() bool { return m.Method == "" }
 
 // ErrBatch is the error of [DecodeMessage] for a JSON array.
@@ -147,8 +147,8 @@ func EncodeResult(id, result json.RawMessage) []byte {
 	return encodeResponse(id, "result", result)
 }
 
-// EncodeError returns the wire form of an error response. A nil id becomes
-// null. An error that is not, and does not wrap, a *jsonrpc.Error is an
+// EncodeError returns the wire form of an error response. A nil id is encoded
+// as null. An error that is not, and does not wrap, a *jsonrpc.Error becomes an
 // internal error with its text.
 func EncodeError(id json.RawMessage, err error) []byte {
 	wire := &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: err.Error()}
@@ -168,7 +168,7 @@ func EncodeError(id json.RawMessage, err error) []byte {
 	return encodeResponse(id, "error", data)
 }
 
-// EncodeRawError is [EncodeError] for an error that is encoded.
+// EncodeRawError is [EncodeError] for an error that is already encoded.
 func EncodeRawError(id, wire json.RawMessage) []byte {
 	return encodeResponse(id, "error", wire)
 }

@@ -20,8 +20,8 @@ import (
 
 // Options configure a [Node]. The zero value of a field means its default.
 type Options struct {
-	// Prefix is the first part of every key. If empty, "mcp". All instances of
-	// a fleet, and the session store, have the same.
+	// Prefix is the first part of every key. If empty, "mcp". All instances of a
+	// fleet, and the session store, must have the same.
 	Prefix string
 	// Log bounds the logs of streams.
 	Log LogOptions
@@ -31,18 +31,18 @@ type Options struct {
 	MaxQueue, MaxQueueBytes int
 	// MaxCalls bounds the running calls of a session on this instance. If zero, 64.
 	MaxCalls int
-	// AnswerWithin is how long a question to the client (sampling, elicitation,
-	// roots) waits for its answer. If zero, 10 minutes.
+	// AnswerWithin is how long a request to the client (sampling, elicitation,
+	// roots) waits for its response. If zero, 10 minutes.
 	AnswerWithin time.Duration
-	// RunDetached is how long a call may go on after its client has gone. If
-	// zero, 5 minutes.
+	// RunDetached is how long a call may continue after its client has
+	// disconnected. If zero, 5 minutes.
 	RunDetached time.Duration
 	// Timeout bounds each call to Redis. If zero, 2 seconds.
 	Timeout time.Duration
 	// DefaultLogLevel is the level of a session whose client has not set one.
 	// If empty, such a session gets no log messages, as with the SDK's handler.
 	DefaultLogLevel mcp.LoggingLevel
-	// Logger gets what an operator should know. If nil, nothing is logged.
+	// Logger receives what an operator should know. If nil, nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -71,10 +71,10 @@ const (
 	questionTTL = 30 * time.Second // of a question on a stream that nobody reads
 )
 
-// A Node is one instance of the fleet: it has an inbox, tails the bus, and
-// knows the calls that run and the streams that are open here. It is safe for
-// concurrent use. Four goroutines serve it from [NewNode] to [Node.Close],
-// whatever the number of sessions, calls and streams.
+// A Node is one instance of the fleet: it has an inbox, follows the bus, and
+// knows the calls that run and the streams that are open on this instance. It
+// is safe for concurrent use. It runs four goroutines from [NewNode] to
+// [Node.Close], whatever the number of sessions, calls and streams.
 type Node struct {
 	*Publisher
 
@@ -111,13 +111,13 @@ type presence struct {
 	readers map[*Reader]struct{}
 }
 
-// ErrClosed says that the node no longer takes work.
+// ErrClosed says that the node is closed and takes no more requests.
 var ErrClosed = errors.New("instance is shutting down")
 
-// NewNode joins the fleet: it makes the instance's inbox and starts to listen.
-// It blocks for a few calls to Redis and fails if Redis does not do what a node
-// needs. The client and the store stay the caller's; [Node.Close] must be
-// called before the client is closed.
+// NewNode joins the fleet: it creates the instance's inbox and starts to read
+// it and the bus. It blocks for a few calls to Redis and fails if Redis is
+// unavailable or lacks something a node needs. The caller keeps ownership of
+// client and store; [Node.Close] must be called before the client is closed.
 func NewNode(ctx context.Context, client rueidis.Client, store *session.Store, opts *Options) (*Node, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -162,8 +162,8 @@ func (n *Node) ID() string { return n.id }
 // Log returns the logs of the fleet's streams.
 func (n *Node) Log() *Log { return n.log }
 
-// Ready reports whether the node can do its work: Redis answers, and the fleet
-// sees this instance alive.
+// Ready returns nil if Redis answers and the rest of the fleet sees this
+// instance as alive.
 func (n *Node) Ready(ctx context.Context) error {
 	if err := n.rdb.Do(ctx, n.rdb.B().Ping().Build()).Error(); err != nil {
 		return rds.Unavailable("ping", err)
@@ -180,8 +180,8 @@ func (n *Node) alive() bool {
 }
 
 // Idle waits until no request runs on this instance, or ctx ends. Then it ends
-// each stream of a legacy session that is open here as soon as no call of the
-// session runs elsewhere: nobody can resume it.
+// each stream of an HTTP+SSE session that is open here as soon as no call of
+// the session runs elsewhere, because such a stream cannot be resumed.
 func (n *Node) Idle(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -215,9 +215,10 @@ func (n *Node) Streams() int {
 	return len(n.readers) + len(n.listeners)
 }
 
-// Close leaves the fleet: no request is taken any more, what still runs is
-// answered with an error, open streams end so that clients resume elsewhere,
-// and the inbox goes. Close waits for the node's goroutines; it is idempotent.
+// Close leaves the fleet: no more requests are accepted, those that still run
+// are answered with an error, open streams end so that clients resume them
+// elsewhere, and the inbox is deleted. Close waits for the node's goroutines;
+// it is idempotent.
 func (n *Node) Close(ctx context.Context) {
 	n.mu.Lock()
 	n.closed = true

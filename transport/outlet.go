@@ -8,19 +8,21 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/rds"
 )
 
-// An Outlet is where what the server says while it handles a request goes.
+// An Outlet is the stream or response to which the messages of a request's
+// handler go.
 type Outlet int
 
 const (
 	// OutletReply is the reply to the request: one JSON body, or a stream once
 	// there is more to say than the response.
 	OutletReply Outlet = iota
-	// OutletAside leaves the reply to the response, which is one JSON body; the
-	// rest goes to the session's standalone stream. It is for the calls of a
-	// batch, which have one reply between them.
+	// OutletAside sends only the response as the reply, in one JSON body; all
+	// other messages go to the session's standalone stream. It is for the calls
+	// of a batch, which share one reply.
 	OutletAside
-	// OutletStandalone is the session's standalone stream, for the response as
-	// well. It is for sessions of the HTTP+SSE transport; see [Node.Carry].
+	// OutletStandalone sends everything, including the response, to the session's
+	// standalone stream. It is for sessions of the HTTP+SSE transport; see
+	// [Node.Carry].
 	OutletStandalone
 )
 

@@ -18,12 +18,13 @@ import (
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
-// A Publisher tells the fleet's clients of changes, from any process that
-// reaches the fleet's Redis. It is safe for concurrent use, starts no goroutine
-// and needs no closing. Every method blocks for one or two calls to Redis, each
-// within the timeout; their number does not depend on how many clients there
-// are. It fails with [session.ErrUnavailable] if Redis does not take the
-// message; then it may have been sent. A ctx that ends does not stop it.
+// A Publisher notifies the fleet's clients of changes, from any process with
+// access to the fleet's Redis. It is safe for concurrent use, starts no
+// goroutine and needs no closing. Every method blocks for one or two calls to
+// Redis, each within the timeout, however many clients there are. It fails with
+// [session.ErrUnavailable] if Redis does not confirm the write; the
+// notification may then have been sent nevertheless. The end of ctx does not
+// stop it.
 type Publisher struct {
 	rdb    rds.Client
 	keys   keys.Space
@@ -31,8 +32,8 @@ type Publisher struct {
 	logger *slog.Logger
 }
 
-// NewPublisher returns a publisher for the fleet with the given prefix ("mcp"
-// if empty). A zero timeout is 2 seconds.
+// NewPublisher returns a publisher for the fleet with the given prefix; if
+// empty, "mcp". A timeout of zero is 2 seconds. It does no I/O.
 func NewPublisher(client rueidis.Client, prefix string, timeout time.Duration) (*Publisher, error) {
 	return newPublisher(client, Options{Prefix: prefix, Timeout: timeout}.withDefaults())
 }
@@ -98,9 +99,9 @@ func (p *Publisher) publish(ctx context.Context, fields ...string) error {
 // maxURI bounds the URI of a resource, as it is bounded for subscriptions.
 const maxURI = 8 << 10
 
-// ResourceUpdated tells every session that is subscribed to the resource, and
-// every listener, that it was updated. It fails with [session.ErrTooLarge] for a
-// URI longer than 8 KiB.
+// ResourceUpdated notifies every session and every listener that is subscribed
+// to the resource that it was updated. It fails with [session.ErrTooLarge] for
+// a URI longer than 8 KiB.
 func (p *Publisher) ResourceUpdated(ctx context.Context, uri string) error {
 	if len(uri) > maxURI {
 		return fmt.Errorf("publish an update of a URI of %d bytes: %w", len(uri), session.ErrTooLarge)
@@ -108,8 +109,8 @@ func (p *Publisher) ResourceUpdated(ctx context.Context, uri string) error {
 	return p.publish(ctx, "k", kindUpdated, "u", uri)
 }
 
-// ListChanged tells every session, and every listener that asked, that a list
-// has changed: "tools", "prompts" or "resources".
+// ListChanged notifies every session, and every listener that asked for it,
+// that a list has changed: "tools", "prompts" or "resources".
 func (p *Publisher) ListChanged(ctx context.Context, list string) error {
 	if !slices.Contains(lists, list) {
 		return fmt.Errorf("unknown list %q", list)
@@ -118,7 +119,7 @@ func (p *Publisher) ListChanged(ctx context.Context, list string) error {
 }
 
 // Notify sends a notification to one session, on its standalone stream, where
-// it waits if nobody reads. The params are encoded as JSON and must be an
+// it waits if no client reads. The params are encoded as JSON and must be an
 // object, or nil. It fails with [session.ErrNotFound] if there is no such
 // session.
 func (p *Publisher) Notify(ctx context.Context, id, method string, params any) error {

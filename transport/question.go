@@ -297,8 +297,9 @@ func replaceProgressToken(params, token json.RawMessage) (replaced, old json.Raw
 	return replaced, old, err
 }
 
-// Reply brings a client's response to the call that asked, wherever it runs.
-// It returns nil as well if nobody waits for the response: a client cannot know.
+// Reply forwards a client's response to the call that asked, on whichever
+// instance it runs. It also returns nil if nobody waits for the response any
+// more, which a client cannot know.
 func (n *Node) Reply(ctx context.Context, session string, m *Message) error {
 	var name string
 	if json.Unmarshal(m.ID, &name) != nil {
@@ -312,9 +313,9 @@ func (n *Node) Reply(ctx context.Context, session string, m *Message) error {
 	return err
 }
 
-// Progress brings a client's progress notification to the call whose question
-// it is about. It reports whether the token was one of the fleet's; if not the
-// notification is the server's own business.
+// Progress forwards a client's progress notification to the call whose request
+// it is about. It reports whether the token is one that the fleet has issued;
+// if not, the notification is for the server's own handler.
 func (n *Node) Progress(ctx context.Context, session string, params json.RawMessage) (ours bool, err error) {
 	var p struct {
 		Token string `json:"progressToken"`

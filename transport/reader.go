@@ -27,11 +27,11 @@ const (
 // than it had under the same offset.
 const rememberedTags = 64
 
-// A Reader is one open HTTP response that follows a stream. At any time a
-// stream has at most one: a newer one takes over.
+// A Reader is one open HTTP response that follows a stream. A stream has at
+// most one at any time: a newer one takes over.
 //
-// Events reach it in order and once: it knows the offset it needs next, drops
-// what it has, and reads the log when something is missing.
+// It sends events in order and once: it knows the offset it needs next, drops
+// duplicates, and reads the log if something is missing.
 type Reader struct {
 	node   *Node
 	id     string
@@ -80,16 +80,16 @@ func (n *Node) newReader(stream StreamID) (*Reader, error) {
 	return r, n.addReader(r)
 }
 
-// A Resumption is an open stream to be served to a client.
+// A Resumption is a stream that is to be served to a client.
 type Resumption struct {
 	*Reader
 	Empty bool // the stream has ended and the client has all of it
 }
 
 // Resume makes a new connection the reader of a session's stream: behind the
-// event that the client had last, or, for the standalone stream without one,
-// behind what its last reader has sent. It fails with [ErrLost] if the log does
-// not have the client's event. The caller serves the stream with
+// last event that the client got or, for the standalone stream without such an
+// event, behind what its last reader has sent. It fails with [ErrLost] if the
+// log does not have the client's event. The caller serves the stream with
 // [Reader.Serve] and must release it.
 func (n *Node) Resume(ctx context.Context, rec session.Record, after *EventID) (*Resumption, error) {
 	stream := StreamID{rec.ID, standaloneStream}
@@ -305,7 +305,7 @@ func (r *Reader) signal() {
 	}
 }
 
-// ServeOptions say how a stream is sent.
+// ServeOptions say how a stream is sent to its client.
 type ServeOptions struct {
 	// Priming sends events without data: they give the client an id to resume
 	// from (protocol 2025-11-25 and later).
@@ -324,9 +324,10 @@ func (o ServeOptions) event(id EventID, data []byte) SSE {
 	return SSE{ID: id.String(), Data: data}
 }
 
-// Serve sends the stream's events to w until the stream ends, the connection is
-// closed or ctx ends. It returns nil only if the client was sent all there is,
-// and else why the connection ended. The response has been started.
+// Serve sends the stream's events to w until the stream ends, the connection
+// breaks or ctx ends. It returns nil only if the client was sent everything,
+// and otherwise the reason for which the connection ended. w must have been
+// started.
 func (r *Reader) Serve(ctx context.Context, w *SSEWriter, opts ServeOptions) error {
 	quiet := time.NewTimer(opts.KeepAlive)
 	defer quiet.Stop()
@@ -456,14 +457,14 @@ func (r *Reader) writeChanges(w *SSEWriter, opts ServeOptions) (wrote bool, err 
 	return len(items) > 0, nil
 }
 
-// Session returns the id of the session that the stream is of.
+// Session returns the id of the stream's session.
 func (r *Reader) Session() string { return r.stream.Session }
 
 // Standalone reports whether the stream belongs to no call.
 func (r *Reader) Standalone() bool { return r.feed != nil }
 
-// Last returns the id from which the client can resume with what it has been
-// sent.
+// Last returns the event id from which the client can resume, given what it has
+// been sent.
 func (r *Reader) Last() EventID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -516,8 +517,8 @@ func (r *Reader) catchUp(ctx context.Context) error {
 	return nil
 }
 
-// Release gives the stream up. It blocks for one call to Redis, in which the
-// log learns how far the client has come.
+// Release gives up the stream. It blocks for one call to Redis, which records
+// how far the client has come.
 func (r *Reader) Release(ctx context.Context) {
 	r.node.removeReader(r)
 	r.mu.Lock()

@@ -18,11 +18,11 @@ type SSE struct {
 	Data  []byte
 }
 
-// MaxSSE is the longest event that [ReadSSE] accepts.
+// MaxSSE is the size in bytes of the largest event that [ReadSSE] accepts.
 const MaxSSE = 16 << 20
 
-// AppendSSE appends the wire form of e. An event with an id or data always has
-// a data line: without one a browser would not take note of the id.
+// AppendSSE appends the wire form of e to b. An event with an id or data always
+// has a data line, because browsers ignore the id of an event without one.
 func AppendSSE(b []byte, e SSE) []byte {
 	if e.Name != "" {
 		b = append(append(append(b, "event: "...), e.Name...), '\n')
@@ -61,9 +61,9 @@ func lines(data []byte) func(yield func([]byte) bool) {
 	}
 }
 
-// ReadSSE reads the next event of a stream. Comments and events without any
-// field are passed over. It returns io.EOF at the end of the stream, and drops
-// an event that the end cut short, as the standard says.
+// ReadSSE reads the next event of a stream. It skips comments and events
+// without any field. It returns io.EOF at the end of the stream, and drops an
+// event that the end cuts short, as the standard requires.
 func ReadSSE(r *bufio.Reader) (SSE, error) {
 	var e SSE
 	var seen bool
@@ -126,8 +126,8 @@ type SSEWriter struct {
 // reach the client before the response ends.
 var ErrNoFlush = errors.New("the http.ResponseWriter cannot flush: a middleware hides http.Flusher")
 
-// NewSSEWriter returns a writer of events to w. Each write has timeout to reach
-// the client's machine, whatever http.Server.WriteTimeout says.
+// NewSSEWriter returns a writer of events to w. Each write must be accepted by
+// the client's machine within timeout, whatever http.Server.WriteTimeout says.
 func NewSSEWriter(w http.ResponseWriter, timeout time.Duration) *SSEWriter {
 	return &SSEWriter{w: w, rc: http.NewResponseController(w), timeout: timeout}
 }
@@ -146,8 +146,8 @@ func CanFlush(w http.ResponseWriter) bool {
 	}
 }
 
-// CacheControl is the header of that name of every stream: nobody may keep it,
-// or change it on its way.
+// CacheControl is the value of the Cache-Control header of every stream: it
+// must not be stored, nor transformed on its way.
 const CacheControl = "no-store, no-transform"
 
 // Start sends the response's status and headers.

@@ -14,8 +14,9 @@ import (
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
-// Position returns how far this instance has heard the bus. Whoever subscribes
-// from there on misses no update that is made after it was confirmed.
+// Position returns the position on the bus up to which this instance has read.
+// A subscription from there on misses no update that is made after it was
+// confirmed.
 func (n *Node) Position() string { return n.tail.position().String() }
 
 // Subscribe subscribes a session to a resource, from a position on the bus on.

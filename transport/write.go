@@ -21,8 +21,9 @@ func rejected(err error) error {
 	return &jsonrpc.Error{Code: -32005, Message: err.Error()}
 }
 
-// Write implements [mcp.Connection]. It returns when the message is the
-// client's or in the log; the client's speed does not matter.
+// Write implements [mcp.Connection]. It returns when the message has been
+// handed to the client or stored in the log; it does not wait for a slow
+// client.
 func (c *Conn) Write(ctx context.Context, msg jsonrpc.Message) error {
 	switch m := msg.(type) {
 	case *jsonrpc.Response:
@@ -247,7 +248,7 @@ func (c *Conn) standalone(ctx context.Context, data []byte) error {
 // levels are the log levels from least to most severe (RFC 5424).
 var levels = []mcp.LoggingLevel{"debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"}
 
-// ValidLogLevel reports whether level is one of the protocol's.
+// ValidLogLevel reports whether level is one of the log levels of the protocol.
 func ValidLogLevel(level mcp.LoggingLevel) bool { return slices.Contains(levels, level) }
 
 // wantsLog reports whether the session wants a log message. The session's level
@@ -267,8 +268,8 @@ func (c *Conn) wantsLog(ctx context.Context, params json.RawMessage) (bool, erro
 	return WantsLog(level, message.Level), nil
 }
 
-// WantsLog reports whether a client that set level, or none if empty, wants a
-// message of another level.
+// WantsLog reports whether a client that has set level, or none if it is empty,
+// gets a message of another level.
 func WantsLog(level, message mcp.LoggingLevel) bool {
 	return level != "" && slices.Index(levels, message) >= slices.Index(levels, level)
 }

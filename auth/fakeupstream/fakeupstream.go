@@ -1,11 +1,11 @@
-// Package fakeupstream is an identity provider for demos and tests ONLY: whoever
-// comes says who he is, and is believed. Never put it in front of anything that
+// Package fakeupstream is an identity provider for demos and tests ONLY: users
+// type in who they are and are believed. Never put it in front of anything that
 // matters.
 //
-// It is an [server.Upstream] and the [http.Handler] of its own login page, on
-// any number of instances that share a Redis. A browser keeps its user id, so
-// that it is the same user next time; another browser, or a private window, is
-// another user.
+// It implements [server.Upstream] and serves its own login page, on any number
+// of instances that share a Redis. A browser remembers its user id, so it is
+// the same user next time; another browser, or a private window, is another
+// user.
 package fakeupstream
 
 import (
@@ -52,17 +52,18 @@ const (
 // value of any other field means its default. All instances of a fleet have the
 // same options.
 type Options struct {
-	// Redis is shared by all instances. It stays the caller's, who closes it.
+	// Redis is a client of the Redis that all instances share. The caller keeps
+	// ownership and closes it.
 	Redis rueidis.Client
 	// Prefix is the first part of every key. If empty, "mcp".
 	Prefix string
 	// RedisTimeout bounds each call to Redis. If zero, 2 seconds.
 	RedisTimeout time.Duration
-	// BaseURL is where browsers find the instances: the authorization server's
+	// BaseURL is the public URL of the instances: the authorization server's
 	// issuer.
 	BaseURL string
 	// Limit bounds the requests of one address to the login page. If zero, 200
-	// in a minute; if its Requests are negative, there is no bound.
+	// per minute; if Requests is negative, there is no limit.
 	Limit server.Rate
 	// TrustedProxies is how many proxies in front of the instances append to
 	// X-Forwarded-For. If zero, the header is ignored.
@@ -232,7 +233,7 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (u *Upstream) ask(w http.ResponseWriter, r *http.Request) {
 	states := r.URL.Query()["state"]
 	if len(states) != 1 || !isState(states[0]) {
-		u.problem(w, http.StatusBadRequest, "This page needs a state: come here from the consent page.")
+		u.problem(w, http.StatusBadRequest, "This page was opened without a state. Start again in the application.")
 		return
 	}
 	u.pages.Write(w, http.StatusOK, "login.html", view{Action: u.base + AuthorizePath, State: states[0], User: uuid.NewString()})
@@ -257,7 +258,7 @@ func (u *Upstream) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	state, user := r.PostForm.Get("state"), strings.TrimSpace(r.PostForm.Get("user"))
 	if !isState(state) {
-		u.problem(w, http.StatusBadRequest, "The form has no state: begin again at the application.")
+		u.problem(w, http.StatusBadRequest, "The form has no state. Start again in the application.")
 		return
 	}
 	if r.PostForm.Get("decision") == "cancel" {
@@ -286,7 +287,7 @@ func (u *Upstream) leave(w http.ResponseWriter, q url.Values) {
 
 func (u *Upstream) unavailable(w http.ResponseWriter) {
 	w.Header().Set("Retry-After", "1")
-	u.problem(w, http.StatusServiceUnavailable, "The login cannot reach its store. Try again in a moment.")
+	u.problem(w, http.StatusServiceUnavailable, "The login is not available right now. Try again in a moment.")
 }
 
 func (u *Upstream) problem(w http.ResponseWriter, status int, text string) {

@@ -66,7 +66,7 @@ func (s *Server) readRequest(r *http.Request) (f flow, client *Client, err error
 		return f, client, err
 	}
 	if s.opts.NoPublicClients && !client.confidential() {
-		return f, client, refuse("unauthorized_client", "the client cannot prove who it is, which it has to here")
+		return f, client, refuse("unauthorized_client", "public clients are not accepted here")
 	}
 	if f.Scopes, err = s.scopesFor(client, p.get("scope")); err != nil {
 		return f, client, err
@@ -105,9 +105,9 @@ func checkAuthorization(client *Client, p params) error {
 	case p.get("code_challenge_method") != "S256":
 		return refuse("invalid_request", "code_challenge_method must be S256")
 	case !isChallenge(p.get("code_challenge")):
-		return refuse("invalid_request", "code_challenge has not the form of an S256 one")
+		return refuse("invalid_request", "code_challenge is not a base64url-encoded SHA-256 hash")
 	case slices.Contains(strings.Fields(p.get("prompt")), "none"):
-		return refuse("interaction_required", "the user is always asked")
+		return refuse("interaction_required", "consent is always asked for, so prompt=none cannot be served")
 	}
 	return nil
 }

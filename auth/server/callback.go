@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// ErrLoginDenied is what an [Upstream] fails with if the user did not want to
-// log in, or was not allowed to.
+// ErrLoginDenied is the error of an [Upstream] whose user did not log in or is
+// not allowed to.
 var ErrLoginDenied = errors.New("login denied")
 
 // callback serves the browser that comes back from the upstream. The flow ends

@@ -1,11 +1,12 @@
-// Package server is an OAuth 2.1 authorization server for MCP: the authorization
-// code grant with PKCE, refresh tokens that rotate, dynamic registration and
-// client documents, on any number of instances that share a Redis.
+// Package server is an OAuth 2.1 authorization server for MCP: the
+// authorization code grant with PKCE, refresh token rotation, dynamic client
+// registration (RFC 7591) and client ID metadata documents, on any number of
+// instances that share a Redis.
 //
-// Whatever must happen once happens in one Lua script on the keys of one slot:
-// a code is redeemed once and a refresh token rotated once, whichever instances
-// are asked at the same time. Redis holds hashes of secrets only.
+// Whatever must happen only once happens in one Lua script on keys of one slot:
+// a code is redeemed once and a refresh token rotated once, even if several
+// instances are asked at the same time. Redis holds only hashes of secrets.
 //
-// Users log in through an [Upstream]: an identity provider of yours
+// Users log in through an [Upstream]: your identity provider
 // ([NewOAuth2Upstream]), or package auth/fakeupstream for demos and tests.
 package server

@@ -120,7 +120,7 @@ func (d *documents) fetch(ctx context.Context, id string) (*Client, error) {
 	}
 	doc, err := d.fetcher.json(ctx, id, maxDocument)
 	if errors.Is(err, fetch.ErrRefused) {
-		return nil, refuse("invalid_client", "there is no client document of JSON and at most %d bytes at client_id", maxDocument)
+		return nil, refuse("invalid_client", "there is no JSON document of at most %d bytes at client_id", maxDocument)
 	}
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func (d *documents) fetch(ctx context.Context, id string) (*Client, error) {
 	client, err = parseDocument(id, doc.Body, d.schemes)
 	if err != nil {
 		d.fetcher.logger.InfoContext(ctx, "client document not usable", "url", id, "error", err)
-		return nil, refuse("invalid_client", "the client document cannot be used: %v", err)
+		return nil, refuse("invalid_client", "the client document is not acceptable: %v", err)
 	}
 	life := min(max(doc.MaxAge, minKept), maxKept)
 	cmd := d.rdb.B().Set().Key(d.keys.Document(id)).Value(rueidis.BinaryString(doc.Body)).Px(life).Build()

@@ -9,19 +9,19 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/limit"
 )
 
-// A Rate bounds requests: as many as Requests at once, and no more than that in
-// every Per on average. The zero Rate does not bound.
+// A Rate is a rate limit: Requests at once, and on average no more than
+// Requests per Per. The zero Rate does not limit.
 type Rate struct {
 	Requests int
 	Per      time.Duration
 }
 
-// Limits bound the requests of one client address, over all instances.
+// Limits bound the requests of one client address, counted over all instances.
 type Limits struct {
 	Authorize, Token, Register, Revoke, Introspect, Callback Rate
-	// Failures bounds how often one address may fail to prove that it is a
-	// certain client or resource server. Other addresses, other clients and
-	// clients without a secret do not notice.
+	// Failures bounds failed authentications as one client or resource server
+	// from one address. It does not affect other addresses, other clients or
+	// public clients.
 	Failures Rate
 	// NewClients bounds the registrations of all addresses together, and so how
 	// many registered clients there are: with [Options.ClientTTL] as Per, twice
@@ -29,7 +29,7 @@ type Limits struct {
 	NewClients Rate
 }
 
-// DefaultLimits returns the limits of a server without Options.Limits.
+// DefaultLimits returns the limits that apply if [Options.Limits] is nil.
 func DefaultLimits() *Limits {
 	return &Limits{
 		Authorize:  Rate{100, 15 * time.Minute},

@@ -14,25 +14,25 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// An IdentifyFunc returns who a token of an upstream was issued to: the user's
-// identifier there, which must be unique and never given to another user. An
-// email address is neither. It asks, say, the provider's userinfo endpoint, with
-// oauth2.NewClient(ctx, oauth2.StaticTokenSource(token)). It fails with
-// [ErrLoginDenied] if that user may not log in here.
+// An IdentifyFunc returns the subject of an upstream's token: the user's
+// identifier there, which must be unique and never be reassigned. An email
+// address is neither. It may, for example, ask the provider's userinfo endpoint
+// with oauth2.NewClient(ctx, oauth2.StaticTokenSource(token)). It returns
+// [ErrLoginDenied] if the user may not log in here.
 type IdentifyFunc func(ctx context.Context, token *oauth2.Token) (subject string, err error)
 
 // OAuth2UpstreamOptions configure an [OAuth2Upstream].
 type OAuth2UpstreamOptions struct {
 	// AuthParams are added to authorization requests, such as prompt or hd.
 	AuthParams url.Values
-	// HTTPClient calls the provider, also for the IdentifyFunc. If nil, one that
-	// gives up after 10 seconds.
+	// HTTPClient calls the provider, also for the IdentifyFunc. If nil, one with a
+	// timeout of 10 seconds.
 	HTTPClient *http.Client
 }
 
-// An OAuth2Upstream lets users log in at an identity provider that speaks
-// OAuth 2.0 or OpenID Connect. The provider's tokens are used to ask who the
-// user is, and then forgotten.
+// An OAuth2Upstream lets users log in at an identity provider that supports
+// OAuth 2.0 or OpenID Connect. The provider's tokens are used to identify the
+// user and then discarded.
 type OAuth2Upstream struct {
 	config   oauth2.Config
 	identify IdentifyFunc
@@ -42,9 +42,9 @@ type OAuth2Upstream struct {
 
 var _ Upstream = (*OAuth2Upstream)(nil)
 
-// NewOAuth2Upstream returns an upstream for the provider and the client that
-// config describes. The RedirectURL must be the server's issuer with
-// [Options.CallbackPath], and be registered at the provider. Opts may be nil.
+// NewOAuth2Upstream returns an upstream for the provider and client that config
+// describes. Its RedirectURL must be the server's issuer followed by
+// [Options.CallbackPath], and be registered at the provider. opts may be nil.
 func NewOAuth2Upstream(config *oauth2.Config, identify IdentifyFunc, opts *OAuth2UpstreamOptions) (*OAuth2Upstream, error) {
 	if opts == nil {
 		opts = &OAuth2UpstreamOptions{}

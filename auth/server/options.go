@@ -19,18 +19,18 @@ import (
 // required; the zero value of any other field means its default. All instances
 // of a fleet have the same options.
 type Options struct {
-	// Redis is shared by all instances, version 6.2 or newer. It stays the
-	// caller's, who closes it.
+	// Redis is a client of the Redis that all instances share, version 6.2 or
+	// newer. The caller keeps ownership and closes it.
 	Redis rueidis.Client
 	// Prefix is the first part of every key. If empty, "mcp".
 	Prefix string
 	// RedisTimeout bounds each call to Redis. If zero, 2 seconds.
 	RedisTimeout time.Duration
-	// CacheTTL bounds how long an instance that has not heard of a revocation
-	// goes on accepting a token. If zero, 5 seconds.
+	// CacheTTL bounds how long an instance that has not been told of a
+	// revocation continues to accept a token. If zero, 5 seconds.
 	CacheTTL time.Duration
-	// Logger gets what an operator should know; never a token, a code, a secret
-	// or a verifier. If nil, nothing is logged.
+	// Logger receives what an operator should know, never tokens, codes, secrets
+	// or PKCE verifiers. If nil, nothing is logged.
 	Logger *slog.Logger
 
 	// Issuer is the issuer identifier (RFC 8414, section 2): an https URL
@@ -38,25 +38,25 @@ type Options struct {
 	// accepted for loopback hosts.
 	Issuer string
 	// Resources are the resource identifiers (RFC 8707) that tokens can be for:
-	// the URLs of MCP endpoints. The first is meant when a client names none.
+	// the URLs of MCP endpoints. The first is the default if a client names none.
 	Resources []string
-	// Scopes are all scopes there are, each with what the consent page says of
-	// it. If empty, there are none, and clients that ask for one get none.
+	// Scopes are all scopes there are, each with its text on the consent page. If
+	// empty, there are none, and clients that ask for some are granted none.
 	Scopes []Scope
 	// DefaultScopes are granted to a client that asks for none. If empty, all
 	// of Scopes.
 	DefaultScopes []string
 	// Upstream is where users log in.
 	Upstream Upstream
-	// Clients are registered beforehand.
+	// Clients are the pre-registered clients.
 	Clients []Client
 	// ResourceServers may introspect tokens for their own resources (RFC 7662).
 	ResourceServers []ResourceServer
 
-	// CallbackPath is where the upstream sends browsers back to, below the
-	// issuer. If empty, "/callback".
+	// CallbackPath is the path below the issuer that the upstream redirects
+	// browsers back to. If empty, "/callback".
 	CallbackPath string
-	// NoPublicClients refuses clients that cannot prove who they are.
+	// NoPublicClients refuses clients that do not authenticate.
 	NoPublicClients bool
 	// NoRegistration switches dynamic client registration off.
 	NoRegistration bool
@@ -68,48 +68,49 @@ type Options struct {
 
 	// AccessTokenTTL is how long an access token is valid. If zero, 1 hour.
 	AccessTokenTTL time.Duration
-	// RefreshTokenTTL is how long a grant lives without being refreshed. If
-	// zero, 7 days.
+	// RefreshTokenTTL is how long a refresh token is valid. If zero, 7 days.
 	RefreshTokenTTL time.Duration
-	// RefreshGrace is how long the refresh token before the current one still
-	// gives the current one, if that is not used yet: the answer may have been
-	// lost. The access tokens before a refresh live as long. If zero, 10
-	// seconds; if negative, none.
+	// RefreshGrace is how long a replaced refresh token may still be used, while
+	// its successor has not been: it then returns that same successor, because
+	// the first response may have been lost. Access tokens from before a refresh
+	// stay valid as long. If zero, 10 seconds; if negative, no time at all.
 	RefreshGrace time.Duration
 	// CodeTTL is how long an authorization code is valid. If zero, 60 seconds;
 	// at most 10 minutes.
 	CodeTTL time.Duration
-	// FlowTTL is how long a user has from the client's request to the login. If
-	// zero, 10 minutes.
+	// FlowTTL is how long a user may take from the authorization request to the
+	// end of the login. If zero, 10 minutes.
 	FlowTTL time.Duration
 	// ClientTTL is how long a registered client lives unused. If zero, 30 days.
 	ClientTTL time.Duration
 
-	// SigningKeys, if any, make access tokens signed JWTs (RFC 9068): the first
-	// signs, and all are published. See [SigningKey].
+	// SigningKeys, if not empty, make access tokens JWTs (RFC 9068) instead of
+	// opaque strings: the first key signs, and all are published. See
+	// [SigningKey].
 	SigningKeys []SigningKey
 
 	// Limits bound the requests of one address. If nil, [DefaultLimits].
 	Limits *Limits
 	// TrustedProxies is how many proxies in front of the server append to
-	// X-Forwarded-For. If zero, the header is ignored; behind a proxy all clients
-	// then share one address, and so one set of limits.
+	// X-Forwarded-For. If zero, the header is ignored; behind a proxy, all
+	// clients then have one address and share its limits.
 	TrustedProxies int
 
-	// HTTPClient fetches client documents and keys. If nil, one that connects
-	// to public addresses only and follows no redirect. Whoever sets another
-	// takes that protection on himself.
+	// HTTPClient fetches client documents and keys. If nil, one that connects to
+	// public addresses only and does not follow redirects. If you set another
+	// one, that protection against SSRF is up to it.
 	HTTPClient *http.Client
 }
 
-// A Scope is something that can be allowed.
+// A Scope is a scope that clients may ask for.
 type Scope struct {
 	Name string
-	// Description completes "This client wants to" on the consent page.
+	// Description completes "It wants to" on the consent page.
 	Description string
 }
 
-// A ResourceServer is a server that may introspect tokens for its resources.
+// A ResourceServer is a server that may introspect tokens for its resources
+// (RFC 7662).
 type ResourceServer struct {
 	// ID and SecretHash are its credentials (HTTP Basic); see [HashSecret].
 	ID, SecretHash string

@@ -66,9 +66,9 @@ func (p *pages) consent(w http.ResponseWriter, view consentPage) {
 }
 
 func (p *pages) leave(w http.ResponseWriter, view leavePage) {
-	title := "You are taken to the login"
+	title := "You are being taken to the login"
 	if !view.Login {
-		title = "Nothing was allowed"
+		title = "Access was not allowed"
 	}
 	p.set.Write(w, http.StatusOK, "leave.html", struct {
 		leavePage
@@ -94,7 +94,7 @@ func (p *pages) problem(w http.ResponseWriter, status int, view problemPage) {
 func explain(status int) (title, advice string) {
 	switch status {
 	case http.StatusForbidden:
-		return "This login cannot go on", "It took too long, went on already, or began in another browser. " +
+		return "This login cannot continue", "It took too long, was continued before, or was started in another browser. " +
 			"Go back to the application and start again."
 	case http.StatusTooManyRequests:
 		return "Too many requests", "Wait a little, then try again."
@@ -103,7 +103,8 @@ func explain(status int) (title, advice string) {
 	case http.StatusInternalServerError:
 		return "Something went wrong here", "It is not your fault. Go back to the application and try again later."
 	}
-	return "The application asked for something impossible", "There is nothing that you could do about it here: its developers would have to."
+	return "The application sent a request that cannot be served", "In the application, remove this server and connect to it again. " +
+		"If that does not help, its developers have to fix it."
 }
 
 // shownName returns a client's name as users see it.

@@ -35,7 +35,7 @@ func parseParams(encoded string) (params, error) {
 			}
 		}
 		if len(all) > 1 && name != "resource" {
-			return nil, refuse("invalid_request", "parameter %.40s is there more than once", name)
+			return nil, refuse("invalid_request", "parameter %.40s appears more than once", name)
 		}
 	}
 	return p, nil

@@ -127,13 +127,13 @@ func (s *Server) newClient(req *registrationRequest) (*Client, error) {
 	case client.AuthMethod == "":
 		client.AuthMethod = methodBasic // RFC 7591, section 2
 	case client.AuthMethod == methodAssertion || !slices.Contains(s.authMethods(), client.AuthMethod):
-		return nil, refuse("invalid_client_metadata", "token_endpoint_auth_method %.40s is not for clients that register themselves here", client.AuthMethod)
+		return nil, refuse("invalid_client_metadata", "token_endpoint_auth_method %.40s is not available to dynamically registered clients", client.AuthMethod)
 	}
 	if len(req.ResponseTypes) > 0 && !slices.Contains(req.ResponseTypes, "code") {
-		return nil, refuse("invalid_client_metadata", "response_types must have code")
+		return nil, refuse("invalid_client_metadata", "response_types must contain code")
 	}
 	if !slices.Contains(client.GrantTypes, grantCode) {
-		return nil, refuse("invalid_client_metadata", "grant_types must have authorization_code")
+		return nil, refuse("invalid_client_metadata", "grant_types must contain authorization_code")
 	}
 	// As with grant types: what we have not is left out.
 	asked := s.askedScopes(req.Scope)
@@ -154,7 +154,7 @@ func checkApplicationType(req *registrationRequest) error {
 	case "web":
 		for _, uri := range req.RedirectURIs {
 			if !strings.HasPrefix(uri, "https://") {
-				return refuse("invalid_redirect_uri", "redirect URI %.200s of an application_type web is not https", uri)
+				return refuse("invalid_redirect_uri", "redirect URI %.200s must be https for application_type web", uri)
 			}
 		}
 		return nil

@@ -50,7 +50,7 @@ func (s *Server) scopesWithin(granted []string, asked string) ([]string, error) 
 		return granted, nil
 	}
 	if slices.ContainsFunc(scopes, func(scope string) bool { return !slices.Contains(granted, scope) }) {
-		return nil, refuse("invalid_scope", "the scope is wider than what was granted")
+		return nil, refuse("invalid_scope", "the scope exceeds what was granted")
 	}
 	return scopes, nil
 }
@@ -98,7 +98,7 @@ func narrow(known, granted, asked []string) ([]string, error) {
 	for _, one := range asked {
 		i := slices.IndexFunc(granted, func(resource string) bool { return canonical(resource) == canonical(one) })
 		if i < 0 {
-			return nil, refuse("invalid_target", "resource %.200s is not one that tokens can be issued for here", one)
+			return nil, refuse("invalid_target", "tokens for resource %.200s are not issued here", one)
 		}
 		if !slices.Contains(resources, granted[i]) {
 			resources = append(resources, granted[i])

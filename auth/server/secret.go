@@ -104,10 +104,10 @@ func parseSecret(k kind, text string) (secret, bool) {
 	return secret{kind: k, grant: parts[1], value: parts[2]}, true
 }
 
-// HashSecret returns what a [Client] or a [ResourceServer] is configured with
-// instead of its secret, which must be random and of at least 128 bits, and
-// should have only letters, digits, - and _ in it: not all clients encode others
-// in the same way.
+// HashSecret returns the hash that a [Client] or [ResourceServer] is configured
+// with in place of its secret. The secret must be random, of at least 128 bits.
+// It should consist of letters, digits, - and _ only, because clients differ in
+// how they encode other characters.
 func HashSecret(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])

@@ -16,7 +16,7 @@ import (
 )
 
 // A Server is one instance of the authorization server. It is safe for
-// concurrent use, keeps no goroutine and needs no closing.
+// concurrent use, starts no goroutine and needs no closing.
 type Server struct {
 	opts    Options
 	issuer  *url.URL
@@ -37,9 +37,8 @@ type Server struct {
 
 var _ auth.Verifier = (*Server)(nil)
 
-// New returns an instance of the authorization server. It fails if the options
-// cannot be used; it does no I/O, so that Redis is away shows in the first
-// request.
+// New returns an instance of the authorization server. It fails if an option is
+// invalid. It does no I/O: if Redis is unavailable, requests are answered 503.
 func New(opts *Options) (*Server, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -86,8 +85,9 @@ func New(opts *Options) (*Server, error) {
 	}, nil
 }
 
-// Verify implements [auth.Verifier]: it verifies the server's own access tokens
-// without asking Redis, as long as the client caches what it asked before.
+// Verify implements [auth.Verifier]: it verifies access tokens of this server.
+// In steady state it does not ask Redis, because grants are cached on the
+// client side for [Options.CacheTTL].
 func (s *Server) Verify(ctx context.Context, token string) (*auth.Token, error) {
 	access, expires, ok := s.accessToken(token)
 	if !ok || !expires.IsZero() && !time.Now().Before(expires) {
@@ -112,10 +112,10 @@ func (s *Server) Verify(ctx context.Context, token string) (*auth.Token, error) 
 	}, nil
 }
 
-// Handle registers the server's endpoints with mux: those that its metadata
-// (RFC 8414) names, the metadata itself at every place where clients look for
-// it, and the callback of the upstream. If the issuer has a path, the endpoints
-// are below it; a proxy must not strip it.
+// Handle registers the server's endpoints with mux: those in its metadata (RFC
+// 8414), the metadata itself at all three well-known URLs where clients look
+// for it, and the upstream's callback. If the issuer has a path, the endpoints
+// are below that path, and a proxy must not strip it.
 func (s *Server) Handle(mux *http.ServeMux) {
 	limits := s.opts.Limits
 	for _, e := range []endpoint{

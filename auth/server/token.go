@@ -65,14 +65,14 @@ func (s *Server) issue(r *http.Request) (*tokenResponse, error) {
 // it is: who has a code but not the rest must not be able to spoil it for the
 // client (OAuth 2.1, section 7.5.3).
 func (s *Server) redeem(r *http.Request, client *Client, p params) (*tokenResponse, error) {
-	invalid := refuse("invalid_grant", "the code is not valid, or not for this client, redirect URI and verifier")
+	invalid := refuse("invalid_grant", "the code is not valid, or was not issued for this client, redirect URI and code_verifier")
 	code, ok := parseSecret(codeKind, p.get("code"))
 	if !ok {
 		return nil, invalid
 	}
 	verifier := p.get("code_verifier")
 	if !isVerifier(verifier) {
-		return nil, refuse("invalid_request", "code_verifier is missing or has not the form of one")
+		return nil, refuse("invalid_request", "code_verifier is missing or malformed")
 	}
 	g, err := s.grants.load(r.Context(), code.grant)
 	if errors.Is(err, errNoGrant) {
@@ -107,7 +107,7 @@ func (s *Server) redeem(r *http.Request, client *Client, p params) (*tokenRespon
 // refresh exchanges a refresh token. It may ask for less than was granted,
 // never for more.
 func (s *Server) refresh(r *http.Request, client *Client, p params) (*tokenResponse, error) {
-	invalid := refuse("invalid_grant", "the refresh token is not valid, or not for this client")
+	invalid := refuse("invalid_grant", "the refresh token is not valid, or was not issued to this client")
 	token, ok := parseSecret(refreshKind, p.get("refresh_token"))
 	if !ok {
 		return nil, invalid

@@ -1,5 +1,5 @@
 // Command conformance serves the fixtures of the MCP conformance suite from any
-// number of processes. It takes the settings of examples/everything.
+// number of processes. It has the settings of examples/everything.
 package main
 
 import (
@@ -18,9 +18,12 @@ func main() { demo.Main(serve) }
 
 func serve(p *demo.Process) error {
 	if p.Config.Auth.Mode == demo.AuthServer {
-		return errors.New("AUTH_MODE=auth_server: examples/everything is the authorization server")
+		return &demo.SettingError{
+			Setting: demo.Setting{Name: "AUTH_MODE", Value: string(demo.AuthServer)},
+			Err:     errors.New("examples/everything is the authorization server"),
+		}
 	}
-	mux := http.NewServeMux()
+	mux := p.NewMux()
 	protection, err := p.Protect(mux, "/mcp")
 	if err != nil {
 		return err
@@ -28,7 +31,7 @@ func serve(p *demo.Process) error {
 	server := fixtures.New()
 	handler, err := fleet.NewHandler(func(*http.Request) *mcp.Server { return server }, p.Options())
 	if err != nil {
-		return err
+		return p.RedisError(err)
 	}
 	// Two of the fixtures change the server's lists while it runs.
 	if err := handler.Watch(server); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 
@@ -30,5 +31,13 @@ func TestFixturesAreServed(t *testing.T) {
 	p.Signal(syscall.SIGTERM)
 	if status, _ := p.Wait(); status != 0 {
 		t.Errorf("exit status %d", status)
+	}
+}
+
+func TestItIsNoAuthorizationServer(t *testing.T) {
+	t.Parallel()
+	status, stdout, stderr := demotest.Run(t, "AUTH_MODE=auth_server", "INTROSPECTION_CLIENT_SECRET=s")
+	if status != 2 || stdout != "" || !strings.HasPrefix(stderr, `AUTH_MODE="auth_server": `) || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("exit status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}
 }

@@ -1,8 +1,8 @@
-// Command everything serves the complete demonstration of MCP from any number
-// of processes. One by itself needs nothing else: its Redis is embedded, and so
-// is its authorization server.
+// Command everything serves the demonstration server of package everything from
+// any number of processes. A single process needs nothing else: its Redis and
+// its authorization server are embedded.
 //
-// Its settings are environment variables, or lines of a file .env: see
+// Its settings are environment variables or lines of a file .env; see
 // .env.example at the top of the repository.
 package main
 
@@ -25,7 +25,7 @@ func serve(p *demo.Process) error {
 	if p.Config.Auth.Mode == demo.AuthServer {
 		return serveAuthorization(p)
 	}
-	mux := http.NewServeMux()
+	mux := p.NewMux()
 	// First: who cannot be protected does not join the fleet.
 	protection, err := p.Protect(mux, "/mcp", "/sse")
 	if err != nil {
@@ -33,13 +33,13 @@ func serve(p *demo.Process) error {
 	}
 	handler, err := newHandler(p)
 	if err != nil {
-		return err
+		return p.RedisError(err)
 	}
 	err = errors.Join(
 		protection.Handle("/mcp", handler.Guard, scopesFor, map[string]http.Handler{"/mcp": handler}),
 		// For clients of before 2025.
 		protection.Handle("/sse", handler.Guard, scopesFor, map[string]http.Handler{
-			"/sse": handler.SSE("/message"), "/message": handler.Messages(),
+			"/sse": handler.SSE(p.Path() + "/message"), "/message": handler.Messages(),
 		}),
 	)
 	if err != nil {
@@ -68,7 +68,7 @@ func newHandler(p *demo.Process) (*fleet.Handler, error) {
 		return nil, err
 	}
 	server := everything.New(&everything.Options{
-		Logger:       p.Log,
+		Logger:       p.ServerLog(),
 		Switch:       newToolSwitch(p.Redis, p.Config.RedisPrefix),
 		ToolsChanged: notifier.ToolsChanged,
 	})
@@ -82,7 +82,7 @@ func newHandler(p *demo.Process) (*fleet.Handler, error) {
 
 // serveAuthorization serves the authorization server alone.
 func serveAuthorization(p *demo.Process) error {
-	mux := http.NewServeMux()
+	mux := p.NewMux()
 	if err := p.HandleAuthorizationServer(mux); err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/examples/internal/demotest"
+	"github.com/mcpfleet/mcpfleet/internal/fleettest"
+	"github.com/mcpfleet/mcpfleet/internal/redistest"
 )
 
 func TestMain(m *testing.M) { demotest.Main(m, main) }
@@ -90,6 +92,38 @@ func TestThePrintedCommandsCallEcho(t *testing.T) {
 	}
 }
 
+func TestARedisThatDoesNotAllowWhatAFleetNeedsIsNamed(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	admin := redis.Client(t)
+	if err := admin.Do(t.Context(), admin.B().Arbitrary("ACL", "SETUSER", "weak", "on", ">secret", "~*", "+@connection", "+info").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr := demotest.Run(t, "REDIS_URL=redis://weak:secret@"+redis.Addr())
+	if status != 2 || stdout != "" || !strings.HasPrefix(stderr, `REDIS_URL="redis://...@`+redis.Addr()+`": `) || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("exit status %d, stdout %q, stderr %q", status, stdout, stderr)
+	}
+}
+
+// Without authentication whoever knows a session's id can use the session.
+func TestTheLogHasALineForEachRequestAndNoSessionID(t *testing.T) {
+	t.Parallel()
+	p := demotest.Start(t)
+	client := fleettest.Initialized(t, p.URL+"/mcp")
+	client.CallTool(t, "echo", `{"message":"hello"}`)
+	p.Signal(syscall.SIGTERM)
+	log := p.Stderr()
+	if strings.Contains(log, client.Session) {
+		t.Error("the log has the session's id")
+	}
+	if got := strings.Count(log, `"msg":"request"`); got != 3 {
+		t.Errorf("%d requests were logged, want 3", got)
+	}
+	if got := strings.Count(log, "\n"); got > 3+7 {
+		t.Errorf("the log of three requests has %d lines", got)
+	}
+}
+
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	p := demotest.Start(t)
@@ -113,17 +147,20 @@ func TestASettingThatCannotBeUsedIsOneLineAndStatus2(t *testing.T) {
 	}
 	t.Cleanup(func() { taken.Close() })
 	_, port, _ := net.SplitHostPort(taken.Addr().String())
-	for _, setting := range []string{
-		"PORT=many",
-		"PORT=" + port,
-		"HOST=0.0.0.0",
-		"AUTH_MODE=open",
-		"SESSION_TTL=never",
-		"REDIS_URL=redis://127.0.0.1:1",
+	internal := []string{"AUTH_MODE=internal"} // which takes any address there is
+	for setting, more := range map[string][]string{
+		"PORT=many":                     nil,
+		"PORT=" + port:                  nil,
+		"HOST=0.0.0.0":                  nil,
+		"HOST=203.0.113.1":              internal,
+		"BASE_URI=http://example.com":   internal,
+		"AUTH_MODE=open":                nil,
+		"SESSION_TTL=never":             nil,
+		"REDIS_URL=redis://127.0.0.1:1": nil,
 	} {
 		t.Run(setting, func(t *testing.T) {
 			t.Parallel()
-			status, stdout, stderr := demotest.Run(t, setting)
+			status, stdout, stderr := demotest.Run(t, append(more, setting)...)
 			if status != 2 || stdout != "" {
 				t.Errorf("exit status %d, stdout %q", status, stdout)
 			}

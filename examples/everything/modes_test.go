@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/examples/internal/demotest"
 	"github.com/mcpfleet/mcpfleet/internal/authtest"
+	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 func echo(t *testing.T, client *mcp.ClientSession) {
@@ -63,6 +65,46 @@ func TestByDefaultClientsLogIn(t *testing.T) {
 	echo(t, authtest.Connect(t, base+"/mcp", "alice"))
 }
 
+// The proxy in front may leave the path of BASE_URI as it is, or strip it.
+func TestAPublicURLWithAPath(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	root := "http://localhost:" + port
+	base := root + "/some/path"
+	demotest.Start(t, "AUTH_MODE=internal", "PORT="+port, "BASE_URI="+base+"/")
+	echo(t, authtest.Connect(t, base+"/mcp", "alice"))
+	for _, url := range []string{root, base} {
+		for path, want := range map[string]int{
+			"/": http.StatusOK, "/readyz": http.StatusOK, "/mcp": http.StatusUnauthorized, "/sse": http.StatusUnauthorized, "/nowhere": http.StatusNotFound,
+		} {
+			res, err := http.Get(url + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != want {
+				t.Errorf("GET %s: %s, want %d", url+path, res.Status, want)
+			}
+		}
+	}
+}
+
+func TestTheSSEEndpointIsBelowThePathOfThePublicURL(t *testing.T) {
+	t.Parallel()
+	p := demotest.Start(t, "BASE_URI=http://localhost/some/path")
+	for _, prefix := range []string{"", "/some/path"} {
+		res, err := http.Get(p.URL + prefix + "/sse")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		event, err := transport.ReadSSE(bufio.NewReader(res.Body))
+		if err != nil || !strings.HasPrefix(string(event.Data), "/some/path/message?") {
+			t.Errorf("GET %s/sse: %q, %v", prefix, event.Data, err)
+		}
+	}
+}
+
 // An authorization server and an MCP server that have nothing in common but what
 // their settings say: tokens are asked about, or verified by their signatures.
 func TestAnAuthorizationServerOfItsOwn(t *testing.T) {
@@ -91,7 +133,7 @@ func TestAnAuthorizationServerOfItsOwn(t *testing.T) {
 func TestAnAuthorizationServerThatIsNotThereIsNamed(t *testing.T) {
 	t.Parallel()
 	status, stdout, stderr := demotest.Run(t, "AUTH_MODE=external", "AUTH_SERVER_URL=http://127.0.0.1:1")
-	if lines := strings.Split(strings.TrimSpace(stderr), "\n"); status != 2 || stdout != "" || !strings.HasPrefix(lines[len(lines)-1], `AUTH_SERVER_URL="http://127.0.0.1:1": `) {
+	if status != 2 || stdout != "" || !strings.HasPrefix(stderr, `AUTH_SERVER_URL="http://127.0.0.1:1": `) || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("exit status %d, stdout %q, stderr %q", status, stdout, stderr)
 	}
 }

@@ -25,17 +25,17 @@ func curlEchoAt(base string) string { return strings.ReplaceAll(curlEcho, defaul
 // it. The log says the rest, on stderr.
 func printNextSteps(base string, auth demo.AuthConfig) {
 	if auth.Mode == demo.AuthServer {
-		fmt.Printf("An authorization server: %s, for %s\n", base, strings.Join(auth.Resources, ", "))
+		fmt.Printf("Authorization server %s, for %s\n", base, strings.Join(auth.Resources, ", "))
 		return
 	}
-	fmt.Printf("An MCP server: %s/mcp (Streamable HTTP), about it: %s/\n", base, base)
+	fmt.Printf("MCP server %s/mcp (Streamable HTTP); %s/ says more about it.\n", base, base)
 	switch auth.Mode {
 	case demo.AuthInternal:
-		fmt.Printf("Clients log in with a browser, as whoever you choose there. From another terminal, step by step:\n\n%s %s\n", oauthScript, base)
+		fmt.Printf("Clients log in with a browser, as any user you like. To see it step by step, run in another terminal:\n\n%s %s\n", oauthScript, base)
 	case demo.AuthExternal:
 		fmt.Printf("Clients log in at %s\n", auth.ServerURL)
 	case demo.AuthNone:
-		fmt.Printf("Call its echo tool from another terminal:\n\n%s\n", curlEchoAt(base))
+		fmt.Printf("To call its echo tool, run in another terminal:\n\n%s\n", curlEchoAt(base))
 	}
 }
 

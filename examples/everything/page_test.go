@@ -29,6 +29,17 @@ func TestPageSaysHowToCall(t *testing.T) {
 	}
 }
 
+func TestPageOfAnAuthorizationServerDoesNotSayThatItIsAnMCPServer(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[demo.AuthMode]bool{demo.AuthInternal: true, demo.AuthServer: false} {
+		res := httptest.NewRecorder()
+		page(defaultURL, demo.AuthConfig{Mode: mode}).ServeHTTP(res, httptest.NewRequest("GET", "/", nil))
+		if got := strings.Contains(res.Body.String(), "shows every feature"); got != want {
+			t.Errorf("with AUTH_MODE=%s it says so: %v", mode, got)
+		}
+	}
+}
+
 // The browser computes this hash of what it got; one that differs leaves the
 // page without its style.
 func TestPolicyAllowsTheStyleAndNothingElse(t *testing.T) {

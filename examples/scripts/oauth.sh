@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Logs in to an MCP server as a client does, by curl, one step after the other,
-# and calls a tool. For the demo with AUTH_MODE=internal:
+# Logs in to an MCP server as a client does, with curl, step by step, and calls a
+# tool. For the demo with AUTH_MODE=internal:
 #
 #   go run ./examples/everything
 #   examples/scripts/oauth.sh [http://localhost:3232] [user id]
 #
-# It needs bash, curl, openssl and sed. It shows the secrets that it gets: they
-# are good for the demo only.
+# It needs bash, curl, openssl and sed. It prints the tokens that it gets, which
+# are worth nothing outside the demo.
 set -euo pipefail
 base=${1:-http://localhost:3232}
 user=${2:-alice}
@@ -29,11 +29,11 @@ header() { tr -d '\r' | sed -n "s/^$1: *//Ip" | head -n 1; }
 browser() { curl -sS --max-time 10 -b "$jar" -c "$jar" "$@"; }
 client() { curl -sS --max-time 10 "$@"; }
 
-step "1. Without a token the server refuses, and says where to ask (RFC 9728)"
+step "1. Without a token the server answers 401 and names its metadata (RFC 9728)"
 initialize='{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"oauth.sh","version":"1"}}}'
 mcp() { client "$base/mcp" -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' "$@"; }
 challenge=$(mcp -i -d "$initialize" | header WWW-Authenticate)
-[[ -n $challenge ]] || fail "$base/mcp asks for no token: is it there, with AUTH_MODE=internal?"
+[[ -n $challenge ]] || fail "$base/mcp does not ask for a token: is the server running there, with AUTH_MODE=internal?"
 show WWW-Authenticate "$challenge"
 metadata_url=$(sed -n 's/.*resource_metadata="\([^"]*\)".*/\1/p' <<<"$challenge")
 scope=$(sed -n 's/.*scope="\([^"]*\)".*/\1/p' <<<"$challenge")
@@ -52,14 +52,14 @@ for name in authorization_endpoint token_endpoint registration_endpoint revocati
 	show $name "${!name}"
 done
 
-step "4. We register as a client without a secret (RFC 7591)"
+step "4. We register as a public client, without a secret (RFC 7591)"
 registration=$(client "$registration_endpoint" -H 'Content-Type: application/json' \
 	-d "{\"client_name\":\"oauth.sh\",\"redirect_uris\":[\"$redirect\"],\"token_endpoint_auth_method\":\"none\"}")
 client_id=$(field client_id <<<"$registration")
 [[ -n $client_id ]] || fail "registration: $registration"
 show client_id "$client_id"
 
-step "5. We make a verifier, and show its hash only (PKCE, RFC 7636)"
+step "5. We create a code verifier, and send only its hash (PKCE, RFC 7636)"
 base64url() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
 verifier=$(openssl rand 32 | base64url)
 code_challenge=$(printf %s "$verifier" | openssl dgst -sha256 -binary | base64url)
@@ -67,7 +67,7 @@ state=$(openssl rand 16 | base64url)
 show code_verifier "$verifier"
 show code_challenge "$code_challenge"
 
-step "6. The browser asks for the user's consent"
+step "6. In the browser, the authorization server asks for the user's consent"
 page=$(browser -G "$authorization_endpoint" --data-urlencode response_type=code \
 	--data-urlencode "client_id=$client_id" --data-urlencode "redirect_uri=$redirect" \
 	--data-urlencode "code_challenge=$code_challenge" --data-urlencode code_challenge_method=S256 \
@@ -87,12 +87,15 @@ callback=$(browser "${login%%\?*}" --data-urlencode "state=$(hidden state <<<"$p
 location=$(browser -i "$callback" | header Location)
 show Location "$location"
 
-step "8. The client compares state and issuer (RFC 9207), and has a code"
+step "8. The client checks state and issuer (RFC 9207), and has a code"
 parameter() { sed -n "s/.*[?&]$1=\([^&]*\).*/\1/p" <<<"$location"; }
 [[ $(parameter state) == "$state" ]] || fail "the state is not ours: $location"
+iss=$(parameter iss)
+printf -v iss %b "${iss//%/\\x}" # percent-decoded
+[[ $iss == "$issuer" ]] || fail "the answer is from another issuer: $location"
 code=$(parameter code)
 show code "$code"
-show iss "$(parameter iss)"
+show iss "$iss"
 
 step "9. It exchanges the code and the verifier for tokens"
 tokens=$(client "$token_endpoint" --data-urlencode grant_type=authorization_code --data-urlencode "code=$code" \
@@ -120,7 +123,7 @@ call() {
 }
 call "$access_token"
 
-step "11. The refresh token gives new tokens, once"
+step "11. The refresh token gives new tokens, and is replaced itself"
 tokens=$(client "$token_endpoint" --data-urlencode grant_type=refresh_token \
 	--data-urlencode "refresh_token=$refresh_token" --data-urlencode "client_id=$client_id")
 access_token=$(field access_token <<<"$tokens")
@@ -130,7 +133,7 @@ show access_token "$access_token"
 show refresh_token "$refresh_token"
 call "$access_token"
 
-step "12. Revoked, it is of no use any more (RFC 7009)"
+step "12. Once it is revoked, the access token is refused as well (RFC 7009)"
 client "$revocation_endpoint" --data-urlencode "token=$refresh_token" --data-urlencode "client_id=$client_id"
 status=401
 # Within seconds on every instance: tokens are cached.

@@ -7,9 +7,11 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -76,7 +78,7 @@ func Load(getenv func(string) string) (Config, error) {
 		LogFormat:      l.oneOf("LOG_FORMAT", "json", "text"),
 	}
 	cfg.Redis, cfg.RedisSetting = l.redis()
-	cfg.Auth = l.auth(cfg.Host)
+	cfg.Auth = l.auth(cfg)
 	return cfg, l.err
 }
 
@@ -149,30 +151,49 @@ func (l *loader) baseURI() *url.URL {
 		return nil
 	}
 	u, err := url.Parse(v)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Contains(u.Host, "*") ||
 		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		l.fail("BASE_URI", v, errors.New("must be an http or https URL without user, query and fragment"))
 		return nil
 	}
+	u.Host = canonicalHost(u)
 	u.Path = strings.TrimSuffix(u.Path, "/")
+	if u.Path != "" && path.Clean(u.Path) != u.Path || u.EscapedPath() != u.Path || strings.ContainsAny(u.Path, "{}") {
+		l.fail("BASE_URI", v, errors.New("must have a plain path, of letters, digits, - _ . ~ and single slashes"))
+		return nil
+	}
 	return u
 }
 
 func (l *loader) origins() []string {
 	var origins []string
 	for v := range strings.SplitSeq(l.getenv("ALLOWED_ORIGINS"), ",") {
-		v = strings.TrimSpace(v)
+		v = strings.ToLower(strings.TrimSpace(v))
 		if v == "" {
 			continue
 		}
 		u, err := url.Parse(v)
-		if err != nil || u.Host == "" || v != u.Scheme+"://"+u.Host {
+		if err != nil || u.Host == "" || v != u.Scheme+"://"+u.Host || strings.Contains(v, "*") {
 			l.fail("ALLOWED_ORIGINS", l.getenv("ALLOWED_ORIGINS"),
 				fmt.Errorf("%q is not an origin, such as https://example.com", v))
+			return nil
 		}
-		origins = append(origins, v)
+		origins = append(origins, u.Scheme+"://"+canonicalHost(u))
 	}
 	return origins
+}
+
+// canonicalHost returns the host of an http or https URL as browsers send it: in
+// lower case, and without a default port.
+func canonicalHost(u *url.URL) string {
+	host := strings.TrimSuffix(strings.ToLower(u.Host), ":")
+	switch u.Scheme {
+	case "http":
+		return strings.TrimSuffix(host, ":80")
+	case "https":
+		return strings.TrimSuffix(host, ":443")
+	}
+	return host
 }
 
 func isLoopback(host string) bool {
@@ -184,3 +205,12 @@ func isLoopback(host string) bool {
 }
 
 func (c Config) address() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
+
+// notListening returns the variable that is to blame if nothing can listen on
+// the address.
+func (c Config) notListening(err error) Setting {
+	if _, unknown := errors.AsType[*net.DNSError](err); unknown || errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return Setting{"HOST", c.Host}
+	}
+	return Setting{"PORT", strconv.Itoa(c.Port)}
+}

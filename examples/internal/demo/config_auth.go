@@ -2,6 +2,9 @@ package demo
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -46,7 +49,7 @@ type AuthConfig struct {
 	TrustedProxies int
 }
 
-func (l *loader) auth(host string) AuthConfig {
+func (l *loader) auth(cfg Config) AuthConfig {
 	c := AuthConfig{
 		Mode: AuthMode(l.oneOf("AUTH_MODE", string(AuthInternal), string(AuthExternal), string(AuthServer), string(AuthNone))),
 
@@ -57,25 +60,35 @@ func (l *loader) auth(host string) AuthConfig {
 	c.SigningKey, c.SigningKeyID = l.signingKey()
 	switch c.Mode {
 	case AuthNone:
-		if !isLoopback(host) {
-			l.fail("HOST", host, errors.New("without authentication (AUTH_MODE=none) it must be a loopback address"))
+		if !isLoopback(cfg.Host) {
+			l.fail("HOST", cfg.Host, errors.New("without authentication (AUTH_MODE=none) it must be a loopback address"))
 		}
 	case AuthExternal:
 		c.ServerURL = l.serverURL()
+	case AuthInternal:
+		l.issuer(cfg.BaseURI)
 	case AuthServer:
+		l.issuer(cfg.BaseURI)
 		c.Resources = l.resources()
 		if c.IntrospectionSecret == "" && c.SigningKey == nil {
-			l.fail("AUTH_MODE", string(c.Mode), errors.New("needs INTROSPECTION_CLIENT_SECRET or SIGNING_KEY_FILE: else nobody could verify its tokens"))
+			l.fail("AUTH_MODE", string(c.Mode), errors.New("needs INTROSPECTION_CLIENT_SECRET or SIGNING_KEY_FILE; otherwise nobody could verify its tokens"))
 		}
 	}
 	return c
+}
+
+// issuer checks that our authorization server can be at a public URL.
+func (l *loader) issuer(u *url.URL) {
+	if u != nil && u.Scheme != "https" && !isLoopback(u.Hostname()) {
+		l.fail("BASE_URI", u.String(), errors.New("must be https, or http on this machine, because users log in there"))
+	}
 }
 
 func (l *loader) serverURL() string {
 	v := l.getenv("AUTH_SERVER_URL")
 	u, err := url.Parse(v)
 	if err != nil || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		l.fail("AUTH_SERVER_URL", v, errors.New("with AUTH_MODE=external it must be the https URL of an authorization server, or, on this machine, http"))
+		l.fail("AUTH_SERVER_URL", v, errors.New("with AUTH_MODE=external it must be the issuer URL of an authorization server: https, or http on this machine"))
 	}
 	return strings.TrimSuffix(v, "/")
 }
@@ -84,7 +97,7 @@ func (l *loader) resources() []string {
 	var resources []string
 	for v := range strings.SplitSeq(l.text("RESOURCE_URIS", "http://localhost:3232/mcp"), ",") {
 		v = strings.TrimSpace(v)
-		if u, err := url.Parse(v); err != nil || u.Host == "" || u.Fragment != "" {
+		if u, err := url.Parse(v); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Fragment != "" {
 			l.fail("RESOURCE_URIS", v, errors.New("must be URLs of MCP endpoints, separated by commas"))
 		}
 		resources = append(resources, v)
@@ -113,7 +126,7 @@ func (l *loader) signingKey() (crypto.Signer, string) {
 		l.fail("SIGNING_KEY_FILE", file, errors.New("cannot be read"))
 		return nil, ""
 	}
-	unusable := errors.New("must hold a PKCS #8 private key in PEM, ECDSA P-256, Ed25519 or RSA")
+	unusable := errors.New("must hold a PKCS #8 private key in PEM: ECDSA P-256, Ed25519, or RSA of at least 2048 bits")
 	block, _ := pem.Decode(text)
 	if block == nil {
 		l.fail("SIGNING_KEY_FILE", file, unusable)
@@ -121,7 +134,7 @@ func (l *loader) signingKey() (crypto.Signer, string) {
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	signer, ok := parsed.(crypto.Signer)
-	if err != nil || !ok {
+	if err != nil || !ok || !signs(signer) {
 		l.fail("SIGNING_KEY_FILE", file, unusable)
 		return nil, ""
 	}
@@ -132,4 +145,16 @@ func (l *loader) signingKey() (crypto.Signer, string) {
 	}
 	sum := sha256.Sum256(public)
 	return signer, hex.EncodeToString(sum[:8])
+}
+
+// signs reports whether our authorization server can sign by the key.
+func signs(key crypto.Signer) bool {
+	switch key := key.(type) {
+	case *ecdsa.PrivateKey:
+		return key.Curve == elliptic.P256()
+	case *rsa.PrivateKey:
+		return key.N.BitLen() >= 2048
+	default:
+		return true // Ed25519: PKCS #8 has no other
+	}
 }

@@ -57,5 +57,8 @@ func (l *loader) redisParts() (*rueidis.ClientOption, Setting) {
 	default:
 		l.fail("REDIS_TLS", v, errors.New("must be 1, true, 0 or false"))
 	}
+	if l.getenv("REDIS_HOST") == "" && l.getenv("REDIS_PORT") != "" {
+		return opt, Setting{"REDIS_PORT", strconv.Itoa(port)}
+	}
 	return opt, Setting{"REDIS_HOST", host}
 }

@@ -1,7 +1,12 @@
 package demo
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"log/slog"
 	"maps"
@@ -58,9 +63,10 @@ func TestSettings(t *testing.T) {
 		"proxies":                 {env{"TRUSTED_PROXIES": "2"}, func(c *Config) { c.Auth.TrustedProxies = 2 }},
 		"unused AUTH_SERVER_URL":  {env{"AUTH_SERVER_URL": "http://localhost:9000"}, func(*Config) {}},
 		"public URL":              {env{"BASE_URI": "https://mcp.example.com"}, func(c *Config) { c.BaseURI = parse(t, "https://mcp.example.com") }},
+		"public URL in capitals":  {env{"BASE_URI": "HTTPS://MCP.example.com:443"}, func(c *Config) { c.BaseURI = parse(t, "https://mcp.example.com") }},
 		"public URL with a slash": {env{"BASE_URI": "https://example.com:8443/x/"}, func(c *Config) { c.BaseURI = parse(t, "https://example.com:8443/x") }},
 		"origins": {
-			env{"ALLOWED_ORIGINS": "https://a.example, http://localhost:6274,"},
+			env{"ALLOWED_ORIGINS": "https://A.example:443, http://localhost:6274,"},
 			func(c *Config) { c.AllowedOrigins = []string{"https://a.example", "http://localhost:6274"} },
 		},
 	} {
@@ -145,7 +151,13 @@ func TestASettingThatCannotBeUsedIsNamed(t *testing.T) {
 		{"BASE_URI", "localhost:3232", "must be an http or https URL"},
 		{"BASE_URI", "ftp://example.com", "must be an http or https URL"},
 		{"BASE_URI", "http://example.com/?q", "must be an http or https URL"},
+		{"BASE_URI", "https://*.example.com", "must be an http or https URL"},
+		{"BASE_URI", "https://example.com/a b", "must have a plain path"},
+		{"BASE_URI", "https://example.com/a/../b", "must have a plain path"},
+		{"BASE_URI", "https://example.com/{a}", "must have a plain path"},
+		{"BASE_URI", "http://example.com", "must be https"},
 		{"ALLOWED_ORIGINS", "https://a.example,*", "\"*\" is not an origin"},
+		{"ALLOWED_ORIGINS", "https://*.example.com", "is not an origin"},
 		{"ALLOWED_ORIGINS", "https://a.example/path", "is not an origin"},
 		{"REDIS_URL", "http://db", "invalid URL scheme"},
 		{"REDIS_URL", "redis://db/x", "invalid database number"},
@@ -182,8 +194,10 @@ func TestASettingThatCannotBeUsedIsNamed(t *testing.T) {
 func TestSettingsThatDoNotGoTogether(t *testing.T) {
 	t.Parallel()
 	for name, settings := range map[string]env{
-		"HOST":            {"AUTH_MODE": "none", "HOST": "0.0.0.0"},
-		"AUTH_SERVER_URL": {"AUTH_MODE": "external"},
+		"HOST":             {"AUTH_MODE": "none", "HOST": "0.0.0.0"},
+		"AUTH_SERVER_URL":  {"AUTH_MODE": "external"},
+		"RESOURCE_URIS":    {"AUTH_MODE": "auth_server", "INTROSPECTION_CLIENT_SECRET": "s", "RESOURCE_URIS": "ftp://a.example/mcp"},
+		"SIGNING_KEY_FILE": {"SIGNING_KEY_FILE": keyFile(t, elliptic.P384())},
 	} {
 		_, err := Load(settings.get)
 		if setting, ok := errors.AsType[*SettingError](err); !ok || setting.Name != name {
@@ -267,4 +281,51 @@ func parse(t *testing.T, s string) *url.URL {
 		t.Fatal(err)
 	}
 	return u
+}
+
+// keyFile writes a private key to a file, and returns its name.
+func keyFile(t *testing.T, curve elliptic.Curve) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(curve, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// The variable that a message about Redis names is one that was set.
+func TestTheSettingOfRedisIsOneThatWasSet(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		env  env
+		want Setting
+	}{
+		{env{"REDIS_HOST": "db", "REDIS_PORT": "7000"}, Setting{"REDIS_HOST", "db"}},
+		{env{"REDIS_PORT": "7000"}, Setting{"REDIS_PORT", "7000"}},
+		{env{"REDIS_URL": "redis://:secret@db"}, Setting{"REDIS_URL", "redis://...@db"}},
+	} {
+		cfg, err := Load(test.env.get)
+		if err != nil || cfg.RedisSetting != test.want {
+			t.Errorf("%v: %v, %v, want %v", test.env, cfg.RedisSetting, err, test.want)
+		}
+	}
+}
+
+func TestArgumentsAreRefused(t *testing.T) {
+	t.Parallel()
+	if err := noArguments(nil); err != nil {
+		t.Error(err)
+	}
+	err := noArguments([]string{"-port", "4000"})
+	if _, ok := errors.AsType[*SettingError](err); !ok || !strings.HasPrefix(err.Error(), "-port: ") {
+		t.Errorf("error %v", err)
+	}
 }

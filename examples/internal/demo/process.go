@@ -37,6 +37,7 @@ type Process struct {
 	BaseURL string
 
 	listener net.Listener
+	using    func() // logs which Redis it is, once nothing can be wrong with the settings
 }
 
 // Main runs a program: it sets up a Process, calls serve, and exits. The status
@@ -54,6 +55,9 @@ func Main(serve func(*Process) error) {
 }
 
 func run(serve func(*Process) error) error {
+	if err := noArguments(os.Args[1:]); err != nil {
+		return err
+	}
 	getenv, err := Getenv(".env")
 	if err != nil {
 		return err
@@ -65,7 +69,7 @@ func run(serve func(*Process) error) error {
 	tuneGC()
 	p := &Process{Config: cfg, Log: newLogger(os.Stderr, cfg)}
 	if p.listener, err = net.Listen("tcp", cfg.address()); err != nil {
-		return &SettingError{Setting{"PORT", fmt.Sprint(cfg.Port)}, err}
+		return &SettingError{cfg.notListening(err), err}
 	}
 	defer p.listener.Close()
 	p.BaseURL = baseURL(cfg, p.listener.Addr())
@@ -78,6 +82,14 @@ func run(serve func(*Process) error) error {
 	return serve(p)
 }
 
+// noArguments refuses arguments: somebody expects something of them.
+func noArguments(args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return &SettingError{Setting{Name: args[0]}, errors.New("there are no arguments: settings are environment variables, see .env.example")}
+}
+
 // baseURL is known only after listening: the port may have been any free one.
 func baseURL(cfg Config, addr net.Addr) string {
 	if cfg.BaseURI != nil {
@@ -85,6 +97,24 @@ func baseURL(cfg Config, addr net.Addr) string {
 	}
 	u := url.URL{Scheme: "http", Host: fmt.Sprintf("localhost:%d", addr.(*net.TCPAddr).Port)}
 	return u.String()
+}
+
+// Path is the path of the public URL, without a slash at its end.
+func (p *Process) Path() string {
+	if p.Config.BaseURI == nil {
+		return ""
+	}
+	return p.Config.BaseURI.Path
+}
+
+// NewMux returns a mux whose patterns also hold below the path of the public URL:
+// a proxy may strip that path or leave it.
+func (p *Process) NewMux() *http.ServeMux {
+	mux := http.NewServeMux()
+	if path := p.Path(); path != "" {
+		mux.Handle(path+"/", http.StripPrefix(path, mux))
+	}
+	return mux
 }
 
 // Options returns the options for [fleet.NewHandler] that the settings amount to.
@@ -104,6 +134,23 @@ func (p *Process) Options() *fleet.Options {
 	return opts
 }
 
+// RedisError returns the error of [fleet.NewHandler] as one of the setting that
+// Redis came from: all other settings have been checked.
+func (p *Process) RedisError(err error) error {
+	if p.Config.Redis == nil {
+		return err
+	}
+	return &SettingError{p.Config.RedisSetting, err}
+}
+
+// ServerLog is the log of SDK servers: warnings and errors only. At level info
+// the SDK writes three lines a request, two of them with the session's whole id.
+func (p *Process) ServerLog() *slog.Logger {
+	cfg := p.Config
+	cfg.LogLevel = max(cfg.LogLevel, slog.LevelWarn)
+	return newLogger(os.Stderr, cfg)
+}
+
 // Serve serves h until SIGINT or SIGTERM, then calls drain, which has the rest
 // of [grace] to let running calls finish, and ends. A second signal ends the
 // process at once.
@@ -119,6 +166,7 @@ func (p *Process) Serve(h http.Handler, drain func(context.Context) error) error
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(p.listener) }()
+	p.using()
 	p.Log.Info("listening", "addr", p.listener.Addr().String(), "url", p.BaseURL)
 
 	select {

@@ -100,7 +100,7 @@ func (p *Process) newAuthorizationServer(mux *http.ServeMux, resources []string)
 		Issuer:    p.BaseURL,
 		Resources: resources,
 		Scopes: []server.Scope{
-			{Name: ScopeUse, Description: "use its tools, resources and prompts"},
+			{Name: ScopeUse, Description: "use the server's tools, resources and prompts"},
 			{Name: ScopeAdmin, Description: "switch tools on and off for everybody"},
 		},
 		DefaultScopes:  []string{ScopeUse},
@@ -136,7 +136,7 @@ func (p *Process) discover() (auth.Verifier, error) {
 	case err != nil:
 		return nil, fmt.Errorf("its metadata could not be read: %w", err)
 	case meta == nil:
-		return nil, errors.New("there is no authorization server: it has no metadata")
+		return nil, errors.New("there is no authorization server metadata (RFC 8414) at this issuer")
 	case c.IntrospectionSecret != "" && meta.IntrospectionEndpoint != "":
 		return auth.NewIntrospector(&auth.IntrospectorOptions{
 			Issuer: c.ServerURL, Endpoint: meta.IntrospectionEndpoint,
@@ -145,5 +145,5 @@ func (p *Process) discover() (auth.Verifier, error) {
 	case meta.JWKSURI != "":
 		return auth.NewJWTVerifier(&auth.JWTOptions{Issuer: c.ServerURL, JWKSURI: meta.JWKSURI})
 	}
-	return nil, errors.New("its tokens cannot be verified: it has no keys, and INTROSPECTION_CLIENT_SECRET is not set or it has no introspection")
+	return nil, errors.New("its tokens cannot be verified: its metadata has no jwks_uri, and INTROSPECTION_CLIENT_SECRET is not set or there is no introspection_endpoint")
 }

@@ -15,7 +15,7 @@ func (p *Process) connectRedis() (rueidis.Client, func(), error) {
 	if err != nil {
 		return nil, nil, &SettingError{p.Config.RedisSetting, err}
 	}
-	p.Log.Info("using Redis", "addr", p.Config.Redis.InitAddress)
+	p.using = func() { p.Log.Info("using Redis", "addr", p.Config.Redis.InitAddress) }
 	return client, client.Close, nil
 }
 
@@ -34,6 +34,8 @@ func (p *Process) embedRedis() (rueidis.Client, func(), error) {
 		m.Close()
 		return nil, nil, err
 	}
-	p.Log.Info("using an embedded Redis, for this one process while it runs; set REDIS_URL to run several", "addr", m.Addr())
+	p.using = func() {
+		p.Log.Info("using an embedded Redis, for this process alone and only while it runs; set REDIS_URL to run several", "addr", m.Addr())
+	}
 	return client, func() { client.Close(); m.Close() }, nil
 }

@@ -50,6 +50,7 @@ type Process struct {
 	t      testing.TB
 	cmd    *exec.Cmd
 	stdout bytes.Buffer
+	stderr bytes.Buffer
 	log    chan []byte
 	exited chan struct{}
 }
@@ -115,6 +116,7 @@ func (p *Process) read(stderr io.Reader) {
 	defer close(p.log)
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {
 		p.t.Log(lines.Text())
+		p.stderr.WriteString(lines.Text() + "\n")
 		select {
 		case p.log <- slices.Clone(lines.Bytes()):
 		default: // Nobody waits for that many lines.
@@ -143,6 +145,13 @@ func (p *Process) Signal(sig syscall.Signal) {
 	if err := p.cmd.Process.Signal(sig); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// Stderr waits for the process to end and returns what it wrote to its standard
+// error.
+func (p *Process) Stderr() string {
+	<-p.exited
+	return p.stderr.String()
 }
 
 // Wait waits for the process to end and returns its exit status, -1 if a signal
