@@ -332,6 +332,10 @@ func (r *Reader) Serve(ctx context.Context, w *SSEWriter, opts ServeOptions) err
 	defer quiet.Stop()
 	defer w.extendDeadline() // for what net/http writes at the end
 	for {
+		// Looked at each time: there may always be something to send.
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		todo := r.take()
 		wrote, err := r.write(w, todo.events, opts)
 		if err == nil && todo.closed == nil {
@@ -363,7 +367,6 @@ func (r *Reader) Serve(ctx context.Context, w *SSEWriter, opts ServeOptions) err
 		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
 		case <-r.wake:
 		case <-retry:
 		case <-quiet.C:
