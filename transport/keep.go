@@ -85,6 +85,9 @@ func (k *keeper) touchPresent(ctx context.Context) {
 		})
 	}
 	for _, id := range k.node.present() {
+		if ctx.Err() != nil {
+			break // Close waits, and while Redis is away each takes its whole time
+		}
 		if k.claim(id) {
 			ids <- id
 		}
