@@ -250,13 +250,25 @@ func (h *Handler) request(r *http.Request, rec session.Record, m *transport.Mess
 	}
 }
 
-// run has the server handle a request on a connection of its own.
+// run has the request's server handle it on a connection of its own.
 func (h *Handler) run(r *http.Request, req transport.Request, state *mcp.ServerSessionState) (*transport.Conn, error) {
-	withoutNullArguments(req.Message)
+	server, err := h.server(r)
+	if err != nil {
+		return nil, err
+	}
+	return h.runOn(server, r, req, state)
+}
+
+func (h *Handler) server(r *http.Request) (*mcp.Server, error) {
 	server := h.getServer(r)
 	if server == nil {
 		return nil, refuse(http.StatusBadRequest, "no server available")
 	}
+	return server, nil
+}
+
+func (h *Handler) runOn(server *mcp.Server, r *http.Request, req transport.Request, state *mcp.ServerSessionState) (*transport.Conn, error) {
+	withoutNullArguments(req.Message)
 	if state != nil {
 		req.Client = state.InitializeParams.Capabilities
 	}

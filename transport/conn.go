@@ -156,7 +156,7 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 		c.left = c.accepted // the client has its 202 and does not wait
 	}
 	if err := n.addConn(c); err != nil {
-		n.background(func() { n.carriedOut(context.Background(), req.carried) }) // nobody waits for it; the call to Redis is bounded
+		n.carriedOut(context.Background(), req.carried) // not in the background: a node that leaves would drop it
 		return nil, err
 	}
 	c.incoming.put(c.request())

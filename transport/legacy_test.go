@@ -67,3 +67,34 @@ func TestALegacyStreamOutlivesAnOutageThatLastsLongerElsewhere(t *testing.T) {
 		v.hangUp()
 	})
 }
+
+// The stream of a legacy session does not wait for a call that an instance took
+// on and, because it left at that moment, did not run.
+func TestACallThatALeavingInstanceDoesNotRunHoldsNoLegacyStream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{}, long)
+		rec, err := f.store.Create(t.Context(), session.Record{InitializeParams: []byte(testParams), ProtocolVersion: "2024-11-05", Initialized: true, Legacy: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := f.follow(t, f.nodes[0], rec, nil)
+		holder, err := f.nodes[1].Holder(t.Context(), rec.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := Request{Session: rec.ID, Message: decode(t, []byte(toolCall("7")))}
+		if err := f.nodes[1].Carry(t.Context(), holder, &req); err != nil {
+			t.Fatal(err)
+		}
+		f.nodes[1].Close(t.Context())
+		if _, err := f.nodes[1].Accept(req); !errors.Is(err, ErrClosed) {
+			t.Fatalf("accepted: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if n := f.nodes[0].Streams(); n != 1 {
+			t.Error("the stream has ended")
+		}
+		v.hangUp()
+	})
+}
