@@ -367,9 +367,9 @@ func (c *Conn) closeStream(retry time.Duration) {
 // abandon ends the request with an error, whatever its handler does: its
 // session has ended, or its instance leaves.
 func (c *Conn) abandon(err error) {
-	c.stopHandler()
 	ctx := context.Background() // nobody waits for this but the client; each call to Redis is bounded
 	c.out.Lock()
+	c.stopHandler() // not before: its own response could be the quicker one
 	if c.phase == phaseJSON && errors.Is(err, session.ErrNotFound) {
 		c.phase = phaseDone
 		c.answer <- Answer{Err: err}
@@ -389,9 +389,9 @@ func (c *Conn) cancel() {
 	if c.req.AnswerOnly {
 		return // initialize must not be cancelled
 	}
-	c.stopHandler()
 	ctx := context.Background() // as in abandon
 	c.out.Lock()
+	c.stopHandler() // as in abandon
 	switch {
 	case c.phase == phaseStream:
 		c.withdrawQuestions(ctx)
