@@ -132,7 +132,7 @@ func (k *keeper) touch(ctx context.Context, id string) {
 	case err != nil:
 		k.forget(id)
 		k.node.opts.Logger.Warn("session not kept", "error", err)
-	case standalone != nil:
+	case standalone != nil && !standalone.yield(position, pulse.StandaloneReader):
 		// An event may have been logged whose writer died before it could send
 		// it, or one that was sent may have been lost in a failover.
 		standalone.check(position, pulse.StandaloneNext)

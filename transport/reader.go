@@ -268,6 +268,17 @@ func (r *Reader) check(from, next int64) {
 	r.signal()
 }
 
+// yield ends the connection if another one reads the stream: the message that
+// said so may have been lost. r was known to have read up to at least from before
+// reader was asked for.
+func (r *Reader) yield(from int64, reader string) (yielded bool) {
+	if from == unattached || reader == "" || reader == r.node.readerRef(r) {
+		return false
+	}
+	r.close(closing{retry: reconnectLater, taken: true})
+	return true
+}
+
 // position returns the offset of the next event to queue.
 func (r *Reader) position() int64 {
 	r.mu.Lock()
