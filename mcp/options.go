@@ -79,7 +79,8 @@ type Options struct {
 	// MaxInitialize bounds the parameters of initialize, which are kept with
 	// the session. If zero, 16 KiB.
 	MaxInitialize int
-	// MaxCalls bounds the running calls of a session on an instance. If zero, 64.
+	// MaxCalls bounds the running calls of a session on an instance, and the
+	// notifications whose handlers run. If zero, 64 each.
 	MaxCalls int
 	// MaxStreams bounds the streams of running calls of a session. If zero, 16.
 	MaxStreams int

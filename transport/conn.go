@@ -112,7 +112,8 @@ type Answer struct {
 // on this instance.
 var ErrDuplicateID = errors.New("a request with this id is in progress")
 
-// ErrTooManyCalls says that as many calls of a session run on this instance as may.
+// ErrTooManyCalls says that as many calls, or notifications, of a session run on
+// this instance as may.
 var ErrTooManyCalls = errors.New("too many running calls in this session")
 
 // The ids that a request has inside the SDK. A Conn has one request, so they
@@ -172,20 +173,29 @@ func (n *Node) addConn(c *Conn) error {
 	if n.closed {
 		return ErrClosed
 	}
-	p := n.presence(c.session)
-	if c.req.Message.IsCall() {
-		key := idKey(c.req.Message.ID)
-		if p.calls[key] != nil {
-			return ErrDuplicateID
-		}
-		if len(p.conns) >= n.opts.MaxCalls {
-			return ErrTooManyCalls
-		}
+	p, m := n.presence(c.session), c.req.Message
+	key := idKey(m.ID)
+	switch {
+	case m.IsCall() && p.calls[key] != nil:
+		return ErrDuplicateID
+	case p.running(m.IsCall()) >= n.opts.MaxCalls:
+		return ErrTooManyCalls
+	case m.IsCall():
 		p.calls[key] = c
 	}
 	p.conns[c] = struct{}{}
 	n.conns[c.id] = c
 	return nil
+}
+
+// running returns how many calls, or notifications, of a session run here.
+func (p *presence) running(calls bool) (count int) {
+	for c := range p.conns {
+		if c.req.Message.IsCall() == calls {
+			count++
+		}
+	}
+	return count
 }
 
 func (n *Node) removeConn(c *Conn) {
