@@ -16,6 +16,7 @@ type keeper struct {
 	node  *Node
 	every time.Duration
 	due   chan string
+	all   chan struct{} // has room for one: all that are present are due
 
 	mu   sync.Mutex
 	kept map[string]time.Time
@@ -24,6 +25,7 @@ type keeper struct {
 func (k *keeper) init(n *Node) {
 	k.node, k.every = n, n.store.TouchEvery()
 	k.due = make(chan string, 1024)
+	k.all = make(chan struct{}, 1)
 	k.kept = map[string]time.Time{}
 }
 
@@ -51,6 +53,17 @@ func (k *keeper) forget(id string) {
 	delete(k.kept, id)
 }
 
+// touchAll makes all sessions due of which something runs here.
+func (k *keeper) touchAll() {
+	k.mu.Lock()
+	clear(k.kept)
+	k.mu.Unlock()
+	select {
+	case k.all <- struct{}{}:
+	default:
+	}
+}
+
 // run touches what is due until ctx ends. Open streams and running calls count
 // as use.
 func (k *keeper) run(ctx context.Context) {
@@ -62,6 +75,8 @@ func (k *keeper) run(ctx context.Context) {
 			return
 		case id := <-k.due:
 			k.touch(ctx, id)
+		case <-k.all:
+			k.touchPresent(ctx)
 		case <-tick.C:
 			k.sweep(time.Now())
 			k.touchPresent(ctx)
