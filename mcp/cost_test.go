@@ -13,6 +13,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/mcpfleet/mcpfleet/internal/fleettest"
+	"github.com/mcpfleet/mcpfleet/internal/race"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
 )
 
@@ -89,7 +90,10 @@ func TestAReplyCostsOneMessageHoweverManyInstancesThereAre(t *testing.T) {
 // hears all that is its own, in order, and nothing else.
 func TestConcurrentPublishersToManySessionsLoseNothing(t *testing.T) {
 	t.Parallel()
-	const sessions, messagesEach = 100, 20
+	sessions, messagesEach := 100, 20
+	if race.Enabled {
+		sessions = 20
+	}
 	simulate(t, simulated{instances: 3}, func(t *testing.T, s *simulation) {
 		var streams []*fleettest.Stream
 		var publishers sync.WaitGroup
