@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -16,18 +17,28 @@ import (
 
 // conforming adds to the SDK's handler for the era without sessions what that
 // leaves out: names that are encoded in their header, and results that are not
-// for every user's cache.
+// for every user's cache. The SDK asks for a request's server more than once;
+// here getServer is called once, and [chosenServer] says what it returned.
 func conforming(sdk http.Handler, getServer func(*http.Request) *mcp.Server) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		decodeName(r)
+		server := getServer(r)
 		// Only a call has a result that could be kept, and not one to listen.
 		if call, ok := w.(*modernCall); ok && isCacheable(r.Header.Get(methodHeader)) && auth.TokenInfoFromContext(r.Context()) != nil {
-			if server := getServer(r); server != nil && !decidesCaching(server) {
+			if server != nil && !decidesCaching(server) {
 				w = privateCall{call}
 			}
 		}
-		sdk.ServeHTTP(w, r)
+		sdk.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), chosen{}, server)))
 	})
+}
+
+// chosen is the context key of a request's server.
+type chosen struct{}
+
+func chosenServer(r *http.Request) *mcp.Server {
+	server, _ := r.Context().Value(chosen{}).(*mcp.Server)
+	return server
 }
 
 const (

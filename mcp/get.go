@@ -21,12 +21,16 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, nil, err)
 		return
 	}
+	h.follow(w, r, after)
+}
+
+// follow sends the stream behind an event, or what the client is to have in its
+// place.
+func (h *Handler) follow(w http.ResponseWriter, r *http.Request, after *transport.EventID) {
 	rec, stream, err := h.resume(r, after)
-	if errors.Is(err, session.ErrUnavailable) {
-		h.hold(w, r, after, err)
-		return
-	}
 	switch {
+	case errors.Is(err, session.ErrUnavailable):
+		h.hold(w, r, after, err)
 	case errors.Is(err, transport.ErrClosed):
 		h.sendAway(w, r, after)
 	case errors.Is(err, transport.ErrLost):
@@ -135,7 +139,10 @@ func untilExpiry(ctx context.Context) (context.Context, context.CancelFunc) {
 // the stream.
 func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *transport.EventID) {
 	if transport.IsStandalone(after.Stream) {
-		h.resync(w, r)
+		// A new stream in its place. What the client may have missed are changes,
+		// so it is told that all it wants to hear of may have changed.
+		anew := transport.Anew()
+		h.follow(w, r, &anew)
 		return
 	}
 	if after.IsEnd() {
@@ -158,19 +165,6 @@ func (h *Handler) sendAway(w http.ResponseWriter, r *http.Request, after *transp
 	}
 }
 
-// resync gives a client a new standalone stream in place of one that has lost
-// events. What it may have missed are changes, so it is told that all it wants
-// to hear of may have changed.
-func (h *Handler) resync(w http.ResponseWriter, r *http.Request) {
-	anew := transport.Anew()
-	rec, stream, err := h.resume(r, &anew)
-	if err != nil {
-		h.fail(w, r, nil, err)
-		return
-	}
-	_ = h.serveStream(w, r, stream.Reader, rec.ProtocolVersion, false) // as in serveGet
-}
-
 // hold keeps a GET request open while Redis is away: clients take an error here
 // for the end of their session. After a while, or if too many wait, it is over.
 func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *transport.EventID, cause error) {
@@ -188,7 +182,7 @@ func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *transport.
 	}
 	<-h.held
 	if reader != nil {
-		_ = h.serveReader(r, sse, reader, version) // as in serveGet
+		_ = h.serveReader(r, sse, reader, version) // as in follow
 	}
 }
 

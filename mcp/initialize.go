@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -21,13 +22,16 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *transpor
 		h.fail(w, r, m.ID, err)
 		return
 	}
+	var began atomic.Bool // Shutdown may answer while the session is being stored
 	conn, err := h.run(r, transport.Request{
 		Session:    rec.ID,
 		Message:    m,
 		Extra:      &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
 		AnswerOnly: true,
 		OnResult: func(ctx context.Context, result json.RawMessage) error {
-			return h.begin(ctx, &rec, result)
+			err := h.begin(ctx, rec, result)
+			began.Store(err == nil)
+			return err
 		},
 	}, nil)
 	if err != nil {
@@ -36,7 +40,7 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *transpor
 	}
 	select {
 	case a := <-conn.Answer():
-		if !rec.Created.IsZero() {
+		if began.Load() {
 			w.Header().Set(sessionHeader, rec.ID)
 		}
 		h.answer(w, r, m.ID, a)
@@ -60,17 +64,15 @@ func (h *Handler) newSession(r *http.Request, m *transport.Message) (session.Rec
 }
 
 // begin stores the session that an initialize result describes.
-func (h *Handler) begin(ctx context.Context, rec *session.Record, result json.RawMessage) error {
+func (h *Handler) begin(ctx context.Context, rec session.Record, result json.RawMessage) error {
 	agreed, err := agreement(rec.InitializeParams, result)
 	if err != nil {
 		return err
 	}
 	rec.ProtocolVersion, rec.ServerCapabilities = agreed.ProtocolVersion, agreed.ServerCapabilities
-	created, err := h.store.Create(ctx, *rec)
-	if err != nil {
+	if _, err := h.store.Create(ctx, rec); err != nil {
 		return err
 	}
-	*rec = created
 	h.logger.InfoContext(ctx, "session began", "session", short(rec.ID), "protocol", rec.ProtocolVersion)
 	return nil
 }

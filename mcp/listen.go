@@ -31,7 +31,13 @@ func (h *Handler) serveListen(w http.ResponseWriter, r *http.Request, m *transpo
 	}
 	defer listener.Close()
 	verdict := h.judge(r, m)
-	if verdict.accepted == nil {
+	switch {
+	case verdict.accepted != nil:
+	case r.Context().Err() != nil:
+		// Ended with the request, the SDK says this or that, or nothing.
+		h.fail(w, r, m.ID, errGivenUp)
+		return
+	default:
 		h.timed(w)
 		verdict.copyTo(w, m.ID)
 		return

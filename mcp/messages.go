@@ -113,13 +113,18 @@ func (h *Handler) carry(r *http.Request, rec session.Record, holder transport.Ho
 			return err
 		}
 	}
+	// First: nothing would tell the holder that a call which no server takes has ended.
+	server, err := h.server(r)
+	if err != nil {
+		return err
+	}
 	if err := h.node.Carry(ctx, holder, &req); err != nil {
 		if errors.Is(err, session.ErrNotFound) {
 			h.node.EndLegacy(ctx, rec.ID)
 		}
 		return err
 	}
-	_, err = h.run(r, req, state)
+	_, err = h.runOn(server, r, req, state)
 	return err
 }
 

@@ -106,11 +106,12 @@ func TestGetServerIsCalledForEachMessage(t *testing.T) {
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		var calls atomic.Int64
 		server := s.server()
-		one := s.joinServing(t, simulated{}, func(*http.Request) *mcp.Server {
+		one := s.joinServing(t, simulated{wrap: bearer}, func(*http.Request) *mcp.Server {
 			calls.Add(1)
 			return server
 		})
 		c := at(s.client(t), one.url)
+		c.Header.Set("Authorization", "Bearer alice")
 		c.Initialize(t, "2025-11-25", "{}") // two messages
 		for range 3 {
 			c.CallTool(t, "echo", "{}")
@@ -122,6 +123,14 @@ func TestGetServerIsCalledForEachMessage(t *testing.T) {
 		stream.Close()
 		if n := calls.Load(); n != 5 {
 			t.Error("it was called for a GET")
+		}
+		modern := at(s.modern(t), one.url)
+		modern.Header.Set("Authorization", "Bearer alice")
+		modernCall(t, modern, "echo", "{}")
+		modern.Post(t, modernBody(1, "tools/list", "{}"), named("tools/list", ""))
+		acknowledged(t, modern, `1`, `{"toolsListChanged":true}`)
+		if n := calls.Load(); n != 8 {
+			t.Errorf("for three messages of 2026-07-28 it was called %d times", n-5)
 		}
 	})
 }

@@ -44,7 +44,7 @@ func metaVersionOf(m *transport.Message) string {
 // nothing of other instances and need not: there, one POST is one exchange.
 // Closing the response is the cancellation.
 func newModern(h *Handler) http.Handler {
-	return mcp.NewStreamableHTTPHandler(h.getServer, &mcp.StreamableHTTPOptions{
+	return mcp.NewStreamableHTTPHandler(chosenServer, &mcp.StreamableHTTPOptions{
 		Stateless:                    true,
 		PropagateRequestCancellation: true,
 		MaxRequestBodyBytes:          h.opts.MaxBody,

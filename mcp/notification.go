@@ -14,10 +14,7 @@ func (h *Handler) notification(r *http.Request, rec session.Record, m *transport
 	ctx := r.Context()
 	switch m.Method {
 	case "notifications/initialized":
-		first, err := h.store.SetInitialized(ctx, rec.ID)
-		if err != nil || !first {
-			return err
-		}
+		return h.initialized(r, rec, m)
 	case "notifications/cancelled":
 		return h.cancelled(r, rec, m)
 	case "notifications/progress":
@@ -30,13 +27,35 @@ func (h *Handler) notification(r *http.Request, rec session.Record, m *transport
 	if err != nil {
 		return err
 	}
-	if m.Method == "notifications/initialized" {
-		state.InitializedParams = nil // the SDK calls its handler when it sets this
-	}
 	// The reply does not wait: the handler may ask the client something, on the
 	// stream that clients open after this reply.
 	_, err = h.run(r, h.request(r, rec, m), state)
 	return err
+}
+
+// initialized notes that a session's client is ready, and has the server handle
+// that if it is the first to say so.
+func (h *Handler) initialized(r *http.Request, rec session.Record, m *transport.Message) error {
+	state, err := h.state(rec)
+	if err != nil {
+		return err
+	}
+	state.InitializedParams = nil // the SDK calls its handler when it sets this
+	server, err := h.server(r)
+	if err != nil {
+		return err
+	}
+	// Only who can call the handler may be the first: nobody else would call it.
+	conn, err := h.accept(h.request(r, rec, m), state)
+	if err != nil {
+		return err
+	}
+	first, err := h.store.SetInitialized(r.Context(), rec.ID)
+	if err != nil || !first {
+		_ = conn.Close() // our own connection's Close does not fail
+		return err
+	}
+	return h.connect(server, r, conn, state)
 }
 
 // cancelled spreads a client's wish to cancel a request to wherever it runs.

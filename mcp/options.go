@@ -81,8 +81,8 @@ type Options struct {
 	// MaxInitialize bounds the parameters of initialize, in bytes; they are
 	// stored with the session. If zero, 16 KiB.
 	MaxInitialize int
-	// MaxCalls bounds the calls of a session that run on one instance at a time.
-	// If zero, 64.
+	// MaxCalls bounds the running calls of a session on one instance, and
+	// separately its running notification handlers. If zero, 64 each.
 	MaxCalls int
 	// MaxStreams bounds the open call streams of a session. If zero, 16.
 	MaxStreams int

@@ -250,29 +250,51 @@ func (h *Handler) request(r *http.Request, rec session.Record, m *transport.Mess
 	}
 }
 
-// run has the server handle a request on a connection of its own.
+// run has the request's server handle it on a connection of its own.
 func (h *Handler) run(r *http.Request, req transport.Request, state *mcp.ServerSessionState) (*transport.Conn, error) {
-	withoutNullArguments(req.Message)
+	server, err := h.server(r)
+	if err != nil {
+		return nil, err
+	}
+	return h.runOn(server, r, req, state)
+}
+
+func (h *Handler) server(r *http.Request) (*mcp.Server, error) {
 	server := h.getServer(r)
 	if server == nil {
 		return nil, refuse(http.StatusBadRequest, "no server available")
 	}
+	return server, nil
+}
+
+func (h *Handler) runOn(server *mcp.Server, r *http.Request, req transport.Request, state *mcp.ServerSessionState) (*transport.Conn, error) {
+	conn, err := h.accept(req, state)
+	if err != nil {
+		return nil, err
+	}
+	return conn, h.connect(server, r, conn, state)
+}
+
+// accept registers a request as running here; what it returns must be connected
+// or closed.
+func (h *Handler) accept(req transport.Request, state *mcp.ServerSessionState) (*transport.Conn, error) {
+	withoutNullArguments(req.Message)
 	if state != nil {
 		req.Client = state.InitializeParams.Capabilities
 	}
-	conn, err := h.node.Accept(req)
-	if err != nil {
-		return nil, err
-	}
+	return h.node.Accept(req)
+}
+
+func (h *Handler) connect(server *mcp.Server, r *http.Request, conn *transport.Conn, state *mcp.ServerSessionState) error {
 	ss, err := server.Connect(conn.Context(r.Context()), conn, &mcp.ServerSessionOptions{State: state})
 	if err != nil {
 		_ = conn.Close()
-		return nil, err
+		return err
 	}
 	if keepsAlive(server) {
 		go closeAfter(conn, ss)
 	}
-	return conn, nil
+	return nil
 }
 
 // reply answers a call: with one JSON body if the handler has nothing else to

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/redis/rueidis"
 
 	"github.com/mcpfleet/mcpfleet/internal/fleettest"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
@@ -164,6 +166,62 @@ func TestResumingALostStandaloneStream(t *testing.T) {
 		}
 		b.undisturbed(t)
 	})
+}
+
+// A lossHook is a client of Redis that says when it is told of a loss.
+type lossHook struct {
+	rueidis.Client
+	lost func()
+}
+
+func (l lossHook) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	res := l.Client.Do(ctx, cmd)
+	if parts, err := res.ToArray(); err == nil && len(parts) == 1 {
+		if status, err := parts[0].ToString(); err == nil && status == "lost" {
+			l.lost()
+		}
+	}
+	return res
+}
+
+// Redis may go away, or the instance leave, between the loss and the new stream:
+// the client waits or comes back, but gets no error, which would end its session.
+func TestResumingALostStandaloneStreamInterrupted(t *testing.T) {
+	t.Parallel()
+	for name, interrupt := range map[string]func(i *simulatedInstance){
+		"outage":   func(i *simulatedInstance) { i.link.Cut() },
+		"shutdown": func(i *simulatedInstance) { _ = i.handler.Shutdown(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var s *simulation
+			var once sync.Once
+			hooked := func(o *fleet.Options) {
+				o.Redis = lossHook{o.Redis, func() { once.Do(func() { interrupt(s.instances[0]) }) }}
+			}
+			simulate(t, simulated{options: hooked}, func(t *testing.T, sim *simulation) {
+				s = sim
+				c := s.session(t)
+				stream := at(c, s.instances[0].url).Get(t, "g.0.AAAAAA")
+				if stream.StatusCode != http.StatusOK {
+					t.Fatalf("status %d", stream.StatusCode)
+				}
+				time.AfterFunc(5*time.Second, s.heal)
+				for range 2 { // the client comes back if it has to
+					for e, err := stream.Next(); err == nil; e, err = stream.Next() {
+						if len(e.Data) > 0 {
+							if !strings.Contains(string(e.Data), "tools/list_changed") {
+								t.Errorf("the new stream begins with %s", e.Data)
+							}
+							return
+						}
+					}
+					stream = at(c, s.instances[1].url).Get(t, stream.Last)
+				}
+				t.Error("no new stream")
+			})
+		})
+	}
 }
 
 // Before anything else a client is told the id it resumed after. Should the

@@ -1,6 +1,7 @@
 package mcp_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/auth"
 	"github.com/mcpfleet/mcpfleet/internal/fleettest"
@@ -227,6 +229,36 @@ func TestEveryRevokedModernCallIsAnswered(t *testing.T) {
 			left := rest(t, "call", events, within)
 			if len(left) != 1 || !strings.HasPrefix(left[0], `{"jsonrpc":"2.0","id":1,"error":`) {
 				t.Errorf("a call ends with %q", left)
+			}
+		}
+	})
+}
+
+// So is a request to listen that is revoked before it is acknowledged.
+func TestRevokedBeforeTheAcknowledgement(t *testing.T) {
+	t.Parallel()
+	a, r := &authority{}, newsRig()
+	r.opts.SubscribeHandler = func(ctx context.Context, _ *mcp.SubscribeRequest) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	simulate(t, simulated{rig: r, wrap: a.protect}, func(t *testing.T, s *simulation) {
+		token := a.token("alice")
+		listener := s.guest(t, token)
+		listener.Version = modernVersion
+		const asking = 16
+		answers := make(chan answer, asking)
+		for range asking {
+			go func() {
+				answers <- read(t, listener.Post(t, modernBody(1, "subscriptions/listen", `{"notifications":`+allNews+`}`), named("subscriptions/listen", "")))
+			}()
+		}
+		synctest.Wait()
+		a.revoke(token)
+		want := errorAnswer(503, "1", -32000, "the request was ended; its outcome is unknown")
+		for range asking {
+			if diff := cmp.Diff(want, soon(t, answers)); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
 			}
 		}
 	})

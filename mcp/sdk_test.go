@@ -166,6 +166,35 @@ func TestHandlersOfNotificationsRunOncePerMessage(t *testing.T) {
 	})
 }
 
+// An instance that cannot call the handler does not use up its one call.
+func TestInitializedHandlerRunsWhereItCan(t *testing.T) {
+	t.Parallel()
+	var ran chan string // the bubble's own
+	r := newRig(&mcp.ServerOptions{InitializedHandler: func(_ context.Context, req *mcp.InitializedRequest) { ran <- req.Session.ID() }})
+	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
+		ran = make(chan string, 10)
+		serverless := s.joinServing(t, simulated{}, func(*http.Request) *mcp.Server { return nil })
+		must(t, s.instances[0].handler.Shutdown(t.Context()))
+		c := at(s.client(t), s.instances[1].url)
+		res := c.Post(t, initializeBody)
+		c.Session = res.Header.Get("Mcp-Session-Id")
+		for url, want := range map[string]int{s.instances[0].url: 503, serverless.url: 400} {
+			if got := read(t, at(c, url).Post(t, initializedBody)); got.Status != want {
+				t.Errorf("%s: %+v, want status %d", url, got, want)
+			}
+		}
+		accepts(t, c, initializedBody)
+		if got := soon(t, ran); got != c.Session {
+			t.Errorf("it ran for session %q", got)
+		}
+		accepts(t, c, initializedBody)
+		synctest.Wait()
+		if len(ran) != 0 {
+			t.Error("it ran again")
+		}
+	})
+}
+
 // The usual thing to do when a client is ready: ask it for its roots. Clients
 // open their standalone stream only when notifications/initialized is accepted.
 func TestInitializedHandlerAsksTheClient(t *testing.T) {

@@ -356,6 +356,24 @@ func TestCallsThatAnSSESessionRefuses(t *testing.T) {
 	})
 }
 
+// A call that no server takes runs nowhere: the stream's instance waits for no
+// response to it.
+func TestACallWithoutAServerHoldsNoSSEStream(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{wrap: withSSE}, func(t *testing.T, s *simulation) {
+		serverless := s.joinServing(t, simulated{wrap: withSSE}, func(*http.Request) *mcp.Server { return nil })
+		c := openSSE(t, at(s.client(t), s.instances[0].url), "").at(s.instances[1].url)
+		c.initialize(t)
+		got := read(t, c.at(serverless.url).Post(t, toolCall(1, "echo", "{}")))
+		if diff := cmp.Diff(errorAnswer(400, "1", -32000, "no server available"), got); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+		serverless.kill()
+		time.Sleep(time.Minute)
+		wantText(t, c.call(t, toolCall(2, "echo", `{"text":"well"}`)), "well")
+	})
+}
+
 func TestTheEndpointOfAnSSESession(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, messages, get, want string }{

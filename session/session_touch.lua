@@ -5,7 +5,8 @@
 -- KEYS[7] subscriptions   KEYS[8...] states and logs of streams in use
 -- ARGV[1] ms an unused record is kept   ARGV[2...] ids of those streams
 -- Returns strings: ms until the keys expire, field next of the standalone
--- stream, owner. Returns nil if the session is gone.
+-- stream, owner, reader of the standalone stream. Returns nil if the session is
+-- gone.
 local record = redis.call('HMGET', KEYS[1], 'expires', 'owner')
 if not record[1] then return false end
 local ttl, expires = tonumber(ARGV[1]), tonumber(record[1])
@@ -18,4 +19,5 @@ end
 for i = 1, #KEYS do redis.call('PEXPIRE', KEYS[i], ttl) end
 -- The index forgets a stream at its score; one that has ended is not in it.
 for i = 2, #ARGV do redis.call('ZADD', KEYS[3], 'XX', now + ttl, ARGV[i]) end
-return {string.format('%.0f', ttl), redis.call('HGET', KEYS[5], 'next') or '0', record[2] or ''}
+local standalone = redis.call('HMGET', KEYS[5], 'next', 'reader')
+return {string.format('%.0f', ttl), standalone[1] or '0', record[2] or '', standalone[2] or ''}

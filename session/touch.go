@@ -14,6 +14,8 @@ type Pulse struct {
 	// StandaloneNext is the offset of the next event of the session's
 	// standalone stream, or zero if there was none yet.
 	StandaloneNext int64
+	// StandaloneReader is who reads that stream, empty if nobody does.
+	StandaloneReader string
 }
 
 // Touch keeps a session and all its keys, with the state and log of the given
@@ -35,7 +37,7 @@ func (s *Store) Touch(ctx context.Context, id string, streams ...string) (Pulse,
 		return Pulse{}, ErrNotFound
 	}
 	parts, err := reply.AsStrSlice()
-	if err != nil || len(parts) != 3 {
+	if err != nil || len(parts) != 4 {
 		return Pulse{}, fmt.Errorf("touch session: unexpected reply %v", parts)
 	}
 	left, err := strconv.ParseInt(parts[0], 10, 64)
@@ -47,7 +49,7 @@ func (s *Store) Touch(ctx context.Context, id string, streams ...string) (Pulse,
 		return Pulse{}, fmt.Errorf("touch session: next event of the standalone stream: %w", err)
 	}
 	s.refresh(ctx, parts[2], id, time.Duration(left)*time.Millisecond)
-	return Pulse{StandaloneNext: next}, nil
+	return Pulse{next, parts[3]}, nil
 }
 
 // sessionKeys returns the keys that every session may have, in the order that

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/keys"
 	"github.com/mcpfleet/mcpfleet/internal/redistest"
 	"github.com/mcpfleet/mcpfleet/session"
 )
@@ -149,16 +150,16 @@ func TestTouchKeepsEverythingOfTheSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		sp := space(t, prefix)
-		if pulse := mustTouch(t, store, id); pulse.StandaloneNext != 0 {
-			t.Errorf("without a standalone stream its next event is %d", pulse.StandaloneNext)
+		if pulse := mustTouch(t, store, id); pulse != (session.Pulse{}) {
+			t.Errorf("without a standalone stream it is at %+v", pulse)
 		}
 		writeStreams(t, c, sp, id)
+		do(t, c, "HSET", sp.Stream(id, keys.Standalone), "reader", "i/1")
 		for _, k := range redistest.Keys(t, c, prefix) {
 			do(t, c, "PEXPIRE", k.Name, "60000")
 		}
-		pulse := mustTouch(t, store, id, "open", "no-such-stream")
-		if pulse.StandaloneNext != 12 {
-			t.Errorf("next event of the standalone stream is %d, want 12", pulse.StandaloneNext)
+		if pulse, want := mustTouch(t, store, id, "open", "no-such-stream"), (session.Pulse{StandaloneNext: 12, StandaloneReader: "i/1"}); pulse != want {
+			t.Errorf("the standalone stream is at %+v, want %+v", pulse, want)
 		}
 		// The places of the streams it names, and of no other.
 		places, err := c.Do(t.Context(), c.B().Zrange().Key(sp.OpenStreams(id)).Min("0").Max("-1").Withscores().Build()).AsZScores()

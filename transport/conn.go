@@ -113,8 +113,8 @@ type Answer struct {
 // running on this instance.
 var ErrDuplicateID = errors.New("a request with this id is in progress")
 
-// ErrTooManyCalls says that a session has the maximum number of calls running
-// on this instance.
+// ErrTooManyCalls says that a session has the maximum number of calls, or of
+// notifications, running on this instance.
 var ErrTooManyCalls = errors.New("too many running calls in this session")
 
 // The ids that a request has inside the SDK. A Conn has one request, so they
@@ -158,7 +158,7 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 		c.left = c.accepted // the client has its 202 and does not wait
 	}
 	if err := n.addConn(c); err != nil {
-		n.background(func() { n.carriedOut(context.Background(), req.carried) }) // nobody waits for it; the call to Redis is bounded
+		n.carriedOut(context.Background(), req.carried) // not in the background: a node that leaves would drop it
 		return nil, err
 	}
 	c.incoming.put(c.request())
@@ -174,20 +174,29 @@ func (n *Node) addConn(c *Conn) error {
 	if n.closed {
 		return ErrClosed
 	}
-	p := n.presence(c.session)
-	if c.req.Message.IsCall() {
-		key := idKey(c.req.Message.ID)
-		if p.calls[key] != nil {
-			return ErrDuplicateID
-		}
-		if len(p.conns) >= n.opts.MaxCalls {
-			return ErrTooManyCalls
-		}
+	p, m := n.presence(c.session), c.req.Message
+	key := idKey(m.ID)
+	switch {
+	case m.IsCall() && p.calls[key] != nil:
+		return ErrDuplicateID
+	case p.running(m.IsCall()) >= n.opts.MaxCalls:
+		return ErrTooManyCalls
+	case m.IsCall():
 		p.calls[key] = c
 	}
 	p.conns[c] = struct{}{}
 	n.conns[c.id] = c
 	return nil
+}
+
+// running returns how many calls, or notifications, of a session run here.
+func (p *presence) running(calls bool) (count int) {
+	for c := range p.conns {
+		if c.req.Message.IsCall() == calls {
+			count++
+		}
+	}
+	return count
 }
 
 func (n *Node) removeConn(c *Conn) {
@@ -371,9 +380,9 @@ func (c *Conn) closeStream(retry time.Duration) {
 // abandon ends the request with an error, whatever its handler does: its
 // session has ended, or its instance leaves.
 func (c *Conn) abandon(err error) {
-	c.stopHandler()
 	ctx := context.Background() // nobody waits for this but the client; each call to Redis is bounded
 	c.out.Lock()
+	c.stopHandler() // not before: its own response could be the quicker one
 	if c.phase == phaseJSON && errors.Is(err, session.ErrNotFound) {
 		c.phase = phaseDone
 		c.answer <- Answer{Err: err}
@@ -393,9 +402,9 @@ func (c *Conn) cancel() {
 	if c.req.AnswerOnly {
 		return // initialize must not be cancelled
 	}
-	c.stopHandler()
 	ctx := context.Background() // as in abandon
 	c.out.Lock()
+	c.stopHandler() // as in abandon
 	switch {
 	case c.phase == phaseStream:
 		c.withdrawQuestions(ctx)

@@ -462,6 +462,46 @@ func TestANotificationsHandlerRunsOnceAndIsWaitedFor(t *testing.T) {
 	})
 }
 
+// A client that is answered at once could have any number of them running.
+func TestTheNotificationsOfASessionAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{MaxCalls: 3})
+		sid := beginSession(t, f.store)
+		accept := func(session, message string) (*Conn, error) {
+			return f.nodes[0].Accept(Request{Session: session, Message: decode(t, []byte(message))})
+		}
+		const changed = `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`
+		var running []*Conn
+		for range 3 {
+			c, err := accept(sid, changed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			running = append(running, c)
+		}
+		if _, err := accept(sid, changed); !errors.Is(err, ErrTooManyCalls) {
+			t.Errorf("a fourth: %v", err)
+		}
+		for what, message := range map[string][2]string{"a call": {sid, toolCall("1")}, "another session's": {beginSession(t, f.store), changed}} {
+			c, err := accept(message[0], message[1])
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+				continue
+			}
+			running = append(running, c)
+		}
+		_ = running[0].Close()
+		c, err := accept(sid, changed)
+		if err != nil {
+			t.Errorf("when one has ended: %v", err)
+		}
+		for _, c := range append(running, c) {
+			_ = c.Close()
+		}
+	})
+}
+
 func TestACallGoesOnWhenItsClientLeaves(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {

@@ -83,6 +83,7 @@ func (n *Node) readInbox(ctx context.Context) {
 			if !existed {
 				n.opts.Logger.Warn("the inbox had expired: the fleet may have taken this instance for dead")
 				last = "0"
+				n.keeper.touchAll() // a touch finds what could not be sent here
 			}
 			renewAt = time.Now().Add(renewEvery)
 		}

@@ -16,6 +16,7 @@ type keeper struct {
 	node  *Node
 	every time.Duration
 	due   chan string
+	all   chan struct{} // has room for one: all that are present are due
 
 	mu   sync.Mutex
 	kept map[string]time.Time
@@ -24,6 +25,7 @@ type keeper struct {
 func (k *keeper) init(n *Node) {
 	k.node, k.every = n, n.store.TouchEvery()
 	k.due = make(chan string, 1024)
+	k.all = make(chan struct{}, 1)
 	k.kept = map[string]time.Time{}
 }
 
@@ -52,6 +54,17 @@ func (k *keeper) forget(id string) {
 	delete(k.kept, id)
 }
 
+// touchAll makes all sessions due of which something runs here.
+func (k *keeper) touchAll() {
+	k.mu.Lock()
+	clear(k.kept)
+	k.mu.Unlock()
+	select {
+	case k.all <- struct{}{}:
+	default:
+	}
+}
+
 // run touches what is due until ctx ends. Open streams and running calls count
 // as use.
 func (k *keeper) run(ctx context.Context) {
@@ -63,6 +76,8 @@ func (k *keeper) run(ctx context.Context) {
 			return
 		case id := <-k.due:
 			k.touch(ctx, id)
+		case <-k.all:
+			k.touchPresent(ctx)
 		case <-tick.C:
 			k.sweep(time.Now())
 			k.touchPresent(ctx)
@@ -86,6 +101,9 @@ func (k *keeper) touchPresent(ctx context.Context) {
 		})
 	}
 	for _, id := range k.node.present() {
+		if ctx.Err() != nil {
+			break // Close waits, and while Redis is away each takes its whole time
+		}
 		if k.claim(id) {
 			ids <- id
 		}
@@ -130,7 +148,7 @@ func (k *keeper) touch(ctx context.Context, id string) {
 	case err != nil:
 		k.forget(id)
 		k.node.opts.Logger.Warn("session not kept", "error", err)
-	case standalone != nil:
+	case standalone != nil && !standalone.yield(position, pulse.StandaloneReader):
 		// An event may have been logged whose writer died before it could send
 		// it, or one that was sent may have been lost in a failover.
 		standalone.check(position, pulse.StandaloneNext)

@@ -113,15 +113,25 @@ func (n *Node) Carry(ctx context.Context, h Holder, req *Request) error {
 	return nil
 }
 
-// carriedOut tells the holder that a call has ended.
+// carriedOut tells the holder that a call has ended. While Redis is away it tries
+// on, as EndLegacy does: the session would end with this instance.
 func (n *Node) carriedOut(ctx context.Context, c carriage) {
-	if c.holder == "" {
+	if c.holder == "" || n.tellRan(ctx, c) {
 		return
 	}
-	if _, err := n.tellHolder(ctx, kindRan, c, ""); err != nil {
-		// At worst the session ends when this instance does.
+	n.background(func() {
+		for !n.isClosed() && !n.tellRan(ctx, c) {
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+func (n *Node) tellRan(ctx context.Context, c carriage) (told bool) {
+	_, err := n.tellHolder(ctx, kindRan, c, "")
+	if err != nil {
 		n.opts.Logger.Warn("holder of a stream not told", "error", err)
 	}
+	return err == nil
 }
 
 func (n *Node) tellHolder(ctx context.Context, kind string, c carriage, session string) (alive bool, err error) {

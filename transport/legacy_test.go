@@ -67,3 +67,70 @@ func TestALegacyStreamOutlivesAnOutageThatLastsLongerElsewhere(t *testing.T) {
 		v.hangUp()
 	})
 }
+
+// The stream of a legacy session does not wait for a call that an instance took
+// on and, because it left at that moment, did not run.
+func TestACallThatALeavingInstanceDoesNotRunHoldsNoLegacyStream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{}, long)
+		rec, err := f.store.Create(t.Context(), session.Record{InitializeParams: []byte(testParams), ProtocolVersion: "2024-11-05", Initialized: true, Legacy: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := f.follow(t, f.nodes[0], rec, nil)
+		holder, err := f.nodes[1].Holder(t.Context(), rec.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := Request{Session: rec.ID, Message: decode(t, []byte(toolCall("7")))}
+		if err := f.nodes[1].Carry(t.Context(), holder, &req); err != nil {
+			t.Fatal(err)
+		}
+		f.nodes[1].Close(t.Context())
+		if _, err := f.nodes[1].Accept(req); !errors.Is(err, ErrClosed) {
+			t.Fatalf("accepted: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if n := f.nodes[0].Streams(); n != 1 {
+			t.Error("the stream has ended")
+		}
+		v.hangUp()
+	})
+}
+
+// That a call has ended is told when Redis is back, if it was away at the time:
+// the stream does not end with the instance that ran the call.
+func TestTheHolderOfALegacyStreamLearnsOfACallThatEndedInAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{}, long)
+		rec, err := f.store.Create(t.Context(), session.Record{InitializeParams: []byte(testParams), ProtocolVersion: "2024-11-05", Initialized: true, Legacy: true, LogLevel: "info"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := f.follow(t, f.nodes[0], rec, nil)
+		holder, err := f.nodes[1].Holder(t.Context(), rec.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		called := f.accept(t, f.nodes[1], speaker(t, time.Hour), rec.ID, toolCall("7"), func(req *Request) {
+			if err := f.nodes[1].Carry(t.Context(), holder, req); err != nil {
+				t.Fatal(err)
+			}
+		})
+		v.message(t)
+		f.links[1].Cut()
+		called.conn.cancel()
+		<-called.conn.Done()
+		time.Sleep(time.Second)
+		f.links[1].Heal()
+		time.Sleep(10 * time.Second)
+		f.nodes[1].Close(t.Context())
+		time.Sleep(time.Minute)
+		if n := f.nodes[0].Streams(); n != 1 {
+			t.Error("the stream has ended")
+		}
+		v.hangUp()
+	})
+}

@@ -98,6 +98,13 @@ func (l *Listener) Serve(ctx context.Context, w *SSEWriter, keepAlive time.Durat
 	quiet := time.NewTimer(keepAlive)
 	defer quiet.Stop()
 	for {
+		// Looked at each time: there may always be something to send.
+		switch err := ctx.Err(); {
+		case errors.Is(err, context.DeadlineExceeded):
+			return l.Complete(w)
+		case err != nil:
+			return context.Cause(ctx)
+		}
 		items, lost := l.feed.take()
 		if lost {
 			return ErrTooSlow
@@ -111,10 +118,6 @@ func (l *Listener) Serve(ctx context.Context, w *SSEWriter, keepAlive time.Durat
 		}
 		select {
 		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return l.Complete(w)
-			}
-			return context.Cause(ctx)
 		case <-l.done:
 			return l.Complete(w)
 		case <-l.wake:

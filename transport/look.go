@@ -62,6 +62,9 @@ func (n *Node) lookAt(ctx context.Context, readers []*Reader) {
 }
 
 func (n *Node) lookAfterStream(ctx context.Context, r *Reader, s streamState, alive map[string]bool) error {
+	if r.yield(s.from, s.reader) {
+		return nil
+	}
 	gone := s.writer == "" // the stream, or its state alone, evicted
 	if s.ended || gone {
 		r.lookInLog()

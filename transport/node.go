@@ -29,7 +29,8 @@ type Options struct {
 	// stream. A client that reads more slowly gets the rest from the log, as
 	// long as the log has it. If zero, 256 messages and 4 MiB.
 	MaxQueue, MaxQueueBytes int
-	// MaxCalls bounds the running calls of a session on this instance. If zero, 64.
+	// MaxCalls bounds the running calls of a session on this instance, and the
+	// notifications whose handlers run. If zero, 64 each.
 	MaxCalls int
 	// AnswerWithin is how long a request to the client (sampling, elicitation,
 	// roots) waits for its response. If zero, 10 minutes.

@@ -268,6 +268,17 @@ func (r *Reader) check(from, next int64) {
 	r.signal()
 }
 
+// yield ends the connection if another one reads the stream: the message that
+// said so may have been lost. r was known to have read up to at least from before
+// reader was asked for.
+func (r *Reader) yield(from int64, reader string) (yielded bool) {
+	if from == unattached || reader == "" || reader == r.node.readerRef(r) {
+		return false
+	}
+	r.close(closing{retry: reconnectLater, taken: true})
+	return true
+}
+
 // position returns the offset of the next event to queue.
 func (r *Reader) position() int64 {
 	r.mu.Lock()
@@ -333,6 +344,10 @@ func (r *Reader) Serve(ctx context.Context, w *SSEWriter, opts ServeOptions) err
 	defer quiet.Stop()
 	defer w.extendDeadline() // for what net/http writes at the end
 	for {
+		// Looked at each time: there may always be something to send.
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		todo := r.take()
 		wrote, err := r.write(w, todo.events, opts)
 		if err == nil && todo.closed == nil {
@@ -364,7 +379,6 @@ func (r *Reader) Serve(ctx context.Context, w *SSEWriter, opts ServeOptions) err
 		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
 		case <-r.wake:
 		case <-retry:
 		case <-quiet.C:
