@@ -133,13 +133,13 @@ func decodeGrant(data []byte) (grant, error) {
 // fails with errNoGrant, or with errReused if the code was redeemed before.
 func (s *grants) redeem(ctx context.Context, code secret, a access, withRefresh bool) (tokens, error) {
 	t := tokens{access: newSecret(accessKind, code.grant)}
-	life, refreshHash := s.accessTTL, ""
+	life, refreshHash, family := s.accessTTL, "", ""
 	if withRefresh {
 		t.refresh = newSecret(refreshKind, code.grant)
-		life, refreshHash = s.life(), t.refresh.hash()
+		life, refreshHash, family = s.life(), t.refresh.hash(), t.refresh.family()
 	}
 	reply, err := s.redeemer.Exec(ctx, s.rdb, []string{s.keys.Grant(code.grant)},
-		code.hash(), t.access.hash(), millis(s.accessTTL), a.String(), refreshHash, millis(life))
+		code.hash(), t.access.hash(), millis(s.accessTTL), a.String(), refreshHash, family, millis(life))
 	if err != nil {
 		return tokens{}, err
 	}
@@ -161,7 +161,7 @@ func (s *grants) refresh(ctx context.Context, token secret, a access) (tokens, e
 	t := tokens{access: newSecret(accessKind, token.grant)}
 	salt := random(secretBytes)
 	reply, err := s.refresher.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)},
-		token.hash(), salt, token.next(salt).hash(),
+		token.hash(), token.family(), salt, token.next(salt).hash(),
 		t.access.hash(), millis(s.accessTTL), a.String(), millis(s.grace), millis(s.life()))
 	if err != nil {
 		return tokens{}, err
@@ -186,7 +186,7 @@ func (s *grants) life() time.Duration { return max(s.refreshTTL, s.accessTTL) }
 // revokeRefresh deletes the grant of a refresh token, if it is or was one: no
 // code and no token of it is valid any more.
 func (s *grants) revokeRefresh(ctx context.Context, token secret) error {
-	_, err := grantRevoke.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)}, token.hash())
+	_, err := grantRevoke.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)}, token.family())
 	return err
 }
 

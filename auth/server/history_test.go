@@ -319,15 +319,15 @@ func TestGrantHistoriesOfWrongScriptsAreFound(t *testing.T) {
 		old, new string
 		grace    bool
 	}{
-		"a code is redeemed twice":          {"redeem", "if was[2] then", "if false then", true},
-		"a replay does not revoke":          {"redeem", "redis.call('DEL', KEYS[1])", "", true},
-		"a replaced token works on":         {"refresh", "elseif current == token then", "elseif current == token or before == token then", true},
-		"reuse does not revoke":             {"refresh", "redis.call('DEL', key)", "", true},
-		"the grace does not end with use":   {"refresh", "'before', token,", "'before', before or token,", true},
-		"no grace lasts all the same":       {"refresh", "now < tonumber(replaced) + grace", "true", false},
-		"retired tokens are not remembered": {"refresh", "string.sub(retired .. short, -24 * max_retired)", "''", true},
-		"access tokens outlive a refresh":   {"refresh", "live(now + grace)", "live(math.huge)", false},
-		"the family splits":                 {"refresh", "live(math.huge)\nelse", "salt = ARGV[2]\n  redis.call('HSET', key, 'rt', ARGV[3])\nelse", true},
+		"a code is redeemed twice":        {"redeem", "if was[2] then", "if false then", true},
+		"a replay does not revoke":        {"redeem", "redis.call('DEL', KEYS[1])", "", true},
+		"a replaced token works on":       {"refresh", "elseif current == token then", "elseif current == token or before == token then", true},
+		"reuse does not revoke":           {"refresh", "redis.call('DEL', key)", "", true},
+		"the grace does not end with use": {"refresh", "'before', token,", "'before', before or token,", true},
+		"no grace lasts all the same":     {"refresh", "now < tonumber(replaced) + grace", "true", false},
+		"only the token before is reuse":  {"refresh", "elseif family == ARGV[2] then", "elseif before == token then", true},
+		"access tokens outlive a refresh": {"refresh", "live(now + grace)", "live(math.huge)", false},
+		"the family splits":               {"refresh", "live(math.huge)\nelseif family", "salt = ARGV[3]\n  redis.call('HSET', key, 'rt', ARGV[4])\nelseif family", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
