@@ -311,6 +311,31 @@ func TestT33_GuessingASecretShutsOutNobodyElse(t *testing.T) {
 	})
 }
 
+// Whoever sends a resource server tokens of his own making decides how often it
+// has to ask: that must not shut out its users.
+func TestT33_AResourceServerMayAskAsOftenAsItIsAsked(t *testing.T) {
+	t.Parallel()
+	fl := oneFleet(t, func(o *Options) { o.Limits = &Limits{Introspect: Rate{2, time.Hour}} })
+	l := fl.login(t, public)
+	accessToken, _ := l.tokens(t, "alice")
+	ask := func(text string, change func(*http.Request)) reply {
+		return l.post(t, fl.url+introspectPath, url.Values{"token": {text}}, change)
+	}
+	for range 5 {
+		if res := ask(newSecret(accessKind, random(grantIDBytes)).String(), basic("rs", "rs secret")); res.status != http.StatusOK {
+			t.Fatalf("a made-up token: %d %s", res.status, res.body)
+		}
+	}
+	for _, want := range []int{http.StatusUnauthorized, http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusTooManyRequests} {
+		if res := ask(accessToken, basic(random(8), "guess")); res.status != want || want == http.StatusTooManyRequests && res.header.Get("Retry-After") == "" {
+			t.Errorf("nobody: %d %v %s, want %d", res.status, res.header, res.body, want)
+		}
+	}
+	if res := ask(accessToken, basic("rs", "rs secret")); res.json(t)["active"] != true {
+		t.Errorf("a user's token: %d %s", res.status, res.body)
+	}
+}
+
 func TestT33_ClientsThatAuthenticateAreNotCounted(t *testing.T) {
 	t.Parallel()
 	fl := oneFleet(t, func(o *Options) { o.Limits = &Limits{Failures: Rate{1, time.Hour}} })

@@ -18,7 +18,9 @@ type Rate struct {
 
 // Limits bound the requests of one client address, over all instances.
 type Limits struct {
-	Authorize, Token, Register, Revoke, Introspect, Callback Rate
+	Authorize, Token, Register, Revoke, Callback Rate
+	// Introspect bounds only who is none of [Options.ResourceServers].
+	Introspect Rate
 	// Failures bounds how often one address may fail to prove that it is a
 	// certain client or resource server. Other addresses, other clients and
 	// clients without a secret do not notice.
