@@ -508,6 +508,25 @@ func TestT22_OneAddressCausesFewFetches(t *testing.T) {
 	})
 }
 
+// Everybody can have a document for every URL that he makes up.
+func TestT22_ManyDocumentsAreNotKeptForLong(t *testing.T) {
+	t.Parallel()
+	fl, w := oneFleetOnWeb(t)
+	for _, instance := range fl.instances {
+		instance.clients.documents.keptLong = limit.Rate{Requests: 3, Per: time.Hour}
+	}
+	for n := range 6 {
+		uri := fmt.Sprintf("https://host%d.example/client", n)
+		w.put(uri, webPage{body: documentOf(metadataSet{"client_id": uri}), cache: "max-age=86400"})
+		if res := fl.login(t, Client{ID: uri, RedirectURIs: []string{callbackURI}}).ask(t); res.status != http.StatusOK {
+			t.Fatalf("%d: %d %s", n, res.status, res.body)
+		}
+		if _, ttl := fl.kept(t, uri); ttl <= 0 || (ttl > minKept) != (n < 3) {
+			t.Errorf("document %d is kept for %v", n, ttl)
+		}
+	}
+}
+
 func TestT22_WhatManyNeedIsFetchedOnce(t *testing.T) {
 	t.Parallel()
 	fl, w := oneFleetOnWeb(t)
