@@ -280,12 +280,12 @@ func TestARedemptionWhoseAnswerWasLostEndsTheGrant(t *testing.T) {
 			t.Fatal("no code")
 		}
 		for _, instance := range fl.instances { // the script is known on both connections
-			if _, err := instance.grants.redeem(t.Context(), newSecret(codeKind, code.grant), access{}, true); !errors.Is(err, errNoGrant) {
+			if _, err := instance.grants.redeem(t.Context(), newSecret(codeKind, code.grant), grant{}, access{}, true); !errors.Is(err, errNoGrant) {
 				t.Fatal(err)
 			}
 		}
 		links[0].Freeze()
-		if _, err := fl.instances[0].grants.redeem(t.Context(), code, access{}, true); err == nil {
+		if _, err := fl.instances[0].grants.redeem(t.Context(), code, grant{}, access{}, true); err == nil {
 			t.Fatal("redeemed over a frozen link")
 		}
 		links[0].Heal()

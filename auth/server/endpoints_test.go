@@ -571,6 +571,7 @@ func TestOptionsThatCannotBeUsedAreNamed(t *testing.T) {
 		`Options.Resources: "https://a#"`:        func(o *Options) { o.Resources = []string{"https://a#"} },
 		"Options.CodeTTL is 11m0s":               func(o *Options) { o.CodeTTL = 11 * time.Minute },
 		"Options.AccessTokenTTL is -1s":          func(o *Options) { o.AccessTokenTTL = -time.Second },
+		"Options.MaxGrantAge is 59m0s":           func(o *Options) { o.MaxGrantAge = 59 * time.Minute },
 		`Options.CallbackPath "callback"`:        func(o *Options) { o.CallbackPath = "callback" },
 		`Options.CallbackPath "/token"`:          func(o *Options) { o.CallbackPath = "/token" },
 		`Options.CallbackPath "/jwks"`:           func(o *Options) { o.CallbackPath = "/jwks" },

@@ -206,7 +206,7 @@ func grantHistory(ctx context.Context, nodes []grantNode, seed uint64, early boo
 	}
 	h := new(history)
 	redeem := func(n grantNode) func() (tokens, error) {
-		return func() (tokens, error) { return n.grants.redeem(ctx, code, access{}, true) }
+		return func() (tokens, error) { return n.grants.redeem(ctx, code, grant{}, access{}, true) }
 	}
 	if !early {
 		h.record(0, attempt{op: "redeem"}, redeem(nodes[0]))
@@ -242,7 +242,7 @@ func (h *history) step(ctx context.Context, client int, n grantNode, rng *rand.R
 		// Nobody has anything yet.
 	case p < 65:
 		token, _ := parseSecret(refreshKind, refreshToken)
-		h.record(client, attempt{"refresh", refreshToken}, func() (tokens, error) { return n.grants.refresh(ctx, token, access{}) })
+		h.record(client, attempt{"refresh", refreshToken}, func() (tokens, error) { return n.grants.refresh(ctx, token, grant{}, access{}) })
 	case p < 98:
 		token, _ := parseSecret(accessKind, accessToken)
 		h.record(client, attempt{"verify", accessToken}, func() (tokens, error) {

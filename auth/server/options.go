@@ -71,6 +71,10 @@ type Options struct {
 	// RefreshTokenTTL is how long a grant lives without being refreshed. If
 	// zero, 7 days.
 	RefreshTokenTTL time.Duration
+	// MaxGrantAge is how long a grant lives however often it is refreshed: then
+	// the user is asked again. It is not shorter than AccessTokenTTL. If zero,
+	// there is no such bound.
+	MaxGrantAge time.Duration
 	// RefreshGrace is how long the refresh token before the current one still
 	// gives the current one, if that is not used yet: the answer may have been
 	// lost. The access tokens before a refresh live as long. If zero, 10
@@ -160,6 +164,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.CodeTTL > 10*time.Minute {
 		return o, fmt.Errorf("Options.CodeTTL is %v, over 10 minutes", o.CodeTTL) // OAuth 2.1, section 4.1.2
+	}
+	if o.MaxGrantAge != 0 && o.MaxGrantAge < o.AccessTokenTTL {
+		return o, fmt.Errorf("Options.MaxGrantAge is %v, shorter than AccessTokenTTL", o.MaxGrantAge)
 	}
 	if o.CallbackPath == "" {
 		o.CallbackPath = "/callback"
