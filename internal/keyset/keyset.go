@@ -9,6 +9,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -39,6 +40,9 @@ func Parse(data []byte) ([]jose.JSONWebKey, error) {
 	}
 	if err := json.Unmarshal(data, &set); err != nil {
 		return nil, fmt.Errorf("JWK set: %w", err)
+	}
+	if set.Keys == nil {
+		return nil, errors.New("JWK set: it has no member keys") // section 5.1; all other JSON is none
 	}
 	var keys []jose.JSONWebKey
 	for _, raw := range set.Keys {
