@@ -243,6 +243,11 @@ func TestT32_RegistrationsAreBounded(t *testing.T) {
 		}
 		mustRefuse(t, "65 KiB", fl.register(t, map[string]any{"redirect_uris": many[:1], "x": strings.Repeat("x", 65<<10)}), http.StatusRequestEntityTooLarge, "invalid_request")
 		mustRefuse(t, "a long name", fl.register(t, map[string]any{"redirect_uris": many[:1], "client_name": strings.Repeat("x", 201)}), http.StatusBadRequest, "invalid_client_metadata")
+		long := callbackURI + strings.Repeat("x", 2048-len(callbackURI))
+		if res := fl.register(t, map[string]any{"redirect_uris": []string{long, long}}); res.status != http.StatusCreated {
+			t.Errorf("2 long redirect URIs: %d %s", res.status, res.body)
+		}
+		mustRefuse(t, "3 long redirect URIs", fl.register(t, map[string]any{"redirect_uris": []string{long, long, long}}), http.StatusBadRequest, "invalid_redirect_uri")
 		mustRefuse(t, "a long URI", fl.register(t, map[string]any{"redirect_uris": []string{callbackURI + strings.Repeat("x", 2048)}}), http.StatusBadRequest, "invalid_redirect_uri")
 	})
 	t.Run("in time", func(t *testing.T) {
