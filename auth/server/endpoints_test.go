@@ -132,6 +132,13 @@ func TestT31_NobodyLearnsOfForeignTokens(t *testing.T) {
 		}
 	}
 	fl.valid(t, "after foreign revocations", accessToken)
+	// Whoever sees an access token knows the grant's id, and of a public client all.
+	for _, text := range []string{newSecret(refreshKind, strings.Split(accessToken, ".")[1]).String(), newSecret(accessKind, strings.Split(accessToken, ".")[1]).String()} {
+		if got := l.asClient(t, revokePath, url.Values{"token": {text}}); got.status != want.status {
+			t.Errorf("%s: %d %s", text, got.status, got.body)
+		}
+	}
+	fl.valid(t, "after made-up tokens of its grant", accessToken)
 
 	const inactive = `{"active":false}`
 	ask := func(text string, change ...func(*http.Request)) reply {
