@@ -70,7 +70,7 @@ func (d *documents) client(ctx context.Context, id, address string) (*Client, er
 	if client != nil || err != nil {
 		return client, err
 	}
-	if err := d.fetcher.admit(ctx, address); err != nil {
+	if err := d.fetcher.admit(ctx, fetchDocument, address); err != nil {
 		return nil, err
 	}
 	return d.once(ctx, id)

@@ -129,6 +129,14 @@ func (s *Set) Find(ctx context.Context, h jose.Header, fetch Fetch) ([]jose.JSON
 	return nil, s.err
 }
 
+// Knows reports whether there are candidates for a header, so that nobody has to
+// wait for a fetch.
+func (s *Set) Knows(h jose.Header) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(Candidates(s.keys, h)) > 0
+}
+
 // look returns the candidates among the known keys, if these may be used
 // without waiting, the error of the last fetch, and, if one is running or has
 // to, when that has ended.
