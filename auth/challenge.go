@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // A refusal is what a client is told in the form of OAuth 2.1, section 5.3.
@@ -16,6 +17,10 @@ type refusal struct {
 }
 
 func (e *refusal) Error() string { return e.description }
+
+// bodyTime is how long a client that is refused has for the rest of its body,
+// which net/http reads before it answers.
+const bodyTime = 5 * time.Second
 
 // refuse answers a request that is not served.
 func (r *Resource) refuse(w http.ResponseWriter, req *http.Request, err error) {
@@ -36,6 +41,9 @@ func (r *Resource) refuse(w http.ResponseWriter, req *http.Request, err error) {
 	}
 	if refused.status < http.StatusInternalServerError && refused.status != http.StatusRequestEntityTooLarge {
 		w.Header().Set("WWW-Authenticate", r.challenge(refused))
+	}
+	if req.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // not all have one
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

@@ -4,6 +4,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mcpfleet/mcpfleet/internal/authtest"
 )
 
 // Whatever is in a challenge, it is one header with the parameters that are
@@ -54,4 +58,16 @@ func TestT28_AnswersRepeatNothing(t *testing.T) {
 			t.Errorf("%v %s", res.Header(), res.Body)
 		}
 	}
+}
+
+// net/http reads what is left of a body before it answers, for as long as it takes.
+func TestAStrangerDoesNotHoldAConnectionByABodyThatHeDoesNotSend(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		served := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("served") })
+		answer, held := authtest.Stall(t, &http.Server{Handler: newResource(t, &tokenBook{}).Protect(served)}, "/mcp")
+		if held > 10*time.Second || !strings.HasPrefix(answer, "HTTP/1.1 401") {
+			t.Errorf("held for %v, answered %.20q", held, answer)
+		}
+	})
 }

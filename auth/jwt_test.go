@@ -292,6 +292,8 @@ func TestT42_WithoutKeysNoTokenIsCalledInvalid(t *testing.T) {
 		"404":       func(i *issuerStub) { i.status = 404 },
 		"redirects": func(i *issuerStub) { i.status = 302 },
 		"hangs":     func(i *issuerStub) { i.hang = true },
+		// As a gateway says that something is wrong behind it.
+		"no key set": func(i *issuerStub) { i.keys = nil },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			i := &issuerStub{keys: []any{jwk("ec", ec)}}
@@ -310,7 +312,7 @@ func TestT42_WithoutKeysNoTokenIsCalledInvalid(t *testing.T) {
 			if n := i.fetches(); n != 1 {
 				t.Errorf("%s: %d fetches at once", name, n)
 			}
-			i.set(func(i *issuerStub) { i.down, i.status, i.hang = nil, 0, false })
+			i.set(func(i *issuerStub) { i.down, i.status, i.hang, i.keys = nil, 0, false, []any{jwk("ec", ec)} })
 			time.Sleep(10*time.Second + 1)
 			if _, err := v.Verify(t.Context(), good); err != nil {
 				t.Errorf("%s, when it is over: %v", name, err)

@@ -60,10 +60,16 @@ func parseAssertion(text string) (*jwt.JSONWebToken, error) {
 // checkAssertion fails unless an assertion proves that a client is who asks
 // (RFC 7523, section 3), which each one does once, whichever instance it is
 // shown to. The client does not learn what is wrong with it.
-func (s *Server) checkAssertion(ctx context.Context, client *Client, text string) error {
+func (s *Server) checkAssertion(ctx context.Context, client *Client, address, text string) error {
 	token, err := parseAssertion(text)
 	if err != nil {
 		return errClient()
+	}
+	// Where the keys of other clients are nobody but they themselves said.
+	if !s.clients.preregistered(client.ID) && !s.clientKeys.known(client, token.Headers[0]) {
+		if err := s.clientKeys.fetcher.admit(ctx, fetchKeys, address); err != nil {
+			return err
+		}
 	}
 	candidates, err := s.clientKeys.find(ctx, client, token.Headers[0])
 	if err != nil {
@@ -131,6 +137,11 @@ const maxKeySets = 1000
 
 func newClientKeys(f *fetcher) *clientKeys {
 	return &clientKeys{fetcher: f, sets: map[string]*keyset.Set{}}
+}
+
+// known reports whether find has to fetch nothing.
+func (k *clientKeys) known(client *Client, h jose.Header) bool {
+	return len(client.JWKS) > 0 || k.set(client.JWKSURI).Knows(h)
 }
 
 // find returns those of a client's keys that may have made a signature.

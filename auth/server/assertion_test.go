@@ -355,7 +355,7 @@ func TestKeysOfAClientFollowItsRotation(t *testing.T) {
 		client := &Client{ID: "robot", AuthMethod: methodAssertion, JWKSURI: uri}
 		check := func(key crypto.Signer, kid string) error {
 			claims := assertionClaims(&fleet{url: s.opts.Issuer}, "robot")
-			return s.checkAssertion(t.Context(), client, sign(t, jose.ES256, key, map[string]string{"kid": kid}, claims))
+			return s.checkAssertion(t.Context(), client, "", sign(t, jose.ES256, key, map[string]string{"kid": kid}, claims))
 		}
 		if err := check(first, "0"); err != nil {
 			t.Fatal(err)
@@ -393,7 +393,7 @@ func TestAClientThatTakesItsKeysBackHasNone(t *testing.T) {
 			s := bubbleServer(t, o)
 			client := &Client{ID: "robot", AuthMethod: methodAssertion, JWKSURI: uri}
 			check := func() error {
-				return s.checkAssertion(t.Context(), client, assertionOf(t, &fleet{url: s.opts.Issuer}, key, "robot"))
+				return s.checkAssertion(t.Context(), client, "", assertionOf(t, &fleet{url: s.opts.Issuer}, key, "robot"))
 			}
 			if err := check(); err != nil {
 				t.Fatal(err)

@@ -77,7 +77,7 @@ func (s *Server) identify(r *http.Request, c credentials) (*Client, error) {
 		if c.method != methodAssertion {
 			return nil, errClient()
 		}
-		return client, s.checkAssertion(r.Context(), client, c.assertion)
+		return client, s.checkAssertion(r.Context(), client, s.address(r), c.assertion)
 	case client.confidential():
 		if c.method != methodBasic && c.method != methodPost || !validSecret(client, c.secret) {
 			return nil, errClient()

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestAServerWithoutPublicClientsHasNone(t *testing.T) {
@@ -64,4 +66,37 @@ func TestAServerWithoutPublicClientsAsksNobodyAboutOne(t *testing.T) {
 			t.Errorf("%s: %d %s", client, res.status, res.body)
 		}
 	}
+}
+
+// A document may say that its client can do without the proof. Here it cannot.
+func TestAServerWithoutPublicClientsInsistsOnTheProof(t *testing.T) {
+	t.Parallel()
+	const id = "https://client.example/client.json"
+	w := newWeb()
+	w.put(id, webPage{body: documentOf(metadataSet{
+		"client_id": id, "token_endpoint_auth_method": methodAssertion, "jwks": json.RawMessage(jwksOf(newKey())),
+		"token_endpoint_auth_methods_supported": []string{methodAssertion, methodNone},
+	})})
+	for insists, want := range map[bool]int{false: http.StatusOK, true: http.StatusUnauthorized} {
+		fl := oneFleet(t, w.on, func(o *Options) { o.NoPublicClients, o.Clients = insists, nil })
+		l := fl.login(t, Client{ID: id, RedirectURIs: []string{callbackURI}})
+		if res := l.redeem(t, l.code(t, "alice")); res.status != want {
+			t.Errorf("insists %t: %d %s", insists, res.status, res.body)
+		}
+	}
+}
+
+func TestASecretEndsWhenItWasToEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := private
+		client.SecretExpires = time.Now().Add(time.Minute)
+		fl, _ := bubbleFleet(t, func(o *Options) { o.Clients = []Client{client} })
+		l := fl.login(t, client)
+		_, refreshToken := l.tokens(t, "alice")
+		time.Sleep(time.Minute - 1)
+		_, refreshToken = mustServe(t, "just before", l.refresh(t, refreshToken))
+		time.Sleep(1)
+		mustRefuse(t, "at its end", l.refresh(t, refreshToken), http.StatusUnauthorized, "invalid_client")
+	})
 }

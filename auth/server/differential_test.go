@@ -98,11 +98,11 @@ func (m *machine) run(ctx context.Context, in instruction) string {
 		if !in.HasRefresh {
 			in.C = ""
 		}
-		return exec(grantRedeem, grant, in.A, in.B, millis(in.Life), in.Scopes, in.C, millis(in.Life))
+		return exec(grantRedeem, grant, in.A, in.B, millis(in.Life), in.Scopes, in.C, in.B, millis(in.Life))
 	case "refresh":
-		return exec(grantRefresh, grant, in.A, "salt of "+in.C, in.C, in.B, millis(in.Life), in.Scopes, millis(in.Grace), millis(in.Life))
+		return exec(grantRefresh, grant, in.A, in.B, "salt of "+in.C, in.C, in.B, millis(in.Life), in.Scopes, millis(in.Grace), millis(in.Life))
 	case "revoke":
-		return exec(grantRevoke, grant, in.A)
+		return exec(grantRevoke, grant, in.B)
 	case "take", "look":
 		ask := m.limits.Take
 		if in.Script == "look" {

@@ -18,6 +18,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/fetch"
 	"github.com/mcpfleet/mcpfleet/internal/keys"
 	"github.com/mcpfleet/mcpfleet/internal/keyset"
+	"github.com/mcpfleet/mcpfleet/internal/limit"
 	"github.com/mcpfleet/mcpfleet/internal/rds"
 )
 
@@ -38,6 +39,8 @@ type documents struct {
 	keys    keys.Space
 	fetcher *fetcher
 	schemes []string
+	// keptLong bounds how many documents are kept for longer than minKept.
+	keptLong limit.Rate
 
 	mu      sync.Mutex
 	running map[string]*documentFetch
@@ -51,7 +54,10 @@ type documentFetch struct {
 }
 
 func newDocuments(rdb rds.Client, space keys.Space, o *Options, f *fetcher) *documents {
-	return &documents{rdb: rdb, keys: space, fetcher: f, schemes: o.RedirectSchemes, running: map[string]*documentFetch{}}
+	return &documents{
+		rdb: rdb, keys: space, fetcher: f, schemes: o.RedirectSchemes,
+		keptLong: limit.Rate{Requests: 10_000, Per: maxKept}, running: map[string]*documentFetch{},
+	}
 }
 
 // client returns the client that the document at id describes, for a request
@@ -64,7 +70,7 @@ func (d *documents) client(ctx context.Context, id, address string) (*Client, er
 	if client != nil || err != nil {
 		return client, err
 	}
-	if err := d.fetcher.admit(ctx, address); err != nil {
+	if err := d.fetcher.admit(ctx, fetchDocument, address); err != nil {
 		return nil, err
 	}
 	return d.once(ctx, id)
@@ -130,12 +136,29 @@ func (d *documents) fetch(ctx context.Context, id string) (*Client, error) {
 		d.fetcher.logger.InfoContext(ctx, "client document not usable", "url", id, "error", err)
 		return nil, refuse("invalid_client", "the client document is not acceptable: %v", err)
 	}
-	life := min(max(doc.MaxAge, minKept), maxKept)
+	life, err := d.life(ctx, doc.MaxAge)
+	if err != nil {
+		return nil, err
+	}
 	cmd := d.rdb.B().Set().Key(d.keys.Document(id)).Value(rueidis.BinaryString(doc.Body)).Px(life).Build()
 	if err := d.rdb.Do(ctx, cmd).Error(); err != nil {
 		return nil, rds.Unavailable("keep client document", err)
 	}
 	return client, nil
+}
+
+// life returns how long a document is kept that may be kept for age. Whose it is
+// nobody has to say, so many of them for long would fill Redis: then all that
+// come are kept for as short as it goes.
+func (d *documents) life(ctx context.Context, age time.Duration) (time.Duration, error) {
+	if age <= minKept {
+		return minKept, nil
+	}
+	verdict, err := d.fetcher.limiter.Take(ctx, "document", "", d.keptLong)
+	if err != nil || !verdict.Allowed {
+		return minKept, err
+	}
+	return min(age, maxKept), nil
 }
 
 // checkDocumentURL fails unless text has the form of the URL of a client

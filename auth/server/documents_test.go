@@ -508,6 +508,54 @@ func TestT22_OneAddressCausesFewFetches(t *testing.T) {
 	})
 }
 
+// Documents that say where their keys are must not be a way around the bound.
+func TestT22_OneAddressCausesFewFetchesOfKeys(t *testing.T) {
+	t.Parallel()
+	fl, w := oneFleetOnWeb(t, func(o *Options) { o.TrustedProxies = 1 })
+	for _, instance := range fl.instances {
+		instance.clients.documents.fetcher.forAddress = limit.Rate{Requests: 5, Per: time.Hour}
+	}
+	for n := range 20 {
+		id, uri := fmt.Sprintf("https://host%d.example/client", n), fmt.Sprintf("https://victim%d.example/keys", n)
+		w.put(id, webPage{body: documentOf(metadataSet{"client_id": id, "token_endpoint_auth_method": methodAssertion, "jwks_uri": uri})})
+		ask := func(address string) reply {
+			form := url.Values{
+				"grant_type": {grantRefreshToken}, "refresh_token": {"none"},
+				"client_assertion_type": {assertionType}, "client_assertion": {assertionOf(t, fl, newKey(), id)},
+			}
+			return newBrowser(t).post(t, fl.url+tokenPath, form, header("X-Forwarded-For", address))
+		}
+		ask(fmt.Sprint("198.51.100.", n)) // who has the document kept, on one instance
+		before := w.fetches(uri)
+		res := ask("192.0.2.1")
+		if want := map[bool]int{true: http.StatusUnauthorized, false: http.StatusTooManyRequests}[n < 5]; res.status != want {
+			t.Errorf("client %d: %d %s, want %d", n, res.status, res.body, want)
+		}
+		if got := w.fetches(uri) - before; (got == 1) != (n < 5) {
+			t.Errorf("client %d: %d fetches of its keys", n, got)
+		}
+	}
+}
+
+// Everybody can have a document for every URL that he makes up.
+func TestT22_ManyDocumentsAreNotKeptForLong(t *testing.T) {
+	t.Parallel()
+	fl, w := oneFleetOnWeb(t)
+	for _, instance := range fl.instances {
+		instance.clients.documents.keptLong = limit.Rate{Requests: 3, Per: time.Hour}
+	}
+	for n := range 6 {
+		uri := fmt.Sprintf("https://host%d.example/client", n)
+		w.put(uri, webPage{body: documentOf(metadataSet{"client_id": uri}), cache: "max-age=86400"})
+		if res := fl.login(t, Client{ID: uri, RedirectURIs: []string{callbackURI}}).ask(t); res.status != http.StatusOK {
+			t.Fatalf("%d: %d %s", n, res.status, res.body)
+		}
+		if _, ttl := fl.kept(t, uri); ttl <= 0 || (ttl > minKept) != (n < 3) {
+			t.Errorf("document %d is kept for %v", n, ttl)
+		}
+	}
+}
+
 func TestT22_WhatManyNeedIsFetchedOnce(t *testing.T) {
 	t.Parallel()
 	fl, w := oneFleetOnWeb(t)

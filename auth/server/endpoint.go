@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/limit"
 )
@@ -21,6 +22,10 @@ type endpoint struct {
 	name    string // what is counted against rate
 	rate    Rate
 }
+
+// bodyTime is how long anybody has to send a body. Not all servers bound that,
+// least of all those that serve streams, and nobody has to log in to come here.
+const bodyTime = 10 * time.Second
 
 // serve returns the handler of an endpoint. Nothing that an authorization server
 // says may be stored (OAuth 2.1, section 3.2.3), or taken for something else
@@ -39,6 +44,10 @@ func (s *Server) serve(e endpoint) http.Handler {
 		if e.cors {
 			h.Set("Access-Control-Allow-Origin", "*")
 			h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset")
+		}
+		if r.ContentLength != 0 {
+			// It ends with the body (see net/http). Not all writers have one.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
 		}
 		method := r.Method
 		if method == http.MethodHead && !e.page {

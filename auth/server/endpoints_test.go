@@ -132,6 +132,13 @@ func TestT31_NobodyLearnsOfForeignTokens(t *testing.T) {
 		}
 	}
 	fl.valid(t, "after foreign revocations", accessToken)
+	// Whoever sees an access token knows the grant's id, and of a public client all.
+	for _, text := range []string{newSecret(refreshKind, strings.Split(accessToken, ".")[1]).String(), newSecret(accessKind, strings.Split(accessToken, ".")[1]).String()} {
+		if got := l.asClient(t, revokePath, url.Values{"token": {text}}); got.status != want.status {
+			t.Errorf("%s: %d %s", text, got.status, got.body)
+		}
+	}
+	fl.valid(t, "after made-up tokens of its grant", accessToken)
 
 	const inactive = `{"active":false}`
 	ask := func(text string, change ...func(*http.Request)) reply {
@@ -243,6 +250,11 @@ func TestT32_RegistrationsAreBounded(t *testing.T) {
 		}
 		mustRefuse(t, "65 KiB", fl.register(t, map[string]any{"redirect_uris": many[:1], "x": strings.Repeat("x", 65<<10)}), http.StatusRequestEntityTooLarge, "invalid_request")
 		mustRefuse(t, "a long name", fl.register(t, map[string]any{"redirect_uris": many[:1], "client_name": strings.Repeat("x", 201)}), http.StatusBadRequest, "invalid_client_metadata")
+		long := callbackURI + strings.Repeat("x", 2048-len(callbackURI))
+		if res := fl.register(t, map[string]any{"redirect_uris": []string{long, long}}); res.status != http.StatusCreated {
+			t.Errorf("2 long redirect URIs: %d %s", res.status, res.body)
+		}
+		mustRefuse(t, "3 long redirect URIs", fl.register(t, map[string]any{"redirect_uris": []string{long, long, long}}), http.StatusBadRequest, "invalid_redirect_uri")
 		mustRefuse(t, "a long URI", fl.register(t, map[string]any{"redirect_uris": []string{callbackURI + strings.Repeat("x", 2048)}}), http.StatusBadRequest, "invalid_redirect_uri")
 	})
 	t.Run("in time", func(t *testing.T) {
@@ -309,6 +321,31 @@ func TestT33_GuessingASecretShutsOutNobodyElse(t *testing.T) {
 		o.Clients, o.TrustedProxies = append(o.Clients, second), 1
 		o.Limits = &Limits{Failures: Rate{5, time.Hour}}
 	})
+}
+
+// Whoever sends a resource server tokens of his own making decides how often it
+// has to ask: that must not shut out its users.
+func TestT33_AResourceServerMayAskAsOftenAsItIsAsked(t *testing.T) {
+	t.Parallel()
+	fl := oneFleet(t, func(o *Options) { o.Limits = &Limits{Introspect: Rate{2, time.Hour}} })
+	l := fl.login(t, public)
+	accessToken, _ := l.tokens(t, "alice")
+	ask := func(text string, change func(*http.Request)) reply {
+		return l.post(t, fl.url+introspectPath, url.Values{"token": {text}}, change)
+	}
+	for range 5 {
+		if res := ask(newSecret(accessKind, random(grantIDBytes)).String(), basic("rs", "rs secret")); res.status != http.StatusOK {
+			t.Fatalf("a made-up token: %d %s", res.status, res.body)
+		}
+	}
+	for _, want := range []int{http.StatusUnauthorized, http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusTooManyRequests} {
+		if res := ask(accessToken, basic(random(8), "guess")); res.status != want || want == http.StatusTooManyRequests && res.header.Get("Retry-After") == "" {
+			t.Errorf("nobody: %d %v %s, want %d", res.status, res.header, res.body, want)
+		}
+	}
+	if res := ask(accessToken, basic("rs", "rs secret")); res.json(t)["active"] != true {
+		t.Errorf("a user's token: %d %s", res.status, res.body)
+	}
 }
 
 func TestT33_ClientsThatAuthenticateAreNotCounted(t *testing.T) {
@@ -546,6 +583,7 @@ func TestOptionsThatCannotBeUsedAreNamed(t *testing.T) {
 		`Options.Resources: "https://a#"`:        func(o *Options) { o.Resources = []string{"https://a#"} },
 		"Options.CodeTTL is 11m0s":               func(o *Options) { o.CodeTTL = 11 * time.Minute },
 		"Options.AccessTokenTTL is -1s":          func(o *Options) { o.AccessTokenTTL = -time.Second },
+		"Options.MaxGrantAge is 59m0s":           func(o *Options) { o.MaxGrantAge = 59 * time.Minute },
 		`Options.CallbackPath "callback"`:        func(o *Options) { o.CallbackPath = "callback" },
 		`Options.CallbackPath "/token"`:          func(o *Options) { o.CallbackPath = "/token" },
 		`Options.CallbackPath "/jwks"`:           func(o *Options) { o.CallbackPath = "/jwks" },

@@ -45,11 +45,18 @@ func newFetcher(limiter *limit.Limiter, o *Options) *fetcher {
 	return f
 }
 
+// What is fetched for an address is counted by what it is, so that a document
+// leaves room for its keys.
+const (
+	fetchDocument = "fetch"
+	fetchKeys     = "fetch-keys"
+)
+
 // admit counts a fetch that an address causes.
-func (f *fetcher) admit(ctx context.Context, address string) error {
-	verdict, err := f.limiter.Take(ctx, "fetch", address, f.forAddress)
+func (f *fetcher) admit(ctx context.Context, what, address string) error {
+	verdict, err := f.limiter.Take(ctx, what, address, f.forAddress)
 	if err == nil && !verdict.Allowed {
-		err = &oauthError{http.StatusTooManyRequests, "too_many_requests", "too many clients whose documents have to be fetched"}
+		err = &oauthError{http.StatusTooManyRequests, "too_many_requests", "too many clients whose documents or keys have to be fetched"}
 	}
 	return err
 }

@@ -77,6 +77,8 @@ type grants struct {
 	// accessTTL and refreshTTL are lives of tokens, grace what the ones before
 	// have left after a refresh.
 	accessTTL, refreshTTL, grace time.Duration
+	// maxAge is how long a grant lives at most; zero is for as long as it is used.
+	maxAge time.Duration
 	// redeemer and refresher are the scripts that decide; tests put others there.
 	redeemer, refresher *rds.Script
 }
@@ -84,7 +86,7 @@ type grants struct {
 func newGrants(rdb rds.Client, space keys.Space, o *Options) *grants {
 	return &grants{
 		rdb: rdb, keys: space, cacheTTL: o.CacheTTL, codeTTL: o.CodeTTL,
-		accessTTL: o.AccessTokenTTL, refreshTTL: o.RefreshTokenTTL, grace: max(0, o.RefreshGrace),
+		accessTTL: o.AccessTokenTTL, refreshTTL: o.RefreshTokenTTL, grace: max(0, o.RefreshGrace), maxAge: o.MaxGrantAge,
 		redeemer: grantRedeem, refresher: grantRefresh,
 	}
 }
@@ -131,15 +133,22 @@ func decodeGrant(data []byte) (grant, error) {
 // redeem exchanges a code for tokens; withRefresh says whether a refresh token
 // is among them. The caller has checked that the code's client is asking. It
 // fails with errNoGrant, or with errReused if the code was redeemed before.
-func (s *grants) redeem(ctx context.Context, code secret, a access, withRefresh bool) (tokens, error) {
+func (s *grants) redeem(ctx context.Context, code secret, g grant, a access, withRefresh bool) (tokens, error) {
 	t := tokens{access: newSecret(accessKind, code.grant)}
-	life, refreshHash := s.accessTTL, ""
+	var life time.Duration
+	var err error
+	if t.life, life, err = s.lives(g); err != nil {
+		return tokens{}, err
+	}
+	refreshHash, family := "", ""
 	if withRefresh {
 		t.refresh = newSecret(refreshKind, code.grant)
-		life, refreshHash = s.life(), t.refresh.hash()
+		refreshHash, family = t.refresh.hash(), t.refresh.family()
+	} else {
+		life = t.life
 	}
 	reply, err := s.redeemer.Exec(ctx, s.rdb, []string{s.keys.Grant(code.grant)},
-		code.hash(), t.access.hash(), millis(s.accessTTL), a.String(), refreshHash, millis(life))
+		code.hash(), t.access.hash(), millis(t.life), a.String(), refreshHash, family, millis(life))
 	if err != nil {
 		return tokens{}, err
 	}
@@ -157,12 +166,17 @@ func (s *grants) redeem(ctx context.Context, code secret, a access, withRefresh 
 // refresh exchanges a refresh token for new tokens. The caller has checked that
 // the grant's client is asking. It fails with errNoGrant, or with errReused if
 // the token had been replaced for longer than the grace, or its successor used.
-func (s *grants) refresh(ctx context.Context, token secret, a access) (tokens, error) {
+func (s *grants) refresh(ctx context.Context, token secret, g grant, a access) (tokens, error) {
 	t := tokens{access: newSecret(accessKind, token.grant)}
+	var life time.Duration
+	var err error
+	if t.life, life, err = s.lives(g); err != nil {
+		return tokens{}, err
+	}
 	salt := random(secretBytes)
 	reply, err := s.refresher.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)},
-		token.hash(), salt, token.next(salt).hash(),
-		t.access.hash(), millis(s.accessTTL), a.String(), millis(s.grace), millis(s.life()))
+		token.hash(), token.family(), salt, token.next(salt).hash(),
+		t.access.hash(), millis(t.life), a.String(), millis(s.grace), millis(life))
 	if err != nil {
 		return tokens{}, err
 	}
@@ -179,14 +193,25 @@ func (s *grants) refresh(ctx context.Context, token secret, a access) (tokens, e
 	return t, nil
 }
 
-// life returns how long a grant that can be refreshed is kept: as its refresh
-// token, but not shorter than its access token.
-func (s *grants) life() time.Duration { return max(s.refreshTTL, s.accessTTL) }
+// lives returns how long an access token that is issued now lives, and how long
+// its grant if it can be refreshed: as its refresh token, but not shorter than
+// its access token. It fails with errNoGrant if the grant is too old.
+func (s *grants) lives(g grant) (access, whole time.Duration, err error) {
+	access, whole = s.accessTTL, max(s.refreshTTL, s.accessTTL)
+	if s.maxAge == 0 {
+		return access, whole, nil
+	}
+	left := time.Until(time.Unix(g.Issued, 0).Add(s.maxAge))
+	if left < time.Millisecond { // what Redis counts in
+		return 0, 0, errNoGrant
+	}
+	return min(access, left), min(whole, left), nil
+}
 
 // revokeRefresh deletes the grant of a refresh token, if it is or was one: no
 // code and no token of it is valid any more.
 func (s *grants) revokeRefresh(ctx context.Context, token secret) error {
-	_, err := grantRevoke.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)}, token.hash())
+	_, err := grantRevoke.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)}, token.family())
 	return err
 }
 
@@ -246,7 +271,8 @@ func decodeAccess(reply rueidis.RedisResult) (g grant, a access, until time.Time
 // tokens are what a client gets.
 type tokens struct {
 	access  secret
-	refresh secret // without a kind if there is none
+	life    time.Duration // of the access token
+	refresh secret        // without a kind if there is none
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

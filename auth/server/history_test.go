@@ -206,7 +206,7 @@ func grantHistory(ctx context.Context, nodes []grantNode, seed uint64, early boo
 	}
 	h := new(history)
 	redeem := func(n grantNode) func() (tokens, error) {
-		return func() (tokens, error) { return n.grants.redeem(ctx, code, access{}, true) }
+		return func() (tokens, error) { return n.grants.redeem(ctx, code, grant{}, access{}, true) }
 	}
 	if !early {
 		h.record(0, attempt{op: "redeem"}, redeem(nodes[0]))
@@ -242,7 +242,7 @@ func (h *history) step(ctx context.Context, client int, n grantNode, rng *rand.R
 		// Nobody has anything yet.
 	case p < 65:
 		token, _ := parseSecret(refreshKind, refreshToken)
-		h.record(client, attempt{"refresh", refreshToken}, func() (tokens, error) { return n.grants.refresh(ctx, token, access{}) })
+		h.record(client, attempt{"refresh", refreshToken}, func() (tokens, error) { return n.grants.refresh(ctx, token, grant{}, access{}) })
 	case p < 98:
 		token, _ := parseSecret(accessKind, accessToken)
 		h.record(client, attempt{"verify", accessToken}, func() (tokens, error) {
@@ -319,15 +319,15 @@ func TestGrantHistoriesOfWrongScriptsAreFound(t *testing.T) {
 		old, new string
 		grace    bool
 	}{
-		"a code is redeemed twice":          {"redeem", "if was[2] then", "if false then", true},
-		"a replay does not revoke":          {"redeem", "redis.call('DEL', KEYS[1])", "", true},
-		"a replaced token works on":         {"refresh", "elseif current == token then", "elseif current == token or before == token then", true},
-		"reuse does not revoke":             {"refresh", "redis.call('DEL', key)", "", true},
-		"the grace does not end with use":   {"refresh", "'before', token,", "'before', before or token,", true},
-		"no grace lasts all the same":       {"refresh", "now < tonumber(replaced) + grace", "true", false},
-		"retired tokens are not remembered": {"refresh", "string.sub(retired .. short, -24 * max_retired)", "''", true},
-		"access tokens outlive a refresh":   {"refresh", "live(now + grace)", "live(math.huge)", false},
-		"the family splits":                 {"refresh", "live(math.huge)\nelse", "salt = ARGV[2]\n  redis.call('HSET', key, 'rt', ARGV[3])\nelse", true},
+		"a code is redeemed twice":        {"redeem", "if was[2] then", "if false then", true},
+		"a replay does not revoke":        {"redeem", "redis.call('DEL', KEYS[1])", "", true},
+		"a replaced token works on":       {"refresh", "elseif current == token then", "elseif current == token or before == token then", true},
+		"reuse does not revoke":           {"refresh", "redis.call('DEL', key)", "", true},
+		"the grace does not end with use": {"refresh", "'before', token,", "'before', before or token,", true},
+		"no grace lasts all the same":     {"refresh", "now < tonumber(replaced) + grace", "true", false},
+		"only the token before is reuse":  {"refresh", "elseif family == ARGV[2] then", "elseif before == token then", true},
+		"access tokens outlive a refresh": {"refresh", "live(now + grace)", "live(math.huge)", false},
+		"the family splits":               {"refresh", "live(math.huge)\nelseif family", "salt = ARGV[3]\n  redis.call('HSET', key, 'rt', ARGV[4])\nelseif family", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -24,9 +24,20 @@ type introspection struct {
 }
 
 // introspect serves token introspection (RFC 7662) to resource servers, each of
-// which sees the tokens for its own resource.
+// which sees the tokens for its own resource. They may ask as often as they are
+// asked themselves: with a bound, whoever sends one of them made-up tokens would
+// shut out all its users. Who is no resource server is counted.
 func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
-	res, err := s.introspectToken(r)
+	caller, err := s.resourceServer(r)
+	if isInvalidClient(err) {
+		if limited := s.limit(w, r, endpoint{name: "introspect", rate: s.opts.Limits.Introspect}); limited != nil {
+			err = limited
+		}
+	}
+	var res *introspection
+	if err == nil {
+		res, err = s.introspectToken(r, caller)
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -34,12 +45,8 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, res)
 }
 
-func (s *Server) introspectToken(r *http.Request) (*introspection, error) {
+func (s *Server) introspectToken(r *http.Request, caller *ResourceServer) (*introspection, error) {
 	p, err := formParams(r)
-	if err != nil {
-		return nil, err
-	}
-	caller, err := s.resourceServer(r)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,10 @@ type Rate struct {
 
 // Limits bound the requests of one client address, counted over all instances.
 type Limits struct {
-	Authorize, Token, Register, Revoke, Introspect, Callback Rate
+	Authorize, Token, Register, Revoke, Callback Rate
+	// Introspect applies only to callers that are none of
+	// [Options.ResourceServers].
+	Introspect Rate
 	// Failures bounds failed authentications as one client or resource server
 	// from one address. It does not affect other addresses, other clients or
 	// public clients.

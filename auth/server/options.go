@@ -70,6 +70,10 @@ type Options struct {
 	AccessTokenTTL time.Duration
 	// RefreshTokenTTL is how long a refresh token is valid. If zero, 7 days.
 	RefreshTokenTTL time.Duration
+	// MaxGrantAge is how long a grant lives however often it is refreshed: then
+	// the user has to log in again. It must not be shorter than AccessTokenTTL.
+	// If zero, there is no such bound.
+	MaxGrantAge time.Duration
 	// RefreshGrace is how long a replaced refresh token may still be used, while
 	// its successor has not been: it then returns that same successor, because
 	// the first response may have been lost. Access tokens from before a refresh
@@ -161,6 +165,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.CodeTTL > 10*time.Minute {
 		return o, fmt.Errorf("Options.CodeTTL is %v, over 10 minutes", o.CodeTTL) // OAuth 2.1, section 4.1.2
+	}
+	if o.MaxGrantAge != 0 && o.MaxGrantAge < o.AccessTokenTTL {
+		return o, fmt.Errorf("Options.MaxGrantAge is %v, shorter than AccessTokenTTL", o.MaxGrantAge)
 	}
 	if o.CallbackPath == "" {
 		o.CallbackPath = "/callback"

@@ -84,8 +84,13 @@ func TestT12_ConsentFromElsewhereIsRefused(t *testing.T) {
 				l.form.Set("flow", o.form.Get("flow"))
 				return l.browser, nil
 			},
-			"another's form":     func(l, o *login) (*browser, []func(*http.Request)) { l.form = o.form; return l.browser, nil },
-			"without cookie":     func(*login, *login) (*browser, []func(*http.Request)) { return newBrowser(t), nil },
+			"another's form": func(l, o *login) (*browser, []func(*http.Request)) { l.form = o.form; return l.browser, nil },
+			"without cookie": func(*login, *login) (*browser, []func(*http.Request)) { return newBrowser(t), nil },
+			"with a made-up cookie": func(l, _ *login) (*browser, []func(*http.Request)) {
+				b := newBrowser(t)
+				b.Jar.SetCookies(mustURL(t, fl.url), []*http.Cookie{{Name: fl.instances[0].cookieName(l.form.Get("flow")), Value: random(secretBytes), Path: "/"}})
+				return b, nil
+			},
 			"in another browser": func(_, o *login) (*browser, []func(*http.Request)) { return o.browser, nil },
 			"from another site": func(l, _ *login) (*browser, []func(*http.Request)) {
 				return l.browser, []func(*http.Request){set("Sec-Fetch-Site", "cross-site")}

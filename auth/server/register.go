@@ -14,6 +14,7 @@ import (
 const (
 	maxRedirectURIs = 10
 	maxURILength    = 2048
+	maxURIsLength   = 4096 // of all redirect URIs, because Redis has to keep many
 	maxNameLength   = 200
 )
 
@@ -108,6 +109,9 @@ func readRegistration(r *http.Request) (*registrationRequest, error) {
 func (s *Server) newClient(req *registrationRequest) (*Client, error) {
 	if len(req.RedirectURIs) == 0 || len(req.RedirectURIs) > maxRedirectURIs {
 		return nil, refuse("invalid_redirect_uri", "there must be 1 to %d redirect_uris", maxRedirectURIs)
+	}
+	if len(strings.Join(req.RedirectURIs, "")) > maxURIsLength {
+		return nil, refuse("invalid_redirect_uri", "redirect_uris have more than %d characters together", maxURIsLength)
 	}
 	for _, uri := range req.RedirectURIs {
 		if len(uri) > maxURILength {

@@ -290,7 +290,7 @@ func BenchmarkProtect(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	tokens, err := as.grants.redeem(b.Context(), code, access{Resources: g.Resources}, false)
+	tokens, err := as.grants.redeem(b.Context(), code, g, access{Resources: g.Resources}, false)
 	if err != nil {
 		b.Fatal(err)
 	}

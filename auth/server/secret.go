@@ -28,7 +28,7 @@ const (
 type secret struct {
 	kind  kind
 	grant string
-	value string // 32 bytes nobody can guess
+	value string // 32 bytes nobody can guess, of a refresh token its family before them
 	// digest is the hash of a secret of which nothing else is known.
 	digest string
 }
@@ -36,10 +36,26 @@ type secret struct {
 const (
 	grantIDBytes = 16
 	secretBytes  = 32
+	familyBytes  = 18 // in base64url 24 characters and no bit over
+	familyChars  = 24
 )
 
 func newSecret(k kind, grant string) secret {
-	return secret{kind: k, grant: grant, value: random(secretBytes)}
+	return secret{kind: k, grant: grant, value: random(sizeOf(k))}
+}
+
+func sizeOf(k kind) int {
+	if k == refreshKind {
+		return familyBytes + secretBytes
+	}
+	return secretBytes
+}
+
+// family returns the hash of what all refresh tokens of a grant, and nothing
+// else, have in common. One that has it and is not good any more was replaced,
+// however long ago and however often since: nobody has to remember which.
+func (s secret) family() string {
+	return HashSecret(string(s.kind) + "." + s.grant + "." + s.value[:familyChars])
 }
 
 // next returns the refresh token that follows s. Who has s cannot tell it
@@ -50,7 +66,7 @@ func (s secret) next(salt string) secret {
 	if err != nil {
 		panic(err) // 32 bytes are never too many for HKDF-SHA256
 	}
-	return secret{kind: refreshKind, grant: s.grant, value: base64.RawURLEncoding.EncodeToString(key)}
+	return secret{kind: refreshKind, grant: s.grant, value: s.value[:familyChars] + base64.RawURLEncoding.EncodeToString(key)}
 }
 
 // seal encrypts what only a request with a certain secret may read: of the secret
@@ -98,7 +114,7 @@ func (s secret) hash() string {
 // parseSecret reports whether text has the form of a secret of that kind.
 func parseSecret(k kind, text string) (secret, bool) {
 	parts := strings.Split(text, ".")
-	if len(parts) != 3 || parts[0] != string(k) || !isRandom(parts[1], grantIDBytes) || !isRandom(parts[2], secretBytes) {
+	if len(parts) != 3 || parts[0] != string(k) || !isRandom(parts[1], grantIDBytes) || !isRandom(parts[2], sizeOf(k)) {
 		return secret{}, false
 	}
 	return secret{kind: k, grant: parts[1], value: parts[2]}, true

@@ -124,7 +124,7 @@ func (s *Server) Handle(mux *http.ServeMux) {
 		{path: s.opts.CallbackPath, methods: methods{"GET": s.callback}, page: true, name: "callback", rate: limits.Callback},
 		{path: tokenPath, methods: methods{"POST": s.token}, cors: true, name: "token", rate: limits.Token},
 		{path: revokePath, methods: methods{"POST": s.revoke}, cors: true, name: "revoke", rate: limits.Revoke},
-		{path: introspectPath, methods: methods{"POST": s.introspect}, name: "introspect", rate: limits.Introspect},
+		{path: introspectPath, methods: methods{"POST": s.introspect}},
 		{path: registerPath, methods: methods{"POST": s.register}, cors: true, name: "register", rate: limits.Register},
 	} {
 		if e.path != registerPath || !s.opts.NoRegistration {

@@ -90,7 +90,7 @@ func (s *Server) redeem(r *http.Request, client *Client, p params) (*tokenRespon
 		return nil, err
 	}
 	a := access{Scopes: g.Scopes, Resources: resources}
-	t, err := s.grants.redeem(r.Context(), code, a, client.mayUse(grantRefreshToken))
+	t, err := s.grants.redeem(r.Context(), code, g, a, client.mayUse(grantRefreshToken))
 	if errors.Is(err, errReused) {
 		s.logger.WarnContext(r.Context(), "code redeemed twice: grant revoked", "client", client.ID)
 		return nil, invalid
@@ -129,7 +129,7 @@ func (s *Server) refresh(r *http.Request, client *Client, p params) (*tokenRespo
 	if a.Resources, err = narrow(s.opts.Resources, g.Resources, p["resource"]); err != nil {
 		return nil, err
 	}
-	t, err := s.grants.refresh(r.Context(), token, a)
+	t, err := s.grants.refresh(r.Context(), token, g, a)
 	if errors.Is(err, errReused) {
 		s.logger.WarnContext(r.Context(), "replaced refresh token used: grant revoked", "client", client.ID)
 		return nil, invalid
@@ -147,12 +147,12 @@ func (s *Server) response(t tokens, g grant, a access) (*tokenResponse, error) {
 	text := t.access.String()
 	if s.signer != nil {
 		var err error
-		if text, err = s.signer.token(t.access, g, a, s.opts.AccessTokenTTL); err != nil {
+		if text, err = s.signer.token(t.access, g, a, t.life); err != nil {
 			return nil, fmt.Errorf("sign access token: %w", err)
 		}
 	}
 	res := &tokenResponse{
-		AccessToken: text, TokenType: "Bearer", ExpiresIn: int64(s.opts.AccessTokenTTL.Seconds()),
+		AccessToken: text, TokenType: "Bearer", ExpiresIn: int64(t.life.Seconds()),
 		Scope: strings.Join(a.Scopes, " "),
 	}
 	if t.refresh.kind != "" {

@@ -9,6 +9,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -39,6 +40,9 @@ func Parse(data []byte) ([]jose.JSONWebKey, error) {
 	}
 	if err := json.Unmarshal(data, &set); err != nil {
 		return nil, fmt.Errorf("JWK set: %w", err)
+	}
+	if set.Keys == nil {
+		return nil, errors.New("JWK set: it has no member keys") // section 5.1; all other JSON is none
 	}
 	var keys []jose.JSONWebKey
 	for _, raw := range set.Keys {
@@ -123,6 +127,14 @@ func (s *Set) Find(ctx context.Context, h jose.Header, fetch Fetch) ([]jose.JSON
 		return found, nil
 	}
 	return nil, s.err
+}
+
+// Knows reports whether there are candidates for a header, so that nobody has to
+// wait for a fetch.
+func (s *Set) Knows(h jose.Header) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(Candidates(s.keys, h)) > 0
 }
 
 // look returns the candidates among the known keys, if these may be used

@@ -5,7 +5,8 @@
 -- ARGV[1] hash of the code
 -- ARGV[2] hash of the access token  ARGV[3] its life, ms  ARGV[4] what it allows
 -- ARGV[5] hash of the refresh token, empty for none
--- ARGV[6] life of the grant from now, ms
+-- ARGV[6] hash of what all refresh tokens of the grant have in common
+-- ARGV[7] life of the grant from now, ms
 -- Returns 1; 0 if the grant or the code is unknown; -1 if the code was used.
 local was = redis.call('HMGET', KEYS[1], 'code', 'redeemed')
 if was[1] ~= ARGV[1] then
@@ -19,7 +20,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', KEYS[1], 'redeemed', now, 'at:' .. ARGV[2], string.format('%.0f', now + ARGV[3]) .. '|' .. ARGV[4])
 if ARGV[5] ~= '' then
-  redis.call('HSET', KEYS[1], 'rt', ARGV[5])
+  redis.call('HSET', KEYS[1], 'rt', ARGV[5], 'family', ARGV[6])
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[6])
+redis.call('PEXPIRE', KEYS[1], ARGV[7])
 return 1

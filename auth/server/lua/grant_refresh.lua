@@ -1,22 +1,23 @@
 -- Takes a refresh token and says by which salt the next one is made of it. The
 -- same token again, soon and while the next is not used, gets the same salt:
--- its answer was lost, or two tabs were quick. Any other token that was replaced
--- shows a theft: the grant goes (OAuth 2.1, section 4.3.1). A token that never
--- was one does no harm: whoever sees an access token knows the grant's id.
+-- its answer was lost, or two tabs were quick. Any other token of the family shows
+-- a theft, however long ago it was replaced: the grant goes (OAuth 2.1, section
+-- 4.3.1). A token that never was one does no harm: whoever sees an access token
+-- knows the grant's id.
 -- KEYS[1] the grant
--- ARGV[1] hash of the token  ARGV[2] a new salt  ARGV[3] hash of the next token by that salt
--- ARGV[4] hash of a new access token  ARGV[5] its life, ms  ARGV[6] what it allows
--- ARGV[7] how long the token before and its access tokens go on, ms
--- ARGV[8] life of the grant from now, ms
+-- ARGV[1] hash of the token  ARGV[2] hash of its family
+-- ARGV[3] a new salt  ARGV[4] hash of the next token by that salt
+-- ARGV[5] hash of a new access token  ARGV[6] its life, ms  ARGV[7] what it allows
+-- ARGV[8] how long the token before and its access tokens go on, ms
+-- ARGV[9] life of the grant from now, ms
 -- Returns the salt; 0 if grant or token are unknown; -1 if the token was replaced before.
-local key, token, grace = KEYS[1], ARGV[1], tonumber(ARGV[7])
-local max_retired, max_tokens = 200, 100
-local short = string.sub(token, 1, 24) -- 96 bits tell 200 tokens apart
+local key, token, grace = KEYS[1], ARGV[1], tonumber(ARGV[8])
+local max_tokens = 100
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local was = redis.call('HMGET', key, 'rt', 'before', 'replaced', 'salt', 'retired')
-local current, before, replaced, salt, retired = was[1], was[2], was[3], was[4], was[5] or ''
+local was = redis.call('HMGET', key, 'rt', 'before', 'replaced', 'salt', 'family')
+local current, before, replaced, salt, family = was[1], was[2], was[3], was[4], was[5]
 
 -- live cuts what the access tokens have left to limit, and drops the one that
 -- ends first if there are too many.
@@ -48,21 +49,17 @@ end
 if not current then
   return 0
 elseif current == token then
-  salt = ARGV[2]
-  redis.call('HSET', key, 'rt', ARGV[3], 'before', token, 'replaced', string.format('%.0f', now), 'salt', salt,
-    'retired', string.sub(retired .. short, -24 * max_retired))
+  salt = ARGV[3]
+  redis.call('HSET', key, 'rt', ARGV[4], 'before', token, 'replaced', string.format('%.0f', now), 'salt', salt)
   live(now + grace)
 elseif before == token and now < tonumber(replaced) + grace then
   live(math.huge)
+elseif family == ARGV[2] then
+  redis.call('DEL', key)
+  return -1
 else
-  for i = 1, #retired, 24 do
-    if string.sub(retired, i, i + 23) == short then
-      redis.call('DEL', key)
-      return -1
-    end
-  end
   return 0
 end
-redis.call('HSET', key, 'at:' .. ARGV[4], string.format('%.0f', now + ARGV[5]) .. '|' .. ARGV[6])
-redis.call('PEXPIRE', key, ARGV[8])
+redis.call('HSET', key, 'at:' .. ARGV[5], string.format('%.0f', now + ARGV[6]) .. '|' .. ARGV[7])
+redis.call('PEXPIRE', key, ARGV[9])
 return salt

@@ -157,13 +157,7 @@ func (p *Process) ServerLog() *slog.Logger {
 func (p *Process) Serve(h http.Handler, drain func(context.Context) error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	server := &http.Server{
-		Handler: logRequests(p.Log, h),
-		// No ReadTimeout and no WriteTimeout: streams stay open for hours.
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(p.Log.Handler(), slog.LevelWarn),
-	}
+	server := p.httpServer(h)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(p.listener) }()
 	p.using()
@@ -176,6 +170,18 @@ func (p *Process) Serve(h http.Handler, drain func(context.Context) error) error
 	}
 	stop() // From here on a signal does what it does by default.
 	return p.shutdown(server, drain)
+}
+
+func (p *Process) httpServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: logRequests(p.Log, h),
+		// No WriteTimeout: streams stay open for hours. To these ReadTimeout does
+		// nothing: it is over with the request's body.
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(p.Log.Handler(), slog.LevelWarn),
+	}
 }
 
 func (p *Process) shutdown(server *http.Server, drain func(context.Context) error) error {
