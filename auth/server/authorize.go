@@ -126,7 +126,7 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 	state := t.newState()
 	location, data, err := s.opts.Upstream.Begin(r.Context(), state)
 	if err == nil {
-		err = s.flows.approve(r.Context(), t, state, data)
+		location, err = s.flows.approve(r.Context(), t, state, location, data)
 	}
 	if err != nil {
 		s.refusePage(w, r, flow{}, nil, err)

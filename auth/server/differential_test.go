@@ -87,7 +87,7 @@ func (m *machine) run(ctx context.Context, in instruction) string {
 	case "flow create":
 		return exec(flowCreate, flow, in.D, in.A, in.B, millis(in.Life))
 	case "approve":
-		return exec(flowApprove, flow, in.A, in.B, in.C, in.D)
+		return exec(flowApprove, flow, in.A, in.B, in.C, in.D, in.D)
 	case "deny":
 		return exec(flowDeny, flow, in.A, in.B)
 	case "finish":

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -98,14 +99,27 @@ func (s *flows) load(ctx context.Context, id string) (flow, error) {
 func (t ticket) newState() string { return t.id + "." + random(secretBytes) }
 
 // approve notes the user's consent and how the login that follows will be
-// recognized; it fails with errNoFlow.
-func (s *flows) approve(ctx context.Context, t ticket, state string, upstream []byte) error {
+// recognized. It returns where that login is: if the user has consented before,
+// with the same form, the one that began then. It fails with errNoFlow.
+func (s *flows) approve(ctx context.Context, t ticket, state string, location *url.URL, upstream []byte) (*url.URL, error) {
 	reply, err := flowApprove.Exec(ctx, s.rdb, []string{s.keys.Flow(t.id)},
-		HashSecret(t.browser), HashSecret(t.form), HashSecret(state), string(seal(t.browser, t.id, upstream)))
+		HashSecret(t.browser), HashSecret(t.form), HashSecret(state), string(seal(t.browser, t.id, upstream)),
+		string(seal(t.browser, t.id+" login", []byte(location.String()))))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return expectOne("approve flow", reply, errNoFlow)
+	if reply.IsNil() {
+		return nil, errNoFlow
+	}
+	sealed, err := reply.AsBytes()
+	if err != nil {
+		return nil, fmt.Errorf("approve flow: unexpected reply: %w", err)
+	}
+	first, err := unseal(t.browser, t.id+" login", sealed)
+	if err != nil {
+		return nil, fmt.Errorf("approve flow: %w", err)
+	}
+	return url.Parse(string(first))
 }
 
 // deny ends a flow; it fails with errNoFlow.

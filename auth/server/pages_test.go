@@ -122,9 +122,32 @@ func TestT12_ConsentFromElsewhereIsRefused(t *testing.T) {
 		}
 		l := fl.login(t, public)
 		l.upstreamState(t)
-		wantRefused(t, "twice", l.decide(t, "allow"))
 		wantRefused(t, "denied after it was allowed", l.decide(t, "deny"))
 		if n := grantKeys(t, fl); n != 0 {
+			t.Errorf("there are %d grants", n)
+		}
+	})
+}
+
+// Users click twice, and step back. The page they get last is that of the first
+// click, so the form is good for one login all the same.
+func TestT12_ConsentGivenTwiceBeginsOneLogin(t *testing.T) {
+	t.Parallel()
+	eachFleet(t, func(t *testing.T, fl *fleet) {
+		l := fl.login(t, public)
+		l.ask(t)
+		first := l.decide(t, "allow")
+		again := l.decide(t, "allow")
+		if again.status != http.StatusOK || again.link(t) != first.link(t) {
+			t.Errorf("the second time: %d %s, not what the first led to", again.status, again.body)
+		}
+		state := mustURL(t, first.link(t)).Query().Get("state")
+		if res := l.callBack(t, l.browser, state); res.status != http.StatusSeeOther {
+			t.Errorf("the login that both led to: %d %s", res.status, res.body)
+		}
+		wantRefused(t, "after the login", l.decide(t, "allow"))
+		wantRefused(t, "the login, twice", l.callBack(t, l.browser, state))
+		if n := grantKeys(t, fl); n != 1 {
 			t.Errorf("there are %d grants", n)
 		}
 	})
