@@ -27,12 +27,12 @@ import (
 func TestIdleSessionsCostNoGoroutineConnectionOrTimer(t *testing.T) {
 	sessions := 10_000
 	if race.Enabled {
-		sessions = 2_000 // it makes a session ten times as expensive, and counts the same
+		sessions = 1_000 // it makes a session ten times as expensive, and counts the same
 	}
 	// Little lives and much dies: without this, collecting is most of the work.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	// Timers are not counted anywhere, but their allocations are sampled: of
-	// one timer for each session, a hundred would be seen, and few others.
+	// one timer for each session, fifty would be seen, and few others.
 	defer func(rate int) { runtime.MemProfileRate = rate }(runtime.MemProfileRate)
 	runtime.MemProfileRate = 2 << 10
 
