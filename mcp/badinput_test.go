@@ -108,6 +108,37 @@ func TestRequestsThatTheServerRefuses(t *testing.T) {
 	})
 }
 
+// The SDK's own words would name its Go types, and quote all that was sent.
+func TestParamsOfTheWrongTypeAreNamed(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
+		c, fresh, modern := s.session(t), s.client(t), s.modern(t)
+		const cursor = `handling 'tools/list': invalid params: "cursor" has another type than it should`
+		for name, test := range map[string]struct {
+			client  *fleettest.Client
+			body    string
+			change  func(http.Header)
+			status  int
+			message string
+		}{
+			"in a session":                {c, fleettest.Request(1, "tools/list", `{"cursor":7}`), nil, 200, cursor},
+			"without sessions":            {modern, modernBody(1, "tools/list", `{"cursor":7}`), named("tools/list", ""), 400, cursor},
+			"of a listener":               {modern, modernBody(1, "subscriptions/listen", `{"notifications":[]}`), named("subscriptions/listen", ""), 400, `handling 'subscriptions/listen': invalid params: "notifications" has another type than it should`},
+			"of initialize":               {fresh, fleettest.Request(1, "initialize", `{"protocolVersion":7}`), nil, 200, `handling 'initialize': invalid params: "protocolVersion" has another type than it should`},
+			"deeper than the SDK's limit": {c, fleettest.Request(1, "tools/list", `{"_meta":{"x":`+strings.Repeat("[", 2000)+strings.Repeat("]", 2000)+`}}`), nil, 200, `handling 'tools/list': invalid params`},
+		} {
+			var changes []func(http.Header)
+			if test.change != nil {
+				changes = append(changes, test.change)
+			}
+			got := read(t, test.client.Post(t, test.body, changes...))
+			if diff := cmp.Diff(errorAnswer(test.status, "1", -32602, test.message), got); diff != "" {
+				t.Errorf("params %s: (-want +got)\n%s", name, diff)
+			}
+		}
+	})
+}
+
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	const (
