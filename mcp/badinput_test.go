@@ -1,12 +1,14 @@
 package mcp_test
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -136,6 +138,37 @@ func TestParamsOfTheWrongTypeAreNamed(t *testing.T) {
 				t.Errorf("params %s: (-want +got)\n%s", name, diff)
 			}
 		}
+	})
+}
+
+// Else its connection, and as much of the body as was sent, would be held for
+// ever.
+func TestABodyThatStopsIsNotWaitedForForEver(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
+		b, c := newBystander(t, s), s.session(t)
+		conn, err := s.instances[0].listener.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, err = fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: 0.test\r\nContent-Type: application/json\r\nAccept: */*\r\n"+
+			"Mcp-Session-Id: %s\r\nContent-Length: 100\r\n\r\n{", c.Header.Get("Mcp-Session-Id"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took > time.Minute {
+			t.Errorf("answered after %v", took)
+		}
+		if diff := cmp.Diff(errorAnswer(400, "null", -32000, "request body could not be read"), read(t, res)); diff != "" {
+			t.Error("(-want +got)\n" + diff)
+		}
+		b.undisturbed(t)
 	})
 }
 

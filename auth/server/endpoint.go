@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpfleet/mcpfleet/internal/body"
 	"github.com/mcpfleet/mcpfleet/internal/limit"
 )
 
@@ -50,7 +51,7 @@ func (s *Server) serve(e endpoint) http.Handler {
 				s.failAt(w, r, e, err)
 				return
 			}
-			serve(w, r)
+			serve(w, body.InTime(w, r))
 		case e.cors && r.Method == http.MethodOptions:
 			h.Set("Access-Control-Allow-Methods", allowed)
 			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, MCP-Protocol-Version")
