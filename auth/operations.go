@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/mcpfleet/mcpfleet/internal/body"
 )
 
 // An operation is what a message asks for.
@@ -17,16 +19,16 @@ type operation struct{ method, name string }
 // back. The body decides, also from protocol 2026-07-28 on, where headers repeat
 // the method and the name: whether they say the same is checked only later, and
 // not by every handler.
-func (r *Resource) operations(req *http.Request) ([]operation, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(nil, req.Body, r.opts.MaxBody))
+func (r *Resource) operations(w http.ResponseWriter, req *http.Request) ([]operation, error) {
+	data, err := io.ReadAll(http.MaxBytesReader(nil, body.InTime(w, req).Body, r.opts.MaxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, &refusal{status: http.StatusRequestEntityTooLarge, code: "invalid_request", description: "the body is too large"}
 	}
 	if err != nil {
 		return nil, malformed("the body could not be read")
 	}
-	req.Body = io.NopCloser(bytes.NewReader(body))
-	return operationsIn(body)
+	req.Body = io.NopCloser(bytes.NewReader(data))
+	return operationsIn(data)
 }
 
 // malformed refuses a body that might say something else to the handler than

@@ -153,7 +153,7 @@ func (r *Resource) Protect(next http.Handler) http.Handler {
 		}
 		token, text, err := r.authenticate(req)
 		if err == nil {
-			err = r.authorize(req, token)
+			err = r.authorize(w, req, token)
 		}
 		if err != nil {
 			r.refuse(w, req, err)

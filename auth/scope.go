@@ -59,8 +59,8 @@ func (r *Resource) allows(granted []string, scope string) bool {
 }
 
 // authorize fails unless the token allows what the request asks for.
-func (r *Resource) authorize(req *http.Request, token *Token) error {
-	needed, err := r.needed(req)
+func (r *Resource) authorize(w http.ResponseWriter, req *http.Request, token *Token) error {
+	needed, err := r.needed(w, req)
 	if err != nil {
 		return err
 	}
@@ -77,12 +77,12 @@ func (r *Resource) authorize(req *http.Request, token *Token) error {
 
 // needed returns the scopes that a request needs, all of them, so that a client
 // can get them in one go (MCP, "Runtime Insufficient Scope Errors").
-func (r *Resource) needed(req *http.Request) ([]string, error) {
+func (r *Resource) needed(w http.ResponseWriter, req *http.Request) ([]string, error) {
 	needed := slices.Clone(r.opts.Scopes)
 	if r.opts.ScopesFor == nil || req.Method != http.MethodPost {
 		return needed, nil
 	}
-	operations, err := r.operations(req)
+	operations, err := r.operations(w, req)
 	if err != nil {
 		return nil, err
 	}

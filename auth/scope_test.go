@@ -2,8 +2,10 @@ package auth
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // byName is a policy as a server would have: by tool, by resource, by method.
@@ -165,5 +167,29 @@ func TestAPolicyThatAsksForWhatIsNoScope(t *testing.T) {
 		if w := ask(r, "POST", call("ping", "{}"), bearerOf("good")); w.Code != http.StatusInternalServerError || len(w.Header()["Www-Authenticate"]) != 0 {
 			t.Errorf("%q: %d %v", scope, w.Code, w.Header())
 		}
+	}
+}
+
+// deadlines are the read deadlines that a handler sets.
+type deadlines struct {
+	http.ResponseWriter
+	set []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(at time.Time) error {
+	d.set = append(d.set, at)
+	return nil
+}
+
+// The policy reads the body before the handler does, which bounds the time itself.
+func TestThePolicyDoesNotWaitForEverForABody(t *testing.T) {
+	t.Parallel()
+	r := newResource(t, bookOf(aliceToken()), policy)
+	req := httptest.NewRequest("POST", "/mcp", strings.NewReader(call("ping", "{}")))
+	req.Header = bearerOf("good")
+	w := &deadlines{ResponseWriter: httptest.NewRecorder()}
+	r.Protect(serving()).ServeHTTP(w, req)
+	if len(w.set) != 2 || w.set[0].IsZero() || !w.set[1].IsZero() {
+		t.Errorf("deadlines %v; want one for the body, then none", w.set)
 	}
 }

@@ -1,12 +1,14 @@
 package mcp_test
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -103,6 +105,68 @@ func TestRequestsThatTheServerRefuses(t *testing.T) {
 						test.method, test.params, res.StatusCode, m.ID, m.Error, test.code, test.message)
 				}
 			}
+		}
+		b.undisturbed(t)
+	})
+}
+
+// The SDK's own words would name its Go types, and quote all that was sent.
+func TestParamsOfTheWrongTypeAreNamed(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
+		c, fresh, modern := s.session(t), s.client(t), s.modern(t)
+		const cursor = `handling 'tools/list': invalid params: "cursor" has another type than it should`
+		for name, test := range map[string]struct {
+			client  *fleettest.Client
+			body    string
+			change  func(http.Header)
+			status  int
+			message string
+		}{
+			"in a session":                {c, fleettest.Request(1, "tools/list", `{"cursor":7}`), nil, 200, cursor},
+			"without sessions":            {modern, modernBody(1, "tools/list", `{"cursor":7}`), named("tools/list", ""), 400, cursor},
+			"of a listener":               {modern, modernBody(1, "subscriptions/listen", `{"notifications":[]}`), named("subscriptions/listen", ""), 400, `handling 'subscriptions/listen': invalid params: "notifications" has another type than it should`},
+			"of initialize":               {fresh, fleettest.Request(1, "initialize", `{"protocolVersion":7}`), nil, 200, `handling 'initialize': invalid params: "protocolVersion" has another type than it should`},
+			"deeper than the SDK's limit": {c, fleettest.Request(1, "tools/list", `{"_meta":{"x":`+strings.Repeat("[", 2000)+strings.Repeat("]", 2000)+`}}`), nil, 200, `handling 'tools/list': invalid params`},
+		} {
+			var changes []func(http.Header)
+			if test.change != nil {
+				changes = append(changes, test.change)
+			}
+			got := read(t, test.client.Post(t, test.body, changes...))
+			if diff := cmp.Diff(errorAnswer(test.status, "1", -32602, test.message), got); diff != "" {
+				t.Errorf("params %s: (-want +got)\n%s", name, diff)
+			}
+		}
+	})
+}
+
+// Else its connection, and as much of the body as was sent, would be held for
+// ever.
+func TestABodyThatStopsIsNotWaitedForForEver(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
+		b, c := newBystander(t, s), s.session(t)
+		conn, err := s.instances[0].listener.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, err = fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: 0.test\r\nContent-Type: application/json\r\nAccept: */*\r\n"+
+			"Mcp-Session-Id: %s\r\nContent-Length: 100\r\n\r\n{", c.Header.Get("Mcp-Session-Id"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took > time.Minute {
+			t.Errorf("answered after %v", took)
+		}
+		if diff := cmp.Diff(errorAnswer(400, "null", -32000, "request body could not be read"), read(t, res)); diff != "" {
+			t.Error("(-want +got)\n" + diff)
 		}
 		b.undisturbed(t)
 	})

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+
 	"github.com/mcpfleet/mcpfleet/transport"
 )
 
@@ -127,13 +129,31 @@ func eventData(event []byte) []byte {
 	return bytes.TrimRight(data, "\n")
 }
 
-// asMessage returns an error for what is no message: some of the SDK's refusals
-// are plain text, which clients would take for those of an older server.
+// asMessage returns a refusal of the SDK as clients get it. Some are plain text,
+// which clients would take for those of an older server.
 func asMessage(data []byte, id json.RawMessage) []byte {
 	if json.Valid(data) {
-		return data
+		return withoutGo(data)
 	}
 	return transport.EncodeError(id, &refuse(http.StatusBadRequest, "%s", bytes.TrimSpace(data)).wire)
+}
+
+// withoutGo returns a message, and if it is the SDK's error for params that it
+// cannot decode, that error in our words.
+func withoutGo(message []byte) []byte {
+	m, err := transport.DecodeMessage(message)
+	if err != nil || m.Error == nil {
+		return message
+	}
+	var wire jsonrpc.Error
+	if json.Unmarshal(m.Error, &wire) != nil {
+		return message
+	}
+	undecodable := transport.Undecodable(wire.Message)
+	if undecodable == nil {
+		return message
+	}
+	return transport.EncodeError(m.ID, undecodable)
 }
 
 // isResponse reports whether a message is a response. It reads no further than

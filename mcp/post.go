@@ -15,6 +15,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/body"
 	"github.com/mcpfleet/mcpfleet/session"
 	"github.com/mcpfleet/mcpfleet/transport"
 )
@@ -100,11 +101,11 @@ func checkContentType(r *http.Request) error {
 }
 
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.opts.MaxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(w, body.InTime(w, r).Body, h.opts.MaxBody))
 	if large := new(http.MaxBytesError); err != nil && !errors.As(err, &large) {
 		return nil, refuse(http.StatusBadRequest, "request body could not be read")
 	}
-	return body, err
+	return data, err
 }
 
 // accepts reports whether the client takes a media type.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/body"
 	"github.com/mcpfleet/mcpfleet/internal/limit"
 )
 
@@ -59,7 +60,7 @@ func (s *Server) serve(e endpoint) http.Handler {
 				s.failAt(w, r, e, err)
 				return
 			}
-			serve(w, r)
+			serve(w, body.InTime(w, r))
 		case e.cors && r.Method == http.MethodOptions:
 			h.Set("Access-Control-Allow-Methods", allowed)
 			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, MCP-Protocol-Version")
