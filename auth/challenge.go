@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/mcpfleet/mcpfleet/internal/body"
 )
 
 // A refusal is what a client is told in the form of OAuth 2.1, section 5.3.
@@ -18,9 +20,9 @@ type refusal struct {
 
 func (e *refusal) Error() string { return e.description }
 
-// bodyTime is how long a client that is refused has for the rest of its body,
+// refusedTime is how long a client that is refused has for the rest of its body,
 // which net/http reads before it answers.
-const bodyTime = 5 * time.Second
+const refusedTime = 5 * time.Second
 
 // refuse answers a request that is not served.
 func (r *Resource) refuse(w http.ResponseWriter, req *http.Request, err error) {
@@ -42,17 +44,15 @@ func (r *Resource) refuse(w http.ResponseWriter, req *http.Request, err error) {
 	if refused.status < http.StatusInternalServerError && refused.status != http.StatusRequestEntityTooLarge {
 		w.Header().Set("WWW-Authenticate", r.challenge(refused))
 	}
-	if req.ContentLength != 0 {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // not all have one
-	}
+	body.Within(w, req, refusedTime)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(refused.status)
-	body := map[string]string{"error": refused.code, "error_description": refused.description}
+	said := map[string]string{"error": refused.code, "error_description": refused.description}
 	if refused.code == "" {
-		body["error"] = "unauthorized"
+		said["error"] = "unauthorized"
 	}
-	_ = json.NewEncoder(w).Encode(body) // a client that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(said) // a client that has gone needs no answer
 }
 
 // challenge returns the WWW-Authenticate header that tells a client what it

@@ -146,27 +146,37 @@ func TestParamsOfTheWrongTypeAreNamed(t *testing.T) {
 func TestABodyThatStopsIsNotWaitedForForEver(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
-		b, c := newBystander(t, s), s.session(t)
-		conn, err := s.instances[0].listener.dial(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		_, err = fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: 0.test\r\nContent-Type: application/json\r\nAccept: */*\r\n"+
-			"Mcp-Session-Id: %s\r\nContent-Length: 100\r\n\r\n{", c.Header.Get("Mcp-Session-Id"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		begun := time.Now()
-		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if took := time.Since(begun); took > time.Minute {
-			t.Errorf("answered after %v", took)
-		}
-		if diff := cmp.Diff(errorAnswer(400, "null", -32000, "request body could not be read"), read(t, res)); diff != "" {
-			t.Error("(-want +got)\n" + diff)
+		b := newBystander(t, s)
+		for name, test := range map[string]struct {
+			method, header string
+			want           answer
+		}{
+			"that is read":                  {"POST", "Content-Type: application/json", errorAnswer(400, "null", -32000, "request body could not be read")},
+			"of a request that is refused":  {"POST", "Origin: https://evil.example", errorAnswer(403, "null", -32000, `origin "https://evil.example" is not allowed`)},
+			"of a type that is not served":  {"POST", "Content-Type: text/plain", errorAnswer(415, "null", -32000, "Content-Type must be application/json")},
+			"of a method that needs none":   {"DELETE", "Accept: */*", errorAnswer(400, "null", -32600, "Mcp-Session-Id header is required, except to initialize")},
+			"of a method that is not known": {"PUT", "Accept: */*", errorAnswer(405, "null", -32000, "method PUT is not allowed")},
+		} {
+			conn, err := s.instances[0].listener.dial(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			must(t, conn.SetDeadline(time.Now().Add(time.Hour)))
+			_, err = fmt.Fprintf(conn, "%s / HTTP/1.1\r\nHost: 0.test\r\nAccept: application/json, text/event-stream\r\n%s\r\nContent-Length: 100\r\n\r\n{", test.method, test.header)
+			must(t, err)
+			begun := time.Now()
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Errorf("a body %s: no answer: %v", name, err)
+				continue
+			}
+			if took := time.Since(begun); took > time.Minute {
+				t.Errorf("a body %s: answered after %v", name, took)
+			}
+			if diff := cmp.Diff(test.want, read(t, res)); diff != "" {
+				t.Errorf("a body %s: (-want +got)\n%s", name, diff)
+			}
+			_ = conn.Close()
 		}
 		b.undisturbed(t)
 	})

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/mcpfleet/mcpfleet/internal/body"
 )
 
 // Guard returns a handler that checks the Host and Origin of a request, as h
@@ -40,6 +42,8 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) bool {
 	if r.Context().Value(guardedBy{}) == h {
 		return true
 	}
+	// Also where nobody reads the body: net/http does, before it sends a response.
+	body.Within(w, r, bodyTime)
 	w.Header().Set("Cache-Control", "no-store") // whatever the answer will be
 	if !h.allowedHost(r) {
 		writeError(w, nil, refuse(http.StatusForbidden, "host %q is not allowed", r.Host))

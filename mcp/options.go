@@ -76,8 +76,8 @@ type Options struct {
 	// RedisTimeout bounds each call to Redis. If zero, 2 seconds.
 	RedisTimeout time.Duration
 
-	// MaxBody bounds a request's body, in bytes. If zero, 4 MiB. In any case it
-	// has to arrive within 30 seconds; http.Server.ReadTimeout would end streams.
+	// MaxBody bounds a request's body, in bytes. If zero, 4 MiB. A body
+	// has 30 seconds to arrive.
 	MaxBody int64
 	// MaxInitialize bounds the parameters of initialize, in bytes; they are
 	// stored with the session. If zero, 16 KiB.

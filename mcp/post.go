@@ -100,8 +100,11 @@ func checkContentType(r *http.Request) error {
 	return nil
 }
 
+// bodyTime is how long a client may take to send a message.
+const bodyTime = 30 * time.Second
+
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	data, err := io.ReadAll(http.MaxBytesReader(w, body.InTime(w, r).Body, h.opts.MaxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(w, body.Within(w, r, bodyTime).Body, h.opts.MaxBody))
 	if large := new(http.MaxBytesError); err != nil && !errors.As(err, &large) {
 		return nil, refuse(http.StatusBadRequest, "request body could not be read")
 	}

@@ -46,10 +46,7 @@ func (s *Server) serve(e endpoint) http.Handler {
 			h.Set("Access-Control-Allow-Origin", "*")
 			h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset")
 		}
-		if r.ContentLength != 0 {
-			// It ends with the body (see net/http). Not all writers have one.
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
-		}
+		r = body.Within(w, r, bodyTime)
 		method := r.Method
 		if method == http.MethodHead && !e.page {
 			method = http.MethodGet // of a page, GET begins or ends something
@@ -60,7 +57,7 @@ func (s *Server) serve(e endpoint) http.Handler {
 				s.failAt(w, r, e, err)
 				return
 			}
-			serve(w, body.InTime(w, r))
+			serve(w, r)
 		case e.cors && r.Method == http.MethodOptions:
 			h.Set("Access-Control-Allow-Methods", allowed)
 			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, MCP-Protocol-Version")

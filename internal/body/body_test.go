@@ -2,6 +2,7 @@ package body
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 )
+
+const timeout = 10 * time.Second
 
 // An oneConn is a listener for the other end of one pipe.
 type oneConn struct {
@@ -50,7 +53,7 @@ func TestABodyThatDoesNotArriveCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
 		res, err := http.ReadResponse(post(t, func(w http.ResponseWriter, r *http.Request) {
-			if _, err := io.ReadAll(InTime(w, r).Body); err != nil {
+			if _, err := io.ReadAll(Within(w, r, timeout).Body); err != nil {
 				w.WriteHeader(http.StatusBadRequest)
 			}
 		}, "bo"), nil)
@@ -58,8 +61,8 @@ func TestABodyThatDoesNotArriveCannotBeRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = res.Body.Close()
-		if took := time.Since(begun); res.StatusCode != http.StatusBadRequest || took != Timeout || !res.Close {
-			t.Errorf("status %d after %v, and the connection closes: %v; want 400 after %v, true", res.StatusCode, took, res.Close, Timeout)
+		if took := time.Since(begun); res.StatusCode != http.StatusBadRequest || took != timeout || !res.Close {
+			t.Errorf("status %d after %v, and the connection closes: %v; want 400 after %v, true", res.StatusCode, took, res.Close, timeout)
 		}
 	})
 }
@@ -68,11 +71,14 @@ func TestARequestMayTakeLongerThanItsBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		res, err := http.ReadResponse(post(t, func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(w, InTime(w, r).Body)
+			var text bytes.Buffer
+			_, _ = io.Copy(&text, Within(w, r, timeout).Body)
+			r.Body = io.NopCloser(&text) // as middleware leaves it that has looked at it
+			_, _ = io.Copy(w, Within(w, r, timeout).Body)
 			select {
 			case <-r.Context().Done():
 				_, _ = io.WriteString(w, ", but its client seems to have gone")
-			case <-time.After(10 * Timeout):
+			case <-time.After(10 * timeout):
 			}
 		}, "body"), nil)
 		if err != nil {
