@@ -21,7 +21,7 @@ import (
 )
 
 // soakTime is how long the chaos lasts, unless TEST_SOAK says otherwise.
-const soakTime = 10 * time.Second
+const soakTime = 6 * time.Second
 
 // Processes are killed and frozen at random while clients call, lose their
 // connections and resume. Whatever happens, what is promised holds.
