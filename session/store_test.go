@@ -62,7 +62,7 @@ func TestTheCallerMayChangeALoadedRecord(t *testing.T) {
 		if err != nil || string(r.InitializeParams) != `{"a":1}` {
 			t.Fatalf("params %s, error %v", r.InitializeParams, err)
 		}
-		copy(r.InitializeParams, "XXXXXXX")
+		copy(r.InitializeParams, "changed")
 	}
 }
 

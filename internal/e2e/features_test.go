@@ -78,7 +78,7 @@ func newUser(t testing.TB, f *fleet) *user {
 		ResourceUpdatedHandler: func(_ context.Context, req *mcp.ResourceUpdatedNotificationRequest) { u.updated <- req.Params.URI },
 		ToolListChangedHandler: func(context.Context, *mcp.ToolListChangedRequest) { u.changed <- struct{}{} },
 	})
-	u.client.AddRoots(&mcp.Root{URI: "file:///work", Name: "work"})
+	u.client.AddRoots(&mcp.Root{URI: "file:///desk", Name: "desk"})
 	return u
 }
 
@@ -216,7 +216,7 @@ func (u *user) useQuestions(t *testing.T) {
 		{"sampleWithTools", "Is it cold?", `"conditions":"Partly cloudy"`},
 		{"elicitInputs", "", `"name": "Ada"`},
 		{"elicitUrl", "", "The user agreed to open https://"},
-		{"listRoots", "", "- work: file:///work"},
+		{"listRoots", "", "- desk: file:///desk"},
 	} {
 		args := map[string]any{}
 		if call.prompt != "" {

@@ -33,7 +33,7 @@ const client = await connect(capabilities, client => {
         assert.equal(params.requestedSchema.required[0], 'name');
         return { action: 'accept', content: { name: 'Ada', integer: 7 } };
     });
-    client.answer('roots/list', () => ({ roots: [{ uri: 'file:///work', name: 'work' }] }));
+    client.answer('roots/list', () => ({ roots: [{ uri: 'file:///desk', name: 'desk' }] }));
     for (const method of ['notifications/message', 'notifications/resources/updated', 'notifications/tools/list_changed']) {
         client.hear(method, notification => heard[method]?.(notification));
     }
@@ -62,7 +62,7 @@ assert.match(text(await call('sampleLLM', { prompt: 'this' })), /^LLM sampling r
 assert.match(text(await call('sampleWithTools', { prompt: 'Is it cold?' })), /"conditions":"Partly cloudy"/);
 assert.match(text(await call('elicitInputs')), /"name": "Ada"/);
 assert.match(text(await call('elicitUrl')), /^The user agreed to open https:/);
-assert.match(text(await call('listRoots')), /- work: file:\/\/\/work/);
+assert.match(text(await call('listRoots')), /- desk: file:\/\/\/desk/);
 
 // Progress.
 const progress = [];
