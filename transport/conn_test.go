@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"testing"
@@ -793,8 +793,9 @@ var ofTheRig = regexp.MustCompile(`rueidis|redistest|miniredis|newViewer`)
 
 // goroutinesHere counts the goroutines of the caller's bubble by who started them.
 func goroutinesHere() map[string]int {
-	buf := make([]byte, 4<<20)
-	stacks := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
+	var all strings.Builder // of the whole process: other tests run beside this one
+	_ = pprof.Lookup("goroutine").WriteTo(&all, 2)
+	stacks := strings.Split(all.String(), "\n\n")
 	_, mine, _ := strings.Cut(strings.SplitN(stacks[0], "\n", 2)[0], "synctest bubble ")
 	n := map[string]int{}
 	for _, s := range stacks {
