@@ -219,6 +219,7 @@ func FuzzParseSecret(f *testing.F) {
 		f.Add(text + "A")
 		f.Add(strings.ToUpper(text))
 		f.Add(text[:len(text)-1] + "\n")
+		f.Add(text + "\n")
 		f.Add(strings.Replace(text, ".", "{", 1))
 	}
 	f.Add("")

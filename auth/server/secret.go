@@ -136,8 +136,9 @@ func random(n int) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// isRandom reports whether text could be what random(n) returned.
+// isRandom reports whether text could be what random(n) returned. Its length
+// tells of line breaks, which the decoder would pass over.
 func isRandom(text string, n int) bool {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	return err == nil && len(b) == n
+	return err == nil && len(b) == n && len(text) == base64.RawURLEncoding.EncodedLen(n)
 }
