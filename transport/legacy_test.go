@@ -33,15 +33,7 @@ func TestALegacyStreamOutlivesAnOutageThatLastsLongerElsewhere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
-		rec, err := f.store.Create(t.Context(), session.Record{InitializeParams: []byte(testParams), ProtocolVersion: "2024-11-05", Initialized: true, Legacy: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := f.follow(t, f.nodes[0], rec, nil)
-		holder, err := f.nodes[1].Holder(t.Context(), rec.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
+		rec, v, holder := f.legacy(t)
 		called := f.accept(t, f.nodes[1], speaker(t, 2*time.Minute), rec.ID, toolCall("7"), func(req *Request) {
 			if err := f.nodes[1].Carry(t.Context(), holder, req); err != nil {
 				t.Fatal(err)
@@ -74,15 +66,7 @@ func TestACallThatALeavingInstanceDoesNotRunHoldsNoLegacyStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
-		rec, err := f.store.Create(t.Context(), session.Record{InitializeParams: []byte(testParams), ProtocolVersion: "2024-11-05", Initialized: true, Legacy: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := f.follow(t, f.nodes[0], rec, nil)
-		holder, err := f.nodes[1].Holder(t.Context(), rec.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
+		rec, v, holder := f.legacy(t)
 		req := Request{Session: rec.ID, Message: decode(t, []byte(toolCall("7")))}
 		if err := f.nodes[1].Carry(t.Context(), holder, &req); err != nil {
 			t.Fatal(err)
@@ -105,15 +89,7 @@ func TestTheHolderOfALegacyStreamLearnsOfACallThatEndedInAnOutage(t *testing.T) 
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
-		rec, err := f.store.Create(t.Context(), session.Record{InitializeParams: []byte(testParams), ProtocolVersion: "2024-11-05", Initialized: true, Legacy: true, LogLevel: "info"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := f.follow(t, f.nodes[0], rec, nil)
-		holder, err := f.nodes[1].Holder(t.Context(), rec.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
+		rec, v, holder := f.legacy(t)
 		called := f.accept(t, f.nodes[1], speaker(t, time.Hour), rec.ID, toolCall("7"), func(req *Request) {
 			if err := f.nodes[1].Carry(t.Context(), holder, req); err != nil {
 				t.Fatal(err)
@@ -133,4 +109,22 @@ func TestTheHolderOfALegacyStreamLearnsOfACallThatEndedInAnOutage(t *testing.T) 
 		}
 		v.hangUp()
 	})
+}
+
+// legacy begins a session whose stream is at the first instance, and returns what
+// the second one knows of that.
+func (f *fleet) legacy(t *testing.T) (session.Record, *viewer, Holder) {
+	t.Helper()
+	rec, err := f.store.Create(t.Context(), session.Record{
+		InitializeParams: []byte(testParams), ProtocolVersion: "2024-11-05", Initialized: true, Legacy: true, LogLevel: "info",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := f.follow(t, f.nodes[0], rec, nil)
+	holder, err := f.nodes[1].Holder(t.Context(), rec.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec, v, holder
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/mcpfleet/mcpfleet/auth/server"
+	"github.com/mcpfleet/mcpfleet/internal/body"
 	"github.com/mcpfleet/mcpfleet/internal/keys"
 	"github.com/mcpfleet/mcpfleet/internal/limit"
 	"github.com/mcpfleet/mcpfleet/internal/page"
@@ -208,8 +209,12 @@ func isState(state string) bool {
 	return state != "" && len(state) <= maxState && !strings.ContainsFunc(state, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
+// bodyTime is how long a browser may take to send the form.
+const bodyTime = 10 * time.Second
+
 // ServeHTTP serves the login page at [AuthorizePath], and takes its form.
 func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = body.Within(w, r, bodyTime)
 	verdict, err := u.limiter.Take(r.Context(), "fakelogin", limit.ClientAddress(r, u.proxies), u.rate)
 	if err != nil {
 		u.unavailable(w)
