@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/body"
+	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
 )
 
 // A refusal is what a client is told in the form of OAuth 2.1, section 5.3.
@@ -44,7 +44,7 @@ func (r *Resource) refuse(w http.ResponseWriter, req *http.Request, err error) {
 	if refused.status < http.StatusInternalServerError && refused.status != http.StatusRequestEntityTooLarge {
 		w.Header().Set("WWW-Authenticate", r.challenge(refused))
 	}
-	body.Within(w, req, refusedTime)
+	bodylimit.Within(w, req, refusedTime)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(refused.status)

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/authtest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/authtest"
 )
 
 // Whatever is in a challenge, it is one header with the parameters that are

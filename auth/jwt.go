@@ -15,7 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/mcpfleet/mcpfleet/internal/fetch"
-	"github.com/mcpfleet/mcpfleet/internal/keyset"
+	"github.com/mcpfleet/mcpfleet/internal/jwks"
 )
 
 // JWTOptions configure [NewJWTVerifier]. Issuer and JWKSURI are required.
@@ -86,7 +86,7 @@ var asymmetric = []jose.SignatureAlgorithm{
 type jwtVerifier struct {
 	opts       JWTOptions
 	algorithms []jose.SignatureAlgorithm
-	keys       keyset.Set
+	keys       jwks.Set
 }
 
 // claims are those of RFC 9068, section 2.2, that matter here.
@@ -168,5 +168,5 @@ func (v *jwtVerifier) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return keyset.Parse(doc.Body)
+	return jwks.Parse(doc.Body)
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/mcpfleet/mcpfleet/internal/body"
+	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
 )
 
 // An operation is what a message asks for.
@@ -24,7 +24,7 @@ const bodyTime = 30 * time.Second
 // the method and the name: whether they say the same is checked only later, and
 // not by every handler.
 func (r *Resource) operations(w http.ResponseWriter, req *http.Request) ([]operation, error) {
-	data, err := io.ReadAll(http.MaxBytesReader(nil, body.Within(w, req, bodyTime).Body, r.opts.MaxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(nil, bodylimit.Within(w, req, bodyTime).Body, r.opts.MaxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, &refusal{status: http.StatusRequestEntityTooLarge, code: "invalid_request", description: "the body is too large"}
 	}

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/fleettest"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 // An audience is a crowd of subscribers without sockets: each is a request to a

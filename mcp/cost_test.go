@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/fleettest"
-	"github.com/mcpfleet/mcpfleet/internal/race"
+	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/race"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
 )
 

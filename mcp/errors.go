@@ -11,7 +11,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
-	"github.com/mcpfleet/mcpfleet/internal/body"
+	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
 	"github.com/mcpfleet/mcpfleet/session"
 	"github.com/mcpfleet/mcpfleet/transport"
 )
@@ -100,7 +100,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, id json.RawMessag
 		id = nil
 	}
 	h.timed(w)
-	body.Within(w, r, h.opts.WriteTimeout/2) // net/http reads the rest of it before it writes
+	bodylimit.Within(w, r, h.opts.WriteTimeout/2) // net/http reads the rest of it before it writes
 	writeError(w, id, refused)
 }
 

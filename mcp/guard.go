@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mcpfleet/mcpfleet/internal/body"
+	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
 )
 
 // Guard returns a handler that checks the Host and Origin of a request, as h
@@ -43,7 +43,7 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	// Also where nobody reads the body: net/http does, before it sends a response.
-	body.Within(w, r, bodyTime)
+	bodylimit.Within(w, r, bodyTime)
 	w.Header().Set("Cache-Control", "no-store") // whatever the answer will be
 	if !h.allowedHost(r) {
 		writeError(w, nil, refuse(http.StatusForbidden, "host %q is not allowed", r.Host))

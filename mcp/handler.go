@@ -10,7 +10,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/session"
 	"github.com/mcpfleet/mcpfleet/transport"
 )
@@ -86,7 +86,7 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 	// Each call to Redis is bounded by RedisTimeout, so there is no wait for a
 	// caller's context to end.
 	ctx := context.Background()
-	if err := rds.New(o.Redis, o.RedisTimeout).CheckVersion(ctx); err != nil {
+	if err := redisx.New(o.Redis, o.RedisTimeout).CheckVersion(ctx); err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
 	node, err := transport.NewNode(ctx, o.Redis, store, o.node())

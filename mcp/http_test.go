@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/fleettest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
 )
 

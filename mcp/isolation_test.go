@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/mcpfleet/mcpfleet/internal/fleettest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 

@@ -18,7 +18,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/internal/fleettest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
 	"github.com/mcpfleet/mcpfleet/transport"
 )

@@ -15,7 +15,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/internal/body"
+	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
 	"github.com/mcpfleet/mcpfleet/session"
 	"github.com/mcpfleet/mcpfleet/transport"
 )
@@ -104,7 +104,7 @@ func checkContentType(r *http.Request) error {
 const bodyTime = 30 * time.Second
 
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	data, err := io.ReadAll(http.MaxBytesReader(w, body.Within(w, r, bodyTime).Body, h.opts.MaxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(w, bodylimit.Within(w, r, bodyTime).Body, h.opts.MaxBody))
 	if large := new(http.MaxBytesError); err != nil && !errors.As(err, &large) {
 		return nil, refuse(http.StatusBadRequest, "request body could not be read")
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/auth"
-	"github.com/mcpfleet/mcpfleet/internal/fleettest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
 	"github.com/mcpfleet/mcpfleet/transport"
 )

@@ -16,9 +16,9 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/fleettest"
-	"github.com/mcpfleet/mcpfleet/internal/race"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/race"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
 )
 

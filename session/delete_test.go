@@ -8,18 +8,18 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
 // writeStreams writes what package transport would: a standalone stream, one
 // open and one ended call stream.
-func writeStreams(t *testing.T, c rueidis.Client, sp keys.Space, id string) {
+func writeStreams(t *testing.T, c rueidis.Client, sp rediskeys.Space, id string) {
 	t.Helper()
 	do(t, c, "ZADD", sp.OpenStreams(id), "1", "open")
 	do(t, c, "ZADD", sp.EndedStreams(id), "1", "ended")
-	for _, stream := range []string{keys.Standalone, "open", "ended"} {
+	for _, stream := range []string{rediskeys.Standalone, "open", "ended"} {
 		do(t, c, "HSET", sp.Stream(id, stream), "next", "12")
 		do(t, c, "RPUSH", sp.Log(id, stream), "event")
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/redis/rueidis"
 	"pgregory.net/rapid"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
@@ -50,7 +50,7 @@ func drawProgram(t *rapid.T) program {
 // A machine runs programs on one Redis.
 type machine struct {
 	client rueidis.Client
-	keys   keys.Space
+	keys   rediskeys.Space
 	// Two stores with and without an absolute lifetime.
 	mortal, immortal *session.Store
 }
@@ -58,7 +58,7 @@ type machine struct {
 func newMachine(client rueidis.Client, prefix string) (*machine, error) {
 	m := &machine{client: client}
 	var err error
-	if m.keys, err = keys.New(prefix); err != nil {
+	if m.keys, err = rediskeys.New(prefix); err != nil {
 		return nil, err
 	}
 	opts := session.Options{Prefix: prefix, MaxPerOwner: 2, MaxValues: 2, MaxValue: 30, MaxSubscriptions: 2}
@@ -129,7 +129,7 @@ func (m *machine) writeStreams(ctx context.Context, store *session.Store, id str
 		m.client.B().Zadd().Key(m.keys.EndedStreams(id)).ScoreMember().ScoreMember(1, "s2").Build(),
 		m.client.B().Hset().Key(m.keys.Stream(id, "s1")).FieldValue().FieldValue("next", "3").Build(),
 		m.client.B().Rpush().Key(m.keys.Log(id, "s2")).Element("e").Build(),
-		m.client.B().Hset().Key(m.keys.Stream(id, keys.Standalone)).FieldValue().FieldValue("next", "7").Build(),
+		m.client.B().Hset().Key(m.keys.Stream(id, rediskeys.Standalone)).FieldValue().FieldValue("next", "7").Build(),
 	) {
 		if err := r.Error(); err != nil {
 			return fmt.Sprint(err)

@@ -13,7 +13,7 @@ package session
 import (
 	"errors"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 var (
@@ -33,5 +33,5 @@ var (
 	ErrConflict = errors.New("value has changed")
 	// ErrUnavailable says that Redis did not answer in time, or refused. A
 	// change that failed with it may nevertheless have happened.
-	ErrUnavailable = rds.ErrUnavailable
+	ErrUnavailable = redisx.ErrUnavailable
 )

@@ -8,8 +8,8 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
@@ -30,9 +30,9 @@ func storeOf(t testing.TB, c rueidis.Client, opts *session.Options) *session.Sto
 	return store
 }
 
-func space(t testing.TB, prefix string) keys.Space {
+func space(t testing.TB, prefix string) rediskeys.Space {
 	t.Helper()
-	sp, err := keys.New(prefix)
+	sp, err := rediskeys.New(prefix)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // Options adjust a [Store]. The zero value is valid. All instances of a fleet
@@ -54,7 +54,7 @@ func (o *Options) withDefaults() Options {
 	orDefault(&d.MaxValue, 64<<10)
 	orDefault(&d.MaxValues, 64)
 	orDefault(&d.MaxSubscriptions, 1000)
-	orDefault(&d.Timeout, rds.DefaultTimeout)
+	orDefault(&d.Timeout, redisx.DefaultTimeout)
 	return d
 }
 

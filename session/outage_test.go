@@ -10,8 +10,8 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
@@ -184,7 +184,7 @@ func TestWithoutMemoryRedisIsUnavailable(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeStreams(t, c, space(t, "mcp"), id)
-	mustTouch(t, store, id, keys.Standalone, "open", "ended")
+	mustTouch(t, store, id, rediskeys.Standalone, "open", "ended")
 	before := redistest.Keys(t, c, "mcp")
 	config(t, c, "maxmemory-policy", "noeviction")
 	config(t, c, "maxmemory", "1")

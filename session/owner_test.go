@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 

@@ -3,7 +3,7 @@ package session
 import (
 	_ "embed"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // Each script is one transition. Those that do no harm when they run twice are
@@ -12,53 +12,53 @@ import (
 var (
 	//go:embed session_create.lua
 	sessionCreateLua string
-	sessionCreate    = rds.NewScript("create session", sessionCreateLua)
+	sessionCreate    = redisx.NewScript("create session", sessionCreateLua)
 
 	//go:embed session_initialize.lua
 	sessionInitializeLua string
-	sessionInitialize    = rds.NewScript("initialize session", sessionInitializeLua)
+	sessionInitialize    = redisx.NewScript("initialize session", sessionInitializeLua)
 
 	//go:embed session_negotiate.lua
 	sessionNegotiateLua string
-	sessionNegotiate    = rds.NewScript("negotiate session", sessionNegotiateLua)
+	sessionNegotiate    = redisx.NewScript("negotiate session", sessionNegotiateLua)
 
 	//go:embed session_touch.lua
 	sessionTouchLua string
-	sessionTouch    = rds.NewRepeatableScript("touch session", sessionTouchLua)
+	sessionTouch    = redisx.NewRepeatableScript("touch session", sessionTouchLua)
 
 	//go:embed session_delete.lua
 	sessionDeleteLua string
-	sessionDelete    = rds.NewScript("delete session", sessionDeleteLua)
+	sessionDelete    = redisx.NewScript("delete session", sessionDeleteLua)
 
 	//go:embed level_set.lua
 	levelSetLua string
-	levelSet    = rds.NewRepeatableScript("set log level", levelSetLua)
+	levelSet    = redisx.NewRepeatableScript("set log level", levelSetLua)
 
 	//go:embed owner_reserve.lua
 	ownerReserveLua string
-	ownerReserve    = rds.NewScript("reserve a session of the owner", ownerReserveLua)
+	ownerReserve    = redisx.NewScript("reserve a session of the owner", ownerReserveLua)
 
 	//go:embed owner_refresh.lua
 	ownerRefreshLua string
-	ownerRefresh    = rds.NewRepeatableScript("refresh a session of the owner", ownerRefreshLua)
+	ownerRefresh    = redisx.NewRepeatableScript("refresh a session of the owner", ownerRefreshLua)
 
 	//go:embed subscription_add.lua
 	subscriptionAddLua string
-	subscriptionAdd    = rds.NewRepeatableScript("subscribe session", subscriptionAddLua)
+	subscriptionAdd    = redisx.NewRepeatableScript("subscribe session", subscriptionAddLua)
 
 	//go:embed subscription_remove.lua
 	subscriptionRemoveLua string
-	subscriptionRemove    = rds.NewRepeatableScript("unsubscribe session", subscriptionRemoveLua)
+	subscriptionRemove    = redisx.NewRepeatableScript("unsubscribe session", subscriptionRemoveLua)
 
 	//go:embed value_get.lua
 	valueGetLua string
-	valueGet    = rds.NewRepeatableScript("get session value", valueGetLua)
+	valueGet    = redisx.NewRepeatableScript("get session value", valueGetLua)
 
 	//go:embed value_set.lua
 	valueSetLua string
-	valueSet    = rds.NewScript("set session value", valueSetLua)
+	valueSet    = redisx.NewScript("set session value", valueSetLua)
 
 	//go:embed value_delete.lua
 	valueDeleteLua string
-	valueDelete    = rds.NewScript("delete session value", valueDeleteLua)
+	valueDelete    = redisx.NewScript("delete session value", valueDeleteLua)
 )

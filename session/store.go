@@ -10,8 +10,8 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // A Store stores the sessions of a fleet. It is safe for concurrent use and
@@ -23,8 +23,8 @@ import (
 // [Options.Timeout]. Methods do not stop when their context ends: a change
 // given up half-way would have an unknown outcome for no gain.
 type Store struct {
-	rdb   rds.Client
-	keys  keys.Space
+	rdb   redisx.Client
+	keys  rediskeys.Space
 	opts  Options
 	ended *forgotten
 }
@@ -40,12 +40,12 @@ func NewStore(client rueidis.Client, opts *Options) (*Store, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("session store: %w", err)
 	}
-	space, err := keys.New(o.Prefix)
+	space, err := rediskeys.New(o.Prefix)
 	if err != nil {
 		return nil, fmt.Errorf("session store: Options.Prefix: %w", err)
 	}
 	return &Store{
-		rdb:  rds.New(client, o.Timeout),
+		rdb:  redisx.New(client, o.Timeout),
 		keys: space,
 		opts: o,
 		// A read that was under way when the session ended may still fill the
@@ -152,7 +152,7 @@ func (s *Store) LoadFresh(ctx context.Context, id string) (Record, error) {
 func (s *Store) record(id string, result rueidis.RedisResult) (Record, error) {
 	values, err := result.ToArray()
 	if err != nil {
-		return Record{}, rds.Unavailable("load session", err)
+		return Record{}, redisx.Unavailable("load session", err)
 	}
 	return parseRecord(id, values)
 }
@@ -207,14 +207,14 @@ func (s *Store) LogLevel(ctx context.Context, id string) (mcp.LoggingLevel, erro
 	case rueidis.IsRedisNil(err): // a record always has the field
 		return "", ErrNotFound
 	case err != nil:
-		return "", rds.Unavailable("read log level", err)
+		return "", redisx.Unavailable("read log level", err)
 	}
 	return mcp.LoggingLevel(level), nil
 }
 
 // update runs a script that changes the record of a session and answers nil
 // without one.
-func (s *Store) update(ctx context.Context, script *rds.Script, id string, args ...string) (rueidis.RedisMessage, error) {
+func (s *Store) update(ctx context.Context, script *redisx.Script, id string, args ...string) (rueidis.RedisMessage, error) {
 	if !ValidID(id) {
 		return rueidis.RedisMessage{}, ErrNotFound
 	}

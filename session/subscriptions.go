@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // Subscribe subscribes a session to a resource, from a position on the bus on.
@@ -30,12 +30,12 @@ func (s *Store) Unsubscribe(ctx context.Context, id, uri string) (reader string,
 // maxURI bounds the URI of a subscription.
 const maxURI = 8 << 10
 
-func (s *Store) subscription(ctx context.Context, script *rds.Script, id string, args ...string) (reader string, err error) {
+func (s *Store) subscription(ctx context.Context, script *redisx.Script, id string, args ...string) (reader string, err error) {
 	if !ValidID(id) {
 		return "", ErrNotFound
 	}
 	reply, err := script.Exec(ctx, s.rdb,
-		[]string{s.keys.Session(id), s.keys.Subscriptions(id), s.keys.Stream(id, keys.Standalone)}, args...)
+		[]string{s.keys.Session(id), s.keys.Subscriptions(id), s.keys.Stream(id, rediskeys.Standalone)}, args...)
 	if err != nil {
 		return "", err
 	}
@@ -61,7 +61,7 @@ func (s *Store) Subscriptions(ctx context.Context, id string) (map[string]string
 	}
 	subs, err := s.rdb.Do(ctx, s.rdb.B().Hgetall().Key(s.keys.Subscriptions(id)).Build()).AsStrMap()
 	if err != nil {
-		return nil, rds.Unavailable("load subscriptions", err)
+		return nil, redisx.Unavailable("load subscriptions", err)
 	}
 	return subs, nil
 }

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
@@ -69,9 +69,9 @@ func TestSubscribeReturnsWhoReadsTheStream(t *testing.T) {
 		id := create(t, store, session.Record{})
 		for _, reader := range []string{"", "i/1", "j/2", ""} {
 			if reader != "" {
-				do(t, c, "HSET", space(t, prefix).Stream(id, keys.Standalone), "reader", reader)
+				do(t, c, "HSET", space(t, prefix).Stream(id, rediskeys.Standalone), "reader", reader)
 			} else {
-				do(t, c, "DEL", space(t, prefix).Stream(id, keys.Standalone))
+				do(t, c, "DEL", space(t, prefix).Stream(id, rediskeys.Standalone))
 			}
 			for range 2 { // the first, and again
 				if got := subscribe(t, store, id, "a:b", "1-0"); got != reader {

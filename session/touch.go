@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 )
 
 // A Pulse is what [Store.Touch] learns about a session.
@@ -60,8 +60,8 @@ func (s *Store) sessionKeys(id string) []string {
 		s.keys.Values(id),
 		s.keys.OpenStreams(id),
 		s.keys.EndedStreams(id),
-		s.keys.Stream(id, keys.Standalone),
-		s.keys.Log(id, keys.Standalone),
+		s.keys.Stream(id, rediskeys.Standalone),
+		s.keys.Log(id, rediskeys.Standalone),
 		s.keys.Subscriptions(id),
 	}
 }

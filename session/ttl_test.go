@@ -5,8 +5,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
@@ -154,7 +154,7 @@ func TestTouchKeepsEverythingOfTheSession(t *testing.T) {
 			t.Errorf("without a standalone stream it is at %+v", pulse)
 		}
 		writeStreams(t, c, sp, id)
-		do(t, c, "HSET", sp.Stream(id, keys.Standalone), "reader", "i/1")
+		do(t, c, "HSET", sp.Stream(id, rediskeys.Standalone), "reader", "i/1")
 		for _, k := range redistest.Keys(t, c, prefix) {
 			do(t, c, "PEXPIRE", k.Name, "60000")
 		}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // End tells the fleet that a session has ended: its streams and calls end on
@@ -35,7 +35,7 @@ func (n *Node) joinBus(ctx context.Context) error {
 	}
 	entries, err := n.rdb.Do(ctx, n.rdb.B().Xrevrange().Key(n.keys.Bus()).End("+").Start("-").Count(maxBus).Build()).AsXRange()
 	if err != nil {
-		return rds.Unavailable("read the bus", err)
+		return redisx.Unavailable("read the bus", err)
 	}
 	for _, e := range slices.Backward(entries) {
 		n.note(e)
@@ -82,7 +82,7 @@ func (n *Node) checkBus(ctx context.Context) error {
 		n.broken = n.tail.position()
 	}
 	if kept != nil {
-		return rds.Unavailable("keep the bus", kept)
+		return redisx.Unavailable("keep the bus", kept)
 	}
 	return nil
 }
@@ -91,7 +91,7 @@ func (n *Node) checkBus(ctx context.Context) error {
 func (n *Node) endOfBus(ctx context.Context) (position, error) {
 	last, err := n.rdb.Do(ctx, n.rdb.B().Xrevrange().Key(n.keys.Bus()).End("+").Start("-").Count(1).Build()).AsXRange()
 	if err != nil {
-		return position{}, rds.Unavailable("look at the bus", err)
+		return position{}, redisx.Unavailable("look at the bus", err)
 	}
 	if len(last) == 0 {
 		return position{}, nil
@@ -125,7 +125,7 @@ var (
 	//go:embed lua/bus_mend.lua
 	busMendLua string
 
-	busMend = rds.NewRepeatableScript("mend the bus", busMendLua)
+	busMend = redisx.NewRepeatableScript("mend the bus", busMendLua)
 )
 
 // mendBus marks the place where the bus has lost its end, for all instances:

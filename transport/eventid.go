@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 )
 
 // An EventID names one event of one stream of a session. A client hands it
@@ -69,7 +69,7 @@ func (id EventID) append(b []byte) []byte {
 
 // Anew returns an event id for a client of the standalone stream of which
 // nothing is known: it has to be notified that anything may have changed.
-func Anew() EventID { return EventID{Stream: keys.Standalone, Offset: noOffset} }
+func Anew() EventID { return EventID{Stream: rediskeys.Standalone, Offset: noOffset} }
 
 // IsEnd reports whether nothing can follow the event.
 func (id EventID) IsEnd() bool { return id.Offset == endOffset }
@@ -149,4 +149,4 @@ func callOf(stream string) json.RawMessage {
 
 // IsStandalone reports whether stream is the name of a session's standalone
 // stream (GET), which belongs to no call.
-func IsStandalone(stream string) bool { return stream == keys.Standalone }
+func IsStandalone(stream string) bool { return stream == rediskeys.Standalone }

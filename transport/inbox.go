@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 var (
@@ -18,8 +18,8 @@ var (
 	//go:embed lua/inbox_renew.lua
 	inboxRenewLua string
 
-	inboxSend  = rds.NewScript("send to inbox", inboxSendLua)
-	inboxRenew = rds.NewScript("renew inbox", inboxRenewLua)
+	inboxSend  = redisx.NewScript("send to inbox", inboxSendLua)
+	inboxRenew = redisx.NewScript("renew inbox", inboxRenewLua)
 )
 
 // maxInbox is about how many unread messages an inbox keeps. What is dropped

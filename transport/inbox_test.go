@@ -14,8 +14,8 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 func TestSendingToADeadInstanceSaysSoAndLeavesNothing(t *testing.T) {
@@ -324,7 +324,7 @@ func TestAnInboxIsBounded(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})
-		rdb, inbox := rds.New(f.client, 0), f.keys.Inbox("nobody")
+		rdb, inbox := redisx.New(f.client, 0), f.keys.Inbox("nobody")
 		if err := f.do(t, "XADD", inbox, "*", "k", kindHello).Error(); err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
@@ -43,7 +43,7 @@ func TestNobodyWaitsForAFrozenRedisLongerThanTheTimeout(t *testing.T) {
 			if err := say(t.Context()); !errors.Is(err, session.ErrUnavailable) {
 				t.Errorf("%s over a frozen link: %v", what, err)
 			}
-			if took := time.Since(start); took != rds.DefaultTimeout {
+			if took := time.Since(start); took != redisx.DefaultTimeout {
 				t.Errorf("%s took %v", what, took)
 			}
 			f.links[0].Heal()
@@ -64,7 +64,7 @@ func TestAMessageWhoseConnectionBreaksIsSentAgain(t *testing.T) {
 					t.Errorf("%s: %v", what, err)
 				}
 				f.links[0].Freeze()
-				time.AfterFunc(rds.DefaultTimeout/2, func() {
+				time.AfterFunc(redisx.DefaultTimeout/2, func() {
 					f.links[0].Cut()
 					f.links[0].Heal()
 					if again == "frozen" {
@@ -75,7 +75,7 @@ func TestAMessageWhoseConnectionBreaksIsSentAgain(t *testing.T) {
 				if err := say(t.Context()); !errors.Is(err, want) {
 					t.Errorf("%s over a connection that breaks, Redis then being %s: %v", what, again, err)
 				}
-				if took := time.Since(start); took > rds.DefaultTimeout {
+				if took := time.Since(start); took > redisx.DefaultTimeout {
 					t.Errorf("%s, Redis then being %s, took %v", what, again, took)
 				}
 				f.links[0].Heal()

@@ -11,8 +11,8 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
@@ -72,8 +72,8 @@ func orDefault[T int | time.Duration](v, def T) T {
 // block for one call to Redis, and fail with [session.ErrNotFound] if the
 // session does not exist and [session.ErrUnavailable] if Redis does not answer.
 type Log struct {
-	rdb  rds.Client
-	keys keys.Space
+	rdb  redisx.Client
+	keys rediskeys.Space
 	opts LogOptions
 }
 
@@ -89,11 +89,11 @@ var (
 	//go:embed lua/stream_detach.lua
 	streamDetachLua string
 
-	streamOpen   = rds.NewScript("open stream", streamOpenLua)
-	streamAppend = rds.NewScript("append event", streamAppendLua)
-	streamAttach = rds.NewScript("attach to stream", streamAttachLua)
-	streamRead   = rds.NewScript("read stream", streamReadLua)
-	streamDetach = rds.NewScript("detach from stream", streamDetachLua)
+	streamOpen   = redisx.NewScript("open stream", streamOpenLua)
+	streamAppend = redisx.NewScript("append event", streamAppendLua)
+	streamAttach = redisx.NewScript("attach to stream", streamAttachLua)
+	streamRead   = redisx.NewScript("read stream", streamReadLua)
+	streamDetach = redisx.NewScript("detach from stream", streamDetachLua)
 )
 
 // Open begins the stream of a call: id must be new, writer is the instance that
@@ -116,7 +116,7 @@ func (l *Log) open(ctx context.Context, id StreamID, tag, writer, reader string,
 	}
 	status, err := msg.ToString()
 	if err != nil {
-		return Event{}, rds.Unavailable("open stream", err)
+		return Event{}, redisx.Unavailable("open stream", err)
 	}
 	if status == "full" {
 		return Event{}, ErrTooManyStreams

@@ -9,7 +9,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // look watches, until ctx ends, over what no message tells: writers that died,
@@ -114,7 +114,7 @@ func (n *Node) closeDead(ctx context.Context, r *Reader, writer string) {
 	if err != nil {
 		// It ended by itself, or somebody else ended it, or it is gone: the log
 		// knows. If Redis did not answer the next look tries again.
-		if !errors.Is(err, rds.ErrUnavailable) {
+		if !errors.Is(err, redisx.ErrUnavailable) {
 			r.lookInLog()
 		}
 		return
@@ -255,7 +255,7 @@ func (n *Node) living(ctx context.Context, instances []string) (map[string]bool,
 	for i, result := range n.rdb.DoMulti(ctx, cmds...) {
 		there, err := result.AsInt64()
 		if err != nil {
-			return nil, rds.Unavailable("look for instances", err)
+			return nil, redisx.Unavailable("look for instances", err)
 		}
 		alive[others[i]] = there == 1
 	}
@@ -276,7 +276,7 @@ func (l *Log) states(ctx context.Context, streams []StreamID) ([]streamState, er
 	for i, result := range l.rdb.DoMulti(ctx, cmds...) {
 		fields, err := result.ToArray()
 		if err != nil {
-			return nil, rds.Unavailable("look at streams", err)
+			return nil, redisx.Unavailable("look at streams", err)
 		}
 		s := &states[i]
 		s.next, _ = fields[0].AsInt64() // nil without the stream
@@ -293,7 +293,7 @@ var (
 	//go:embed lua/stream_miss.lua
 	streamMissLua string
 
-	streamMiss = rds.NewRepeatableScript("note a missing writer", streamMissLua)
+	streamMiss = redisx.NewRepeatableScript("note a missing writer", streamMissLua)
 )
 
 // missed notes that a stream's writer was not found alive, and returns for how
@@ -314,7 +314,7 @@ func (l *Log) found(ctx context.Context, id StreamID, s streamState) error {
 	}
 	cmd := l.rdb.B().Hdel().Key(l.keys.Stream(id.Session, id.Stream)).Field("missed").Build()
 	if err := l.rdb.Do(ctx, cmd).Error(); err != nil {
-		return rds.Unavailable("note a found writer", err)
+		return redisx.Unavailable("note a found writer", err)
 	}
 	return nil
 }

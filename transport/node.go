@@ -14,7 +14,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
@@ -54,7 +54,7 @@ func (o Options) withDefaults() Options {
 	o.MaxCalls = orDefault(o.MaxCalls, 64)
 	o.AnswerWithin = orDefault(o.AnswerWithin, 10*time.Minute)
 	o.RunDetached = orDefault(o.RunDetached, 5*time.Minute)
-	o.Timeout = orDefault(o.Timeout, rds.DefaultTimeout)
+	o.Timeout = orDefault(o.Timeout, redisx.DefaultTimeout)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -167,7 +167,7 @@ func (n *Node) Log() *Log { return n.log }
 // instance as alive.
 func (n *Node) Ready(ctx context.Context) error {
 	if err := n.rdb.Do(ctx, n.rdb.B().Ping().Build()).Error(); err != nil {
-		return rds.Unavailable("ping", err)
+		return redisx.Unavailable("ping", err)
 	}
 	if !n.alive() {
 		return errors.New("the instance's inbox has not been renewed")

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // An Outlet is the stream or response to which the messages of a request's
@@ -40,7 +40,7 @@ const outageBound = 30 * time.Second
 
 // appendLast appends the last event of a call. While Redis is away it tries on;
 // after outageBound it fails, and the event is appended when Redis is back. With
-// any error but [rds.ErrUnavailable] the event is not in the log and will not be.
+// any error but [redisx.ErrUnavailable] the event is not in the log and will not be.
 func (c *Conn) appendLast(ctx context.Context, id StreamID, a Append) error {
 	deadline := time.Now().Add(outageBound)
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
@@ -50,7 +50,7 @@ func (c *Conn) appendLast(ctx context.Context, id StreamID, a Append) error {
 			return nil
 		}
 		a.Again = a.Tag != ""
-		if !errors.Is(err, rds.ErrUnavailable) {
+		if !errors.Is(err, redisx.ErrUnavailable) {
 			return err
 		}
 		if time.Now().After(deadline) || c.node.isClosed() {

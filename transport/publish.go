@@ -13,8 +13,8 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
@@ -26,8 +26,8 @@ import (
 // notification may then have been sent nevertheless. The end of ctx does not
 // stop it.
 type Publisher struct {
-	rdb    rds.Client
-	keys   keys.Space
+	rdb    redisx.Client
+	keys   rediskeys.Space
 	log    *Log
 	logger *slog.Logger
 }
@@ -42,11 +42,11 @@ func newPublisher(client rueidis.Client, o Options) (*Publisher, error) {
 	if client == nil {
 		return nil, errors.New("the Redis client is nil")
 	}
-	space, err := keys.New(o.Prefix)
+	space, err := rediskeys.New(o.Prefix)
 	if err != nil {
 		return nil, err
 	}
-	rdb := rds.New(client, o.Timeout)
+	rdb := redisx.New(client, o.Timeout)
 	return &Publisher{rdb: rdb, keys: space, log: &Log{rdb, space, o.Log}, logger: o.Logger}, nil
 }
 
@@ -54,7 +54,7 @@ var (
 	//go:embed lua/bus_publish.lua
 	busPublishLua string
 
-	busPublish = rds.NewScript("publish on the bus", busPublishLua)
+	busPublish = redisx.NewScript("publish on the bus", busPublishLua)
 )
 
 const (
@@ -74,12 +74,12 @@ const (
 // was up, as it does over a broken connection: rueidis does not repeat writes.
 // All tries together have the time of one, so that Redis, when it hangs, holds
 // nobody up for longer.
-func insist(rdb rds.Client, do func(rdb rds.Client) error) error {
+func insist(rdb redisx.Client, do func(rdb redisx.Client) error) error {
 	deadline := time.Now().Add(rdb.Timeout)
 	for try := 0; ; try++ {
 		err := do(rdb)
 		rdb.Timeout = time.Until(deadline) - retryAfter
-		if !errors.Is(err, rds.ErrUnavailable) || try == retries || rdb.Timeout <= 0 {
+		if !errors.Is(err, redisx.ErrUnavailable) || try == retries || rdb.Timeout <= 0 {
 			return err
 		}
 		time.Sleep(retryAfter)
@@ -90,7 +90,7 @@ func insist(rdb rds.Client, do func(rdb rds.Client) error) error {
 // published again, so it may arrive more than once.
 func (p *Publisher) publish(ctx context.Context, fields ...string) error {
 	args := append([]string{strconv.Itoa(maxBus), strconv.FormatInt(busTTL.Milliseconds(), 10), "v", envelopeVersion}, fields...)
-	return insist(p.rdb, func(rdb rds.Client) error {
+	return insist(p.rdb, func(rdb redisx.Client) error {
 		_, err := busPublish.Exec(ctx, rdb, []string{p.keys.Bus()}, args...)
 		return err
 	})
@@ -153,7 +153,7 @@ func (p *Publisher) say(ctx context.Context, id StreamID, writer string, data []
 	a := Append{Writer: writer, Tag: newTag(), Data: data}
 	var offset int64
 	var reader string
-	err := insist(p.rdb, func(rdb rds.Client) (err error) {
+	err := insist(p.rdb, func(rdb redisx.Client) (err error) {
 		log := &Log{rdb, p.keys, p.log.opts}
 		offset, reader, err = log.Append(ctx, id, a)
 		a.Again = true
@@ -185,7 +185,7 @@ func (p *Publisher) deliver(ctx context.Context, ref string, e Event, end bool) 
 // arrive more than once.
 func (p *Publisher) send(ctx context.Context, instance string, fields ...string) (alive bool, err error) {
 	args := append([]string{strconv.Itoa(maxInbox), "v", envelopeVersion}, fields...)
-	err = insist(p.rdb, func(rdb rds.Client) error {
+	err = insist(p.rdb, func(rdb redisx.Client) error {
 		msg, err := inboxSend.Exec(ctx, rdb, []string{p.keys.Inbox(instance)}, args...)
 		if err == nil {
 			var sent int64

@@ -5,12 +5,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
 // standaloneStream is the stream of GET requests, which belongs to no call.
-const standaloneStream = keys.Standalone
+const standaloneStream = rediskeys.Standalone
 
 // How long a client is asked to wait before it reconnects.
 const (

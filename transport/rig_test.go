@@ -17,9 +17,9 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
@@ -28,7 +28,7 @@ import (
 type rig struct {
 	client rueidis.Client
 	prefix string
-	keys   keys.Space
+	keys   rediskeys.Space
 	store  *session.Store
 	log    *Log
 }
@@ -44,11 +44,11 @@ func newRig(t testing.TB, client rueidis.Client, opts LogOptions, ttl ...time.Du
 	if err != nil {
 		t.Fatal(err)
 	}
-	space, err := keys.New(prefix)
+	space, err := rediskeys.New(prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{client, prefix, space, store, &Log{rds.New(client, 0), space, opts.withDefaults()}}
+	return &rig{client, prefix, space, store, &Log{redisx.New(client, 0), space, opts.withDefaults()}}
 }
 
 // testParams are the initialize parameters of a client that can everything.

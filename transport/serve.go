@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // ServeOptions say how a stream is sent to its client.
@@ -63,7 +63,7 @@ func (r *Reader) Serve(ctx context.Context, w *SSEWriter, opts ServeOptions) err
 			if err == nil {
 				continue
 			}
-			if !errors.Is(err, rds.ErrUnavailable) || todo.closed != nil {
+			if !errors.Is(err, redisx.ErrUnavailable) || todo.closed != nil {
 				return err
 			}
 			r.node.opts.Logger.Warn("stream not read", "error", err)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/session"
 )
 
@@ -88,7 +88,7 @@ func (n *Node) haveReloaded(ctx context.Context, ref string, now func() (ref str
 			return err
 		}
 		if time.Now().After(deadline) {
-			return rds.Unavailable("subscribe", errors.New("the instance that holds the stream does not answer"))
+			return redisx.Unavailable("subscribe", errors.New("the instance that holds the stream does not answer"))
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // rejected is the error for a message that cannot be sent. With any other error
@@ -107,7 +107,7 @@ func (c *Conn) open(ctx context.Context) error {
 	first, err := c.node.log.open(ctx, stream, c.opens.tag, c.node.id, c.node.readerRef(reader), c.req.Message.ID)
 	if err != nil {
 		c.node.removeReader(reader)
-		if errors.Is(err, rds.ErrUnavailable) {
+		if errors.Is(err, redisx.ErrUnavailable) {
 			c.mu.Lock()
 			c.orphan = stream
 			c.mu.Unlock()
@@ -154,7 +154,7 @@ var errAway = errors.New("the session store is unavailable")
 // unsent returns what a handler is told of err. Handlers pass on what they get,
 // and Redis's own words are not for clients.
 func (c *Conn) unsent(err error) error {
-	if errors.Is(err, rds.ErrUnavailable) {
+	if errors.Is(err, redisx.ErrUnavailable) {
 		c.node.opts.Logger.Warn("message not sent", "error", err)
 		return errAway
 	}
@@ -171,7 +171,7 @@ func (c *Conn) endStream(ctx context.Context, response []byte) {
 		a.Tag = newTag()
 	}
 	switch err := c.appendLast(ctx, c.streamID(), a); {
-	case errors.Is(err, rds.ErrUnavailable):
+	case errors.Is(err, redisx.ErrUnavailable):
 		c.reader.deliverUnlogged(response)
 	case err != nil:
 		// The session is gone, or a reader took us for dead and ended the
@@ -191,7 +191,7 @@ func (n *Node) endLate(id StreamID, a Append) {
 			if err == nil {
 				n.deliver(ctx, reader, Event{EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}, a.Data}, a.End)
 			}
-			if !errors.Is(err, rds.ErrUnavailable) {
+			if !errors.Is(err, redisx.ErrUnavailable) {
 				return
 			}
 			time.Sleep(time.Second)

@@ -27,11 +27,11 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/mcpfleet/mcpfleet/auth/server"
-	"github.com/mcpfleet/mcpfleet/internal/body"
-	"github.com/mcpfleet/mcpfleet/internal/keys"
+	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
+	"github.com/mcpfleet/mcpfleet/internal/htmlpage"
 	"github.com/mcpfleet/mcpfleet/internal/limit"
-	"github.com/mcpfleet/mcpfleet/internal/page"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 const (
@@ -74,14 +74,14 @@ type Options struct {
 // An Upstream is one instance of the fake identity provider. It is safe for
 // concurrent use.
 type Upstream struct {
-	rdb         rds.Client
-	keys        keys.Space
+	rdb         redisx.Client
+	keys        rediskeys.Space
 	base        string
 	callback    string
 	rate        limit.Rate
 	limiter     *limit.Limiter
 	proxies     int
-	pages       *page.Set
+	pages       *htmlpage.Set
 	crossOrigin *http.CrossOriginProtection
 }
 
@@ -104,7 +104,7 @@ func New(opts *Options) (*Upstream, error) {
 	if err != nil || base.Scheme != "https" && base.Scheme != "http" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" {
 		return nil, fmt.Errorf("fake upstream: Options.BaseURL %q is not an http or https URL without query and fragment", opts.BaseURL)
 	}
-	space, err := keys.New(opts.Prefix)
+	space, err := rediskeys.New(opts.Prefix)
 	if err != nil {
 		return nil, fmt.Errorf("fake upstream: Options.Prefix: %w", err)
 	}
@@ -116,12 +116,12 @@ func New(opts *Options) (*Upstream, error) {
 	if rate == (limit.Rate{}) {
 		rate = limit.Rate{Requests: 200, Per: time.Minute}
 	}
-	rdb := rds.New(opts.Redis, opts.RedisTimeout)
+	rdb := redisx.New(opts.Redis, opts.RedisTimeout)
 	trimmed := strings.TrimSuffix(opts.BaseURL, "/")
 	return &Upstream{
 		rdb: rdb, keys: space, base: trimmed, callback: trimmed + CallbackPath,
 		rate: rate, limiter: limit.New(rdb, space), proxies: opts.TrustedProxies,
-		pages: page.New(pageFiles, "pages/*.html", script), crossOrigin: crossOrigin,
+		pages: htmlpage.New(pageFiles, "pages/*.html", script), crossOrigin: crossOrigin,
 	}, nil
 }
 
@@ -159,7 +159,7 @@ func (u *Upstream) End(ctx context.Context, callback *http.Request, _ []byte) (s
 		return server.Login{}, fmt.Errorf("%w: there is no such code", server.ErrLoginDenied)
 	}
 	if err != nil {
-		return server.Login{}, rds.Unavailable("end fake login", err)
+		return server.Login{}, redisx.Unavailable("end fake login", err)
 	}
 	var l login
 	if err := json.Unmarshal(data, &l); err != nil {
@@ -183,7 +183,7 @@ func (u *Upstream) newCode(ctx context.Context, user, state string) (string, err
 	}
 	cmd := u.rdb.B().Set().Key(u.keys.Login(code)).Value(string(data)).Px(codeTTL).Build()
 	if err := u.rdb.Do(ctx, cmd).Error(); err != nil {
-		return "", rds.Unavailable("store fake login", err)
+		return "", redisx.Unavailable("store fake login", err)
 	}
 	return code, nil
 }
@@ -214,7 +214,7 @@ const bodyTime = 10 * time.Second
 
 // ServeHTTP serves the login page at [AuthorizePath], and takes its form.
 func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r = body.Within(w, r, bodyTime)
+	r = bodylimit.Within(w, r, bodyTime)
 	verdict, err := u.limiter.Take(r.Context(), "fakelogin", limit.ClientAddress(r, u.proxies), u.rate)
 	if err != nil {
 		u.unavailable(w)
@@ -271,7 +271,7 @@ func (u *Upstream) answer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if wrong := checkUser(user); wrong != "" {
-		shown := page.Text(user, maxUser)
+		shown := htmlpage.Text(user, maxUser)
 		u.pages.Write(w, http.StatusBadRequest, "login.html", view{Action: u.base + AuthorizePath, State: state, User: shown, Wrong: wrong})
 		return
 	}

@@ -21,7 +21,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/auth/fakeupstream"
 	"github.com/mcpfleet/mcpfleet/auth/server"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 // A fleet is two instances of the authorization server with the fake upstream,

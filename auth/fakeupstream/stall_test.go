@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/auth/fakeupstream"
-	"github.com/mcpfleet/mcpfleet/internal/authtest"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/authtest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 func TestAFormThatDoesNotArriveHoldsNoConnection(t *testing.T) {

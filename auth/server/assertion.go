@@ -13,8 +13,8 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/mcpfleet/mcpfleet/internal/fetch"
-	"github.com/mcpfleet/mcpfleet/internal/keyset"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/jwks"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -120,7 +120,7 @@ func (s *Server) useAssertion(ctx context.Context, client string, c jwt.Claims) 
 		return errClient()
 	}
 	if err != nil {
-		return rds.Unavailable("use assertion", err)
+		return redisx.Unavailable("use assertion", err)
 	}
 	return nil
 }
@@ -130,13 +130,13 @@ func (s *Server) useAssertion(ctx context.Context, client string, c jwt.Claims) 
 type clientKeys struct {
 	fetcher *fetcher
 	mu      sync.Mutex
-	sets    map[string]*keyset.Set // by URL
+	sets    map[string]*jwks.Set // by URL
 }
 
 const maxKeySets = 1000
 
 func newClientKeys(f *fetcher) *clientKeys {
-	return &clientKeys{fetcher: f, sets: map[string]*keyset.Set{}}
+	return &clientKeys{fetcher: f, sets: map[string]*jwks.Set{}}
 }
 
 // known reports whether find has to fetch nothing.
@@ -147,14 +147,14 @@ func (k *clientKeys) known(client *Client, h jose.Header) bool {
 // find returns those of a client's keys that may have made a signature.
 func (k *clientKeys) find(ctx context.Context, client *Client, h jose.Header) ([]jose.JSONWebKey, error) {
 	if len(client.JWKS) > 0 {
-		known, err := keyset.Parse(client.JWKS)
-		return keyset.Candidates(known, h), err
+		known, err := jwks.Parse(client.JWKS)
+		return jwks.Candidates(known, h), err
 	}
 	found, err := k.set(client.JWKSURI).Find(ctx, h, func(ctx context.Context) ([]jose.JSONWebKey, error) {
 		doc, err := k.fetcher.json(ctx, client.JWKSURI, maxClientKeys)
 		var keys []jose.JSONWebKey
 		if err == nil {
-			keys, err = keyset.Parse(doc.Body)
+			keys, err = jwks.Parse(doc.Body)
 		} else if !errors.Is(err, fetch.ErrRefused) {
 			return nil, err
 		}
@@ -171,7 +171,7 @@ func (k *clientKeys) find(ctx context.Context, client *Client, h jose.Header) ([
 	return found, err
 }
 
-func (k *clientKeys) set(uri string) *keyset.Set {
+func (k *clientKeys) set(uri string) *jwks.Set {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	set := k.sets[uri]
@@ -179,7 +179,7 @@ func (k *clientKeys) set(uri string) *keyset.Set {
 		if len(k.sets) >= maxKeySets {
 			clear(k.sets) // they are fetched again when they are needed
 		}
-		set = &keyset.Set{}
+		set = &jwks.Set{}
 		k.sets[uri] = set
 	}
 	return set

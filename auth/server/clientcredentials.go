@@ -8,13 +8,13 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 var (
 	//go:embed lua/grant_issue.lua
 	grantIssueLua string
-	grantIssue    = rds.NewScript("issue access token", grantIssueLua)
+	grantIssue    = redisx.NewScript("issue access token", grantIssueLua)
 )
 
 // clientSubject begins the subject of a client that acts for itself. Subject and

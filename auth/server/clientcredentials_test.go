@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/mcpfleet/mcpfleet/auth"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 // robots may act for themselves: one has a secret, one a key, and one may only

@@ -11,8 +11,8 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // errNoClient says that there is no client with an id.
@@ -21,15 +21,15 @@ var errNoClient = errors.New("no such client")
 // clients finds clients, whatever they are: every part of the server asks it,
 // so none can take a client for known that another does not know.
 type clients struct {
-	rdb       rds.Client
-	keys      keys.Space
+	rdb       redisx.Client
+	keys      rediskeys.Space
 	ttl       time.Duration
 	known     map[string]*Client
 	documents *documents // nil if they are switched off
 	schemes   []string
 }
 
-func newClients(rdb rds.Client, space keys.Space, o *Options, f *fetcher) *clients {
+func newClients(rdb redisx.Client, space rediskeys.Space, o *Options, f *fetcher) *clients {
 	c := &clients{rdb: rdb, keys: space, ttl: o.ClientTTL, known: map[string]*Client{}, schemes: o.RedirectSchemes}
 	for _, one := range o.Clients {
 		c.known[one.ID] = &one
@@ -82,7 +82,7 @@ func (c *clients) register(ctx context.Context, client *Client) error {
 		if rueidis.IsRedisNil(err) {
 			return fmt.Errorf("register client: there is one with id %s", client.ID)
 		}
-		return rds.Unavailable("register client", err)
+		return redisx.Unavailable("register client", err)
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func (c *clients) registered(ctx context.Context, id string) (*Client, error) {
 		return nil, errNoClient
 	}
 	if err != nil {
-		return nil, rds.Unavailable("load client", err)
+		return nil, redisx.Unavailable("load client", err)
 	}
 	var reg registration
 	if err := json.Unmarshal(data, &reg); err != nil {

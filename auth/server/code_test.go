@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/auth"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 // mustRefuse fails the test unless a client was refused with that error.

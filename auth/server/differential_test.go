@@ -13,10 +13,10 @@ import (
 	"github.com/redis/rueidis"
 	"pgregory.net/rapid"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
 	"github.com/mcpfleet/mcpfleet/internal/limit"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 // An instruction runs one script with arguments of small sets, so that they
@@ -55,23 +55,23 @@ func drawInstructions(t *rapid.T) []instruction {
 // A machine runs instructions on one Redis.
 type machine struct {
 	client rueidis.Client
-	rdb    rds.Client
-	keys   keys.Space
+	rdb    redisx.Client
+	keys   rediskeys.Space
 	limits *limit.Limiter
 }
 
 func newMachine(t *testing.T, client rueidis.Client, prefix string) *machine {
-	space, err := keys.New(prefix)
+	space, err := rediskeys.New(prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rdb := rds.New(client, 0)
+	rdb := redisx.New(client, 0)
 	return &machine{client, rdb, space, limit.New(rdb, space)}
 }
 
 func (m *machine) run(ctx context.Context, in instruction) string {
 	id := fmt.Sprint(in.Key)
-	exec := func(s *rds.Script, key string, args ...string) string {
+	exec := func(s *redisx.Script, key string, args ...string) string {
 		reply, err := s.Exec(ctx, m.rdb, []string{key}, args...)
 		if err != nil {
 			return err.Error()

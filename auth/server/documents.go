@@ -16,10 +16,10 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/mcpfleet/mcpfleet/internal/fetch"
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/keyset"
+	"github.com/mcpfleet/mcpfleet/internal/jwks"
 	"github.com/mcpfleet/mcpfleet/internal/limit"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // Bounds of documents, their size and how long they are kept (OAuth Client ID
@@ -35,8 +35,8 @@ const (
 // fetched, and each use judges them anew: rules may have become stricter. What
 // is no such document is never kept.
 type documents struct {
-	rdb     rds.Client
-	keys    keys.Space
+	rdb     redisx.Client
+	keys    rediskeys.Space
 	fetcher *fetcher
 	schemes []string
 	// keptLong bounds how many documents are kept for longer than minKept.
@@ -53,7 +53,7 @@ type documentFetch struct {
 	err    error
 }
 
-func newDocuments(rdb rds.Client, space keys.Space, o *Options, f *fetcher) *documents {
+func newDocuments(rdb redisx.Client, space rediskeys.Space, o *Options, f *fetcher) *documents {
 	return &documents{
 		rdb: rdb, keys: space, fetcher: f, schemes: o.RedirectSchemes,
 		keptLong: limit.Rate{Requests: 10_000, Per: maxKept}, running: map[string]*documentFetch{},
@@ -84,7 +84,7 @@ func (d *documents) kept(ctx context.Context, id string) (*Client, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, rds.Unavailable("load client document", err)
+		return nil, redisx.Unavailable("load client document", err)
 	}
 	if client, err := parseDocument(id, body, d.schemes); err == nil {
 		return client, nil
@@ -142,7 +142,7 @@ func (d *documents) fetch(ctx context.Context, id string) (*Client, error) {
 	}
 	cmd := d.rdb.B().Set().Key(d.keys.Document(id)).Value(rueidis.BinaryString(doc.Body)).Px(life).Build()
 	if err := d.rdb.Do(ctx, cmd).Error(); err != nil {
-		return nil, rds.Unavailable("keep client document", err)
+		return nil, redisx.Unavailable("keep client document", err)
 	}
 	return client, nil
 }
@@ -309,11 +309,11 @@ func setKeys(client *Client, jwks json.RawMessage) error {
 
 // checkKeys fails unless a JWK set has public keys only, and one that can be
 // used.
-func checkKeys(jwks []byte) error {
+func checkKeys(document []byte) error {
 	var set struct {
 		Keys []map[string]json.RawMessage `json:"keys"`
 	}
-	if err := json.Unmarshal(jwks, &set); err != nil {
+	if err := json.Unmarshal(document, &set); err != nil {
 		return errors.New("it is no JWK set")
 	}
 	for _, key := range set.Keys {
@@ -324,7 +324,7 @@ func checkKeys(jwks []byte) error {
 			}
 		}
 	}
-	if keys, err := keyset.Parse(jwks); err != nil || len(keys) == 0 {
+	if keys, err := jwks.Parse(document); err != nil || len(keys) == 0 {
 		return errors.New("it has no key that can be used")
 	}
 	return nil

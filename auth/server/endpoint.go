@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/body"
+	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
 	"github.com/mcpfleet/mcpfleet/internal/limit"
 )
 
@@ -46,7 +46,7 @@ func (s *Server) serve(e endpoint) http.Handler {
 			h.Set("Access-Control-Allow-Origin", "*")
 			h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset")
 		}
-		r = body.Within(w, r, bodyTime)
+		r = bodylimit.Within(w, r, bodyTime)
 		method := r.Method
 		if method == http.MethodHead && !e.page {
 			method = http.MethodGet // of a page, GET begins or ends something

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // An oauthError is what a client is told in the form of OAuth 2.1, sections
@@ -49,7 +49,7 @@ func (s *Server) errorFor(r *http.Request, err error) *oauthError {
 	if tooMany, ok := errors.AsType[*tooManyError](err); ok {
 		return &oauthError{http.StatusTooManyRequests, "too_many_requests", tooMany.Error()}
 	}
-	if errors.Is(err, rds.ErrUnavailable) {
+	if errors.Is(err, redisx.ErrUnavailable) {
 		s.logger.WarnContext(r.Context(), "request not served", "path", r.URL.Path, "error", err)
 		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "the authorization server cannot reach its store"}
 	}

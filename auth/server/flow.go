@@ -12,26 +12,26 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 var (
 	//go:embed lua/flow_create.lua
 	flowCreateLua string
-	flowCreate    = rds.NewScript("create flow", flowCreateLua)
+	flowCreate    = redisx.NewScript("create flow", flowCreateLua)
 
 	//go:embed lua/flow_approve.lua
 	flowApproveLua string
-	flowApprove    = rds.NewScript("approve flow", flowApproveLua)
+	flowApprove    = redisx.NewScript("approve flow", flowApproveLua)
 
 	//go:embed lua/flow_deny.lua
 	flowDenyLua string
-	flowDeny    = rds.NewScript("deny flow", flowDenyLua)
+	flowDeny    = redisx.NewScript("deny flow", flowDenyLua)
 
 	//go:embed lua/flow_finish.lua
 	flowFinishLua string
-	flowFinish    = rds.NewScript("finish flow", flowFinishLua)
+	flowFinish    = redisx.NewScript("finish flow", flowFinishLua)
 )
 
 // errNoFlow says that there is no flow that the request could go on with: it
@@ -59,8 +59,8 @@ type ticket struct{ id, browser, form string }
 
 // flows keeps the flows in Redis. It is safe for concurrent use.
 type flows struct {
-	rdb  rds.Client
-	keys keys.Space
+	rdb  redisx.Client
+	keys rediskeys.Space
 	ttl  time.Duration
 }
 
@@ -90,7 +90,7 @@ func (s *flows) load(ctx context.Context, id string) (flow, error) {
 		return flow{}, errNoFlow
 	}
 	if err != nil {
-		return flow{}, rds.Unavailable("load flow", err)
+		return flow{}, redisx.Unavailable("load flow", err)
 	}
 	return decodeFlow(data)
 }

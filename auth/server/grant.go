@@ -12,26 +12,26 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 var (
 	//go:embed lua/grant_create.lua
 	grantCreateLua string
-	grantCreate    = rds.NewScript("create grant", grantCreateLua)
+	grantCreate    = redisx.NewScript("create grant", grantCreateLua)
 
 	//go:embed lua/grant_redeem.lua
 	grantRedeemLua string
-	grantRedeem    = rds.NewScript("redeem code", grantRedeemLua)
+	grantRedeem    = redisx.NewScript("redeem code", grantRedeemLua)
 
 	//go:embed lua/grant_refresh.lua
 	grantRefreshLua string
-	grantRefresh    = rds.NewScript("refresh grant", grantRefreshLua)
+	grantRefresh    = redisx.NewScript("refresh grant", grantRefreshLua)
 
 	//go:embed lua/grant_revoke.lua
 	grantRevokeLua string
-	grantRevoke    = rds.NewRepeatableScript("revoke grant", grantRevokeLua)
+	grantRevoke    = redisx.NewRepeatableScript("revoke grant", grantRevokeLua)
 )
 
 // errNoGrant says that a code or a token is none, or none any more.
@@ -70,8 +70,8 @@ func (a access) String() string {
 
 // grants keeps the grants in Redis. It is safe for concurrent use.
 type grants struct {
-	rdb      rds.Client
-	keys     keys.Space
+	rdb      redisx.Client
+	keys     rediskeys.Space
 	cacheTTL time.Duration
 	codeTTL  time.Duration
 	// accessTTL and refreshTTL are lives of tokens, grace what the ones before
@@ -80,10 +80,10 @@ type grants struct {
 	// maxAge is how long a grant lives at most; zero is for as long as it is used.
 	maxAge time.Duration
 	// redeemer and refresher are the scripts that decide; tests put others there.
-	redeemer, refresher *rds.Script
+	redeemer, refresher *redisx.Script
 }
 
-func newGrants(rdb rds.Client, space keys.Space, o *Options) *grants {
+func newGrants(rdb redisx.Client, space rediskeys.Space, o *Options) *grants {
 	return &grants{
 		rdb: rdb, keys: space, cacheTTL: o.CacheTTL, codeTTL: o.CodeTTL,
 		accessTTL: o.AccessTokenTTL, refreshTTL: o.RefreshTokenTTL, grace: max(0, o.RefreshGrace), maxAge: o.MaxGrantAge,
@@ -114,7 +114,7 @@ func (s *grants) load(ctx context.Context, id string) (grant, error) {
 		return grant{}, errNoGrant
 	}
 	if err != nil {
-		return grant{}, rds.Unavailable("load grant", err)
+		return grant{}, redisx.Unavailable("load grant", err)
 	}
 	return decodeGrant(data)
 }
@@ -219,7 +219,7 @@ func (s *grants) revokeRefresh(ctx context.Context, token secret) error {
 func (s *grants) revokeAccess(ctx context.Context, token secret) error {
 	cmd := s.rdb.B().Hdel().Key(s.keys.Grant(token.grant)).Field("at:" + token.hash()).Build()
 	if err := s.rdb.Do(ctx, cmd).Error(); err != nil {
-		return rds.Unavailable("revoke access token", err)
+		return redisx.Unavailable("revoke access token", err)
 	}
 	return nil
 }
@@ -240,7 +240,7 @@ func (s *grants) access(ctx context.Context, token secret) (grant, access, time.
 func decodeAccess(reply rueidis.RedisResult) (g grant, a access, until time.Time, err error) {
 	values, err := reply.ToArray()
 	if err != nil {
-		return g, a, until, rds.Unavailable("load access token", err)
+		return g, a, until, redisx.Unavailable("load access token", err)
 	}
 	if len(values) != 2 || values[0].IsNil() || values[1].IsNil() {
 		return g, a, until, errNoGrant

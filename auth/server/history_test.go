@@ -15,9 +15,9 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 // An attempt is one operation of a history and an outcome what came of it.
@@ -120,7 +120,7 @@ func (h *history) record(client int, in attempt, run func() (tokens, error)) {
 		out.err = errNoGrant
 	case errors.Is(err, errReused):
 		out.err = errReused
-	case errors.Is(err, rds.ErrUnavailable):
+	case errors.Is(err, redisx.ErrUnavailable):
 		out.unknown, end = true, math.MaxInt64 // what has no known outcome is not over
 	case err != nil:
 		out.err = err
@@ -180,7 +180,7 @@ type grantNode struct {
 
 func newGrantNode(t testing.TB, link *redistest.Link, prefix string, grace bool, change func(*grants)) grantNode {
 	t.Helper()
-	space, err := keys.New(prefix)
+	space, err := rediskeys.New(prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func newGrantNode(t testing.TB, link *redistest.Link, prefix string, grace bool,
 	if grace {
 		o.RefreshGrace = time.Hour
 	}
-	g := newGrants(rds.New(link.Client(t), 0), space, o)
+	g := newGrants(redisx.New(link.Client(t), 0), space, o)
 	if change != nil {
 		change(g)
 	}
@@ -335,7 +335,7 @@ func TestGrantHistoriesOfWrongScriptsAreFound(t *testing.T) {
 			if strings.Count(source, m.old) != 1 {
 				t.Fatalf("the script has %q %d times", m.old, strings.Count(source, m.old))
 			}
-			mutant := rds.NewScript(name, strings.Replace(source, m.old, m.new, 1))
+			mutant := redisx.NewScript(name, strings.Replace(source, m.old, m.new, 1))
 			change := func(g *grants) {
 				if m.script == "redeem" {
 					g.redeemer = mutant

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/auth"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 // Without Redis nobody is told that a token, a code or a client is not valid:

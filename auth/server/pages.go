@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mcpfleet/mcpfleet/internal/page"
+	"github.com/mcpfleet/mcpfleet/internal/htmlpage"
 )
 
 //go:embed pages
@@ -23,12 +23,12 @@ const (
 // pages are what users see. There is no script in them, and no logo: a picture
 // of the client's choice would say more than its name.
 type pages struct {
-	set     *page.Set
+	set     *htmlpage.Set
 	schemes []string
 }
 
 func newPages(schemes []string) *pages {
-	return &pages{page.New(pageFiles, "pages/*.html", ""), schemes}
+	return &pages{htmlpage.New(pageFiles, "pages/*.html", ""), schemes}
 }
 
 // A consentPage asks the user for a decision.
@@ -78,7 +78,7 @@ func (p *pages) leave(w http.ResponseWriter, view leavePage) {
 }
 
 func (p *pages) problem(w http.ResponseWriter, status int, view problemPage) {
-	view.Description = page.Text(view.Description, maxShownDescription)
+	view.Description = htmlpage.Text(view.Description, maxShownDescription)
 	if view.Client != "" {
 		view.Client = shownName(view.Client)
 	}
@@ -109,7 +109,7 @@ func explain(status int) (title, advice string) {
 
 // shownName returns a client's name as users see it.
 func shownName(name string) string {
-	if name = page.Text(name, maxShownName); name == "" {
+	if name = htmlpage.Text(name, maxShownName); name == "" {
 		return "an application without a name"
 	}
 	return name
@@ -151,7 +151,7 @@ func (s *Server) consentPage(t ticket, f flow, client *Client) consentPage {
 	}
 	for _, scope := range s.opts.Scopes {
 		if slices.Contains(f.Scopes, scope.Name) {
-			scope.Description = page.Text(scope.Description, maxShownDescription)
+			scope.Description = htmlpage.Text(scope.Description, maxShownDescription)
 			view.Scopes = append(view.Scopes, scope)
 		}
 	}
@@ -159,4 +159,4 @@ func (s *Server) consentPage(t ticket, f flow, client *Client) consentPage {
 }
 
 // hostOf returns what users are told of where a URI leads.
-func hostOf(uri string) string { return page.Host(uri) }
+func hostOf(uri string) string { return htmlpage.Host(uri) }

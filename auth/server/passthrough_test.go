@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/mcpfleet/mcpfleet/auth"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 // What an upstream issues for a user is used to learn who it is, and then gone:

@@ -12,7 +12,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 // OAuth 2.1, section 4.3.1. (Defect 6: the reference server went on taking the

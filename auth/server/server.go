@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/auth"
-	"github.com/mcpfleet/mcpfleet/internal/keys"
 	"github.com/mcpfleet/mcpfleet/internal/limit"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // A Server is one instance of the authorization server. It is safe for
@@ -21,8 +21,8 @@ type Server struct {
 	opts    Options
 	issuer  *url.URL
 	logger  *slog.Logger
-	rdb     rds.Client
-	keys    keys.Space
+	rdb     redisx.Client
+	keys    rediskeys.Space
 	grants  *grants
 	flows   *flows
 	clients *clients
@@ -47,7 +47,7 @@ func New(opts *Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authorization server: %w", err)
 	}
-	space, err := keys.New(o.Prefix)
+	space, err := rediskeys.New(o.Prefix)
 	if err != nil {
 		return nil, fmt.Errorf("authorization server: Options.Prefix: %w", err)
 	}
@@ -55,7 +55,7 @@ func New(opts *Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authorization server: Options.Issuer: %w", err)
 	}
-	rdb := rds.New(o.Redis, o.RedisTimeout)
+	rdb := redisx.New(o.Redis, o.RedisTimeout)
 	// A proxy may change the Host header that origins are compared with.
 	crossOrigin := http.NewCrossOriginProtection()
 	if err := crossOrigin.AddTrustedOrigin(issuer.Scheme + "://" + issuer.Host); err != nil {
@@ -98,7 +98,7 @@ func (s *Server) Verify(ctx context.Context, token string) (*auth.Token, error) 
 	switch {
 	case errors.Is(err, errNoGrant):
 		return nil, auth.ErrInvalidToken
-	case errors.Is(err, rds.ErrUnavailable):
+	case errors.Is(err, redisx.ErrUnavailable):
 		return nil, fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
 	case err != nil:
 		return nil, err

@@ -21,7 +21,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/mcpfleet/mcpfleet/auth"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 // A module is a key that can only be asked to sign, as in a security module.

@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/authtest"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/authtest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 // Nobody has to be anybody to open a connection here. Servers of streams set no

@@ -7,7 +7,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/examples/internal/demotest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/demotest"
 )
 
 func TestMain(m *testing.M) { demotest.Main(m, main) }

@@ -11,9 +11,9 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/examples/internal/demotest"
-	"github.com/mcpfleet/mcpfleet/internal/fleettest"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/demotest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 func TestMain(m *testing.M) { demotest.Main(m, main) }

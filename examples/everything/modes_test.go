@@ -18,8 +18,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/examples/internal/demotest"
-	"github.com/mcpfleet/mcpfleet/internal/authtest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/authtest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/demotest"
 	"github.com/mcpfleet/mcpfleet/transport"
 )
 

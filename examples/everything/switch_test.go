@@ -3,7 +3,7 @@ package main
 import (
 	"testing"
 
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 func TestInstancesShareTheSwitchAndSoDoesOneStartedLater(t *testing.T) {

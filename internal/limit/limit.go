@@ -8,14 +8,14 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 var (
 	//go:embed limit.lua
 	takeLua string
-	take    = rds.NewScript("take from a rate limit", takeLua)
+	take    = redisx.NewScript("take from a rate limit", takeLua)
 )
 
 // A Rate allows as many as Requests at once, and no more than that in every Per
@@ -27,12 +27,12 @@ type Rate struct {
 
 // A Limiter counts in Redis. It is safe for concurrent use.
 type Limiter struct {
-	rdb  rds.Client
-	keys keys.Space
+	rdb  redisx.Client
+	keys rediskeys.Space
 }
 
 // New returns a limiter.
-func New(rdb rds.Client, space keys.Space) *Limiter { return &Limiter{rdb, space} }
+func New(rdb redisx.Client, space rediskeys.Space) *Limiter { return &Limiter{rdb, space} }
 
 // A Verdict says whether a request may be served.
 type Verdict struct {
@@ -42,7 +42,7 @@ type Verdict struct {
 }
 
 // Take takes one request of who from the rate with that name. It fails with
-// [rds.ErrUnavailable].
+// [redisx.ErrUnavailable].
 func (l *Limiter) Take(ctx context.Context, name, who string, r Rate) (Verdict, error) {
 	return l.ask(ctx, name, who, r, "1")
 }

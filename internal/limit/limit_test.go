@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/mcpfleet/mcpfleet/internal/limit"
-	"github.com/mcpfleet/mcpfleet/internal/rds"
-	"github.com/mcpfleet/mcpfleet/internal/redistest"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 // A bucket is what a rate means, told in another way: each request fills it by
@@ -170,7 +170,7 @@ func TestWithoutRedisNobodyKnows(t *testing.T) {
 		link.Freeze()
 		start := time.Now()
 		v, err := l.Take(t.Context(), "n", "who", rate)
-		if !errors.Is(err, rds.ErrUnavailable) || v.Allowed || time.Since(start) > rds.DefaultTimeout {
+		if !errors.Is(err, redisx.ErrUnavailable) || v.Allowed || time.Since(start) > redisx.DefaultTimeout {
 			t.Errorf("%+v, %v after %v", v, err, time.Since(start))
 		}
 		link.Heal()

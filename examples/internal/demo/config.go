@@ -16,7 +16,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/internal/keys"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 )
 
 // A Config is what the environment asks for.
@@ -138,8 +138,8 @@ func (l *loader) level() slog.Level {
 }
 
 func (l *loader) prefix() string {
-	v := l.text("REDIS_PREFIX", keys.DefaultPrefix)
-	if _, err := keys.New(v); err != nil {
+	v := l.text("REDIS_PREFIX", rediskeys.DefaultPrefix)
+	if _, err := rediskeys.New(v); err != nil {
 		l.fail("REDIS_PREFIX", v, errors.New("only letters, digits and _ . : - are allowed"))
 	}
 	return v

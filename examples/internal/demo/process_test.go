@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/authtest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/authtest"
 )
 
 func TestNobodyHoldsAConnectionByABodyThatHeDoesNotSend(t *testing.T) {

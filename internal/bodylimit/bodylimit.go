@@ -1,0 +1,40 @@
+// Package bodylimit bounds how long the body of a request may take to arrive.
+package bodylimit
+
+import (
+	"io"
+	"net/http"
+	"time"
+)
+
+// Within returns r with a body that cannot be read once d has passed, neither by
+// the handler nor by net/http, which reads what a handler leaves of it. Without
+// it, a client that stops in the middle keeps its connection, and what it has
+// sent, for ever. The handler may take as long as it likes.
+//
+// A writer that has no read deadline is left as it is.
+func Within(w http.ResponseWriter, r *http.Request, d time.Duration) *http.Request {
+	rc := http.NewResponseController(w)
+	if r.ContentLength == 0 || rc.SetReadDeadline(time.Now().Add(d)) != nil {
+		return r
+	}
+	r = r.WithContext(r.Context()) // a copy: net/http still needs the body as it was
+	r.Body = &timed{r.Body, rc}
+	return r
+}
+
+type timed struct {
+	io.ReadCloser
+	rc *http.ResponseController
+}
+
+func (t *timed) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	if err == io.EOF {
+		// Behind the body net/http reads on, and would take a deadline that passes
+		// for a client that has gone. Itself it drops the deadline only at the end
+		// of its own body, which middleware may have read before.
+		_ = t.rc.SetReadDeadline(time.Time{}) // it could be set
+	}
+	return n, err
+}

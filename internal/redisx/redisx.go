@@ -1,0 +1,123 @@
+// Package redisx is how mcpfleet calls Redis: every call has a deadline of its
+// own, and every failure of Redis is one error.
+package redisx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// DefaultTimeout bounds one call to Redis unless the caller chose another bound.
+const DefaultTimeout = 2 * time.Second
+
+// ErrUnavailable says that Redis did not do what was asked: it was not reached
+// in time, or it refused. What was asked may nevertheless have happened.
+var ErrUnavailable = errors.New("redis is unavailable")
+
+// A Client is a rueidis client with a bound on every call. It is safe for
+// concurrent use. The rueidis client stays its owner's.
+type Client struct {
+	rueidis.Client
+	Timeout time.Duration
+}
+
+// New returns a Client that bounds each call by timeout, or by
+// [DefaultTimeout] if timeout is zero.
+func New(c rueidis.Client, timeout time.Duration) Client {
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	return Client{Client: c, Timeout: timeout}
+}
+
+// Bound returns a context for one call. It keeps ctx's values but not its
+// cancellation: a write abandoned half-way because a client hung up would leave
+// its outcome unknown for no gain.
+func (c Client) Bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), c.Timeout)
+}
+
+// Do runs one command.
+func (c Client) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	ctx, cancel := c.Bound(ctx)
+	defer cancel()
+	return c.Client.Do(ctx, pin(cmd))
+}
+
+// DoMulti runs several commands in one go; with a cluster they need not share a slot.
+func (c Client) DoMulti(ctx context.Context, cmds ...rueidis.Completed) []rueidis.RedisResult {
+	ctx, cancel := c.Bound(ctx)
+	defer cancel()
+	for _, cmd := range cmds {
+		pin(cmd)
+	}
+	return c.Client.DoMulti(ctx, cmds...)
+}
+
+// DoCache runs one read through rueidis client-side caching.
+func (c Client) DoCache(ctx context.Context, cmd rueidis.Cacheable, ttl time.Duration) rueidis.RedisResult {
+	bound := &lazyBound{parent: ctx, timeout: c.Timeout, cmd: cmd}
+	defer bound.release()
+	return c.Client.DoCache(bound, cmd, ttl)
+}
+
+// A Script is one Lua script: one transition of state.
+type Script struct {
+	name string
+	lua  *rueidis.Lua
+}
+
+// NewScript names a script; the name appears in errors only.
+func NewScript(name, source string) *Script {
+	return &Script{name: name, lua: rueidis.NewLuaScript(source)}
+}
+
+// Exec runs s. All keys must be of one slot, and be all the keys s touches.
+func (s *Script) Exec(ctx context.Context, c Client, keys []string, args ...string) (rueidis.RedisMessage, error) {
+	ctx, cancel := c.Bound(ctx)
+	defer cancel()
+	msg, err := s.lua.Exec(ctx, pinning{c.Client}, keys, args).ToMessage()
+	if err != nil && !rueidis.IsRedisNil(err) {
+		return msg, Unavailable(s.name, err)
+	}
+	return msg, nil
+}
+
+// Unavailable wraps a failure of Redis so that [ErrUnavailable] is found in it;
+// doing says what was tried.
+func Unavailable(doing string, err error) error {
+	return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, err)
+}
+
+// Commands returns an empty list with room for n commands.
+func (c Client) Commands(n int) rueidis.Commands { return make(rueidis.Commands, 0, n) }
+
+// minVersion is the oldest Redis that has what mcpfleet uses: XTRIM MINID.
+const minMajor, minMinor = 6, 2
+
+// CheckVersion fails if Redis cannot be reached or is older than 6.2. A server
+// that does not say how old it is passes.
+func (c Client) CheckVersion(ctx context.Context) error {
+	info, err := c.Do(ctx, c.B().Info().Section("server").Build()).ToString()
+	if _, refused := rueidis.IsRedisErr(err); refused {
+		return nil // INFO is denied, or unknown: what is missing will show when it is used
+	}
+	if err != nil {
+		return Unavailable("ask for the version", err)
+	}
+	_, version, _ := strings.Cut(info, "redis_version:")
+	version, _, _ = strings.Cut(version, "\r\n")
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		return nil
+	}
+	if major < minMajor || major == minMajor && minor < minMinor {
+		return fmt.Errorf("redis %s is too old: %d.%d is needed", version, minMajor, minMinor)
+	}
+	return nil
+}
