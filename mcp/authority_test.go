@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/auth"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
-	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 // An authority issues tokens, and verifies them for every instance.
@@ -116,7 +116,7 @@ func dump(t testing.TB, res *http.Response) string {
 
 // rest returns what is left of an ended stream, and fails the test if the stream
 // does not end within a time.
-func rest(t testing.TB, name string, events <-chan transport.SSE, within time.Duration) (data []string) {
+func rest(t testing.TB, name string, events <-chan sse.Event, within time.Duration) (data []string) {
 	t.Helper()
 	late := time.After(within)
 	for {
@@ -134,7 +134,7 @@ func rest(t testing.TB, name string, events <-chan transport.SSE, within time.Du
 }
 
 // goesOn fails the test if a stream has ended, or has said anything.
-func goesOn(t testing.TB, name string, events <-chan transport.SSE) {
+func goesOn(t testing.TB, name string, events <-chan sse.Event) {
 	t.Helper()
 	select {
 	case e, open := <-events:
@@ -144,7 +144,7 @@ func goesOn(t testing.TB, name string, events <-chan transport.SSE) {
 }
 
 // contains fails the test unless a message has come and has a part.
-func contains(t testing.TB, events <-chan transport.SSE, part string) {
+func contains(t testing.TB, events <-chan sse.Event, part string) {
 	t.Helper()
 	if e := soon(t, events); !strings.Contains(string(e.Data), part) {
 		t.Errorf("got %q, want %q", e.Data, part)

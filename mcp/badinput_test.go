@@ -14,10 +14,10 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
-	"github.com/mcpfleet/mcpfleet/session"
 )
 
 func TestMalformedMessages(t *testing.T) {
@@ -255,7 +255,7 @@ func TestSessionsThatAreNone(t *testing.T) {
 		ids := map[string]string{
 			"foreign":           bob.Session,
 			"ended":             ended.Session,
-			"unknown":           session.NewID(),
+			"unknown":           sessionstore.NewID(),
 			"malformed":         "x",
 			"a key":             "{x}:session",
 			"in capitals":       strings.ToUpper(alice.Session),
@@ -356,7 +356,7 @@ func TestInitializeThatIsRefused(t *testing.T) {
 				errorAnswer(413, "1", -32602, "the parameters of initialize are too large"),
 			},
 			{fleettest.Request(1, "initialize", params("n")), b.client.Session, errorAnswer(400, "1", -32600, "the session has been initialized")},
-			{fleettest.Request(1, "initialize", params("n")), session.NewID(), errorAnswer(400, "1", -32600, "the session has been initialized")},
+			{fleettest.Request(1, "initialize", params("n")), sessionstore.NewID(), errorAnswer(400, "1", -32600, "the session has been initialized")},
 			{`{"jsonrpc":"2.0","method":"initialize","params":` + params("n") + `}`, "", errorAnswer(400, "null", -32600, "initialize needs an id")},
 			{`[` + fleettest.Request(1, "initialize", params("n")) + `]`, "", errorAnswer(400, "null", -32600, "JSON-RPC batches are not supported by this protocol version")},
 			{fleettest.Request(1, "initialize", "null"), "", errorAnswer(200, "1", -32600, `invalid request: missing required "params"`)},

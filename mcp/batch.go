@@ -10,8 +10,10 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
-	"github.com/mcpfleet/mcpfleet/session"
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
 // versionBatches is the one protocol version that has JSON-RPC batches.
@@ -31,7 +33,7 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body []byte
 	if err == nil {
 		err = h.takeOthers(r, rec, messages)
 	}
-	calls := slices.DeleteFunc(messages, func(m *transport.Message) bool { return !m.IsCall() })
+	calls := slices.DeleteFunc(messages, func(m *jsonrpcmsg.Message) bool { return !m.IsCall() })
 	if err != nil || len(calls) == 0 {
 		h.accepted(w, r, err)
 		return
@@ -41,22 +43,22 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body []byte
 
 // checkBatch returns the messages of a batch and their session, if all of the
 // batch can be served.
-func (h *Handler) checkBatch(w http.ResponseWriter, r *http.Request, body []byte) (session.Record, []*transport.Message, error) {
+func (h *Handler) checkBatch(w http.ResponseWriter, r *http.Request, body []byte) (sessionstore.Record, []*jsonrpcmsg.Message, error) {
 	if r.Header.Get(versionHeader) >= versionStateless || r.Header.Get(sessionHeader) == "" {
-		return session.Record{}, nil, transport.ErrBatch // initialize, without a session, is never in one
+		return sessionstore.Record{}, nil, jsonrpcmsg.ErrBatch // initialize, without a session, is never in one
 	}
 	if err := checkVersion(r); err != nil {
-		return session.Record{}, nil, err
+		return sessionstore.Record{}, nil, err
 	}
 	rec, err := h.session(r)
 	if err != nil {
 		return rec, nil, err
 	}
 	if rec.ProtocolVersion != versionBatches {
-		return rec, nil, transport.ErrBatch
+		return rec, nil, jsonrpcmsg.ErrBatch
 	}
 	h.node.Use(rec.ID)
-	messages, err := transport.DecodeBatch(body, maxBatch)
+	messages, err := jsonrpcmsg.DecodeBatch(body, maxBatch)
 	if err != nil {
 		return rec, nil, err
 	}
@@ -64,17 +66,17 @@ func (h *Handler) checkBatch(w http.ResponseWriter, r *http.Request, body []byte
 		switch {
 		case m.Method == "initialize" || isModern(r, m):
 			return rec, nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s must not be part of a batch", m.Method)
-		case m.IsCall() && !transport.CanFlush(w):
-			return rec, nil, transport.ErrNoFlush
+		case m.IsCall() && !sse.CanFlush(w):
+			return rec, nil, sse.ErrNoFlush
 		case m.IsCall() && h.draining.Load():
-			return rec, nil, transport.ErrClosed
+			return rec, nil, node.ErrClosed
 		}
 	}
 	return rec, messages, nil
 }
 
 // takeOthers acts on the notifications and responses of a batch, in their order.
-func (h *Handler) takeOthers(r *http.Request, rec session.Record, messages []*transport.Message) error {
+func (h *Handler) takeOthers(r *http.Request, rec sessionstore.Record, messages []*jsonrpcmsg.Message) error {
 	for _, m := range messages {
 		var err error
 		switch {
@@ -104,7 +106,7 @@ type batchResponse struct {
 
 // startBatch runs calls, some at a time. They go on when the client has gone, as
 // calls outside of batches do; Shutdown waits for them, or ends them.
-func (h *Handler) startBatch(r *http.Request, rec session.Record, calls []*transport.Message) *batch {
+func (h *Handler) startBatch(r *http.Request, rec sessionstore.Record, calls []*jsonrpcmsg.Message) *batch {
 	ctx, leave := context.WithCancel(r.Context())
 	b := &batch{size: len(calls), responses: make(chan batchResponse, len(calls)), leave: leave}
 	next := make(chan int, len(calls))
@@ -130,9 +132,9 @@ func (h *Handler) startBatch(r *http.Request, rec session.Record, calls []*trans
 
 // batchCall runs a call and returns its response. ctx ends when the client has
 // gone. What else the handler says goes to the session's standalone stream.
-func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec session.Record, m *transport.Message) []byte {
+func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) []byte {
 	req := h.request(r, rec, m)
-	req.Outlet = transport.OutletAside
+	req.Outlet = node.OutletAside
 	req.OnResult = h.onResult(rec, m)
 	state, err := h.state(rec)
 	if err != nil {
@@ -155,13 +157,13 @@ func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec session.Re
 		}
 		return a.Body
 	default:
-		return h.refusedCall(ctx, m, transport.ErrClosed) // nothing but the end of the instance leaves a call without an answer
+		return h.refusedCall(ctx, m, node.ErrClosed) // nothing but the end of the instance leaves a call without an answer
 	}
 }
 
 // refusedCall is the response to a call of several that share their reply.
-func (h *Handler) refusedCall(ctx context.Context, m *transport.Message, err error) []byte {
-	return transport.EncodeError(m.ID, &h.refusalOf(ctx, err).wire)
+func (h *Handler) refusedCall(ctx context.Context, m *jsonrpcmsg.Message, err error) []byte {
+	return jsonrpcmsg.EncodeError(m.ID, &h.refusalOf(ctx, err).wire)
 }
 
 // replyBatch answers a batch: with one JSON array, in the order of the calls,
@@ -194,15 +196,15 @@ func (h *Handler) replyBatch(w http.ResponseWriter, r *http.Request, b *batch) {
 func (h *Handler) streamBatch(w http.ResponseWriter, r *http.Request, b *batch, bodies [][]byte, missing int) error {
 	ctx, cancel := untilExpiry(r.Context())
 	defer cancel()
-	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
-	if err := sse.Start(); err != nil {
+	events := sse.NewWriter(w, h.opts.WriteTimeout)
+	if err := events.Start(); err != nil {
 		return err
 	}
 	for _, body := range bodies {
 		if body == nil {
 			continue
 		}
-		if err := sse.Write(transport.SSE{Data: body}); err != nil {
+		if err := events.Write(sse.Event{Data: body}); err != nil {
 			return err
 		}
 	}
@@ -212,11 +214,11 @@ func (h *Handler) streamBatch(w http.ResponseWriter, r *http.Request, b *batch, 
 		var err error
 		select {
 		case res := <-b.responses:
-			err = sse.Write(transport.SSE{Data: res.body})
+			err = events.Write(sse.Event{Data: res.body})
 			missing--
 			quiet.Reset(h.opts.KeepAlive)
 		case <-quiet.C:
-			err = sse.Comment("keep-alive")
+			err = events.Comment("keep-alive")
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}

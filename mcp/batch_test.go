@@ -12,9 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
-	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 // batching returns a client with a session of the protocol that has batches.
@@ -45,7 +45,7 @@ func wantBatch(t testing.TB, res *http.Response, want ...[2]string) {
 	}
 	var said [][2]string
 	for _, member := range members {
-		m, err := transport.DecodeMessage(member)
+		m, err := jsonrpcmsg.Decode(member)
 		if err != nil {
 			t.Fatalf("%s: %v", member, err)
 		}
@@ -133,7 +133,7 @@ func TestABatchThatTakesLongIsAStream(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m, err := transport.DecodeMessage(event.Data)
+			m, err := jsonrpcmsg.Decode(event.Data)
 			if err != nil || event.ID != "" || string(m.ID) != id {
 				t.Fatalf("event %+v %s: %v", event, event.Data, err)
 			}
@@ -188,7 +188,7 @@ func TestWhatABatchSaysBesidesIsOnTheStandaloneStream(t *testing.T) {
 		}()
 		progress, questions := 0, 0
 		for range 3 {
-			m, err := transport.DecodeMessage(soon(t, said).Data)
+			m, err := jsonrpcmsg.Decode(soon(t, said).Data)
 			if err != nil {
 				t.Fatal(err)
 			}

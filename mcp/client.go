@@ -7,11 +7,11 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/session"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
 // state returns what the SDK has to know of a session to serve a request of it.
-func (h *Handler) state(rec session.Record) (*mcp.ServerSessionState, error) {
+func (h *Handler) state(rec sessionstore.Record) (*mcp.ServerSessionState, error) {
 	client, err := h.clients.decode(rec.InitializeParams)
 	if err != nil {
 		return nil, fmt.Errorf("session %s: %w", short(rec.ID), err)

@@ -9,10 +9,10 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
-
-	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 // conforming adds to the SDK's handler for the era without sessions what that
@@ -97,7 +97,7 @@ func (c privateCall) Write(p []byte) (int, error) {
 // has one, set to private.
 func private(event []byte) []byte {
 	message := eventData(event)
-	m, err := transport.DecodeMessage(message)
+	m, err := jsonrpcmsg.Decode(message)
 	if err != nil || m.Result == nil {
 		return event
 	}
@@ -106,7 +106,7 @@ func private(event []byte) []byte {
 		return event
 	}
 	result := bytes.Join([][]byte{m.Result[:value.start], m.Result[value.end:]}, []byte(`"private"`))
-	return transport.AppendSSE(nil, transport.SSE{Name: "message", Data: transport.EncodeResult(m.ID, result)})
+	return sse.Append(nil, sse.Event{Name: "message", Data: jsonrpcmsg.EncodeResult(m.ID, result)})
 }
 
 type span struct{ start, end int64 }

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/session"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
 // serveDelete ends a session.
@@ -39,7 +39,7 @@ func (h *Handler) serveDelete(w http.ResponseWriter, r *http.Request) {
 
 // ownFresh returns the user's session past the cache: a second DELETE must not
 // succeed because of an old copy.
-func (h *Handler) ownFresh(r *http.Request) (session.Record, error) {
+func (h *Handler) ownFresh(r *http.Request) (sessionstore.Record, error) {
 	rec, err := h.session(r)
 	if err != nil {
 		return rec, err

@@ -13,9 +13,9 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
-	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 const (
@@ -134,7 +134,7 @@ func readNumbers(t *testing.T, f *fleettest.Fleet, c *fleettest.Client, stream *
 	return stream
 }
 
-func number(t testing.TB, m *transport.Message) int {
+func number(t testing.TB, m *jsonrpcmsg.Message) int {
 	t.Helper()
 	var p struct{ Progress int }
 	if err := json.Unmarshal(m.Params, &p); err != nil || m.Method != "notifications/progress" {

@@ -12,8 +12,10 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
 	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
-	"github.com/mcpfleet/mcpfleet/session"
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
 // JSON-RPC codes of errors that belong to HTTP rather than to a method: the
@@ -58,27 +60,27 @@ func (h *Handler) refusalOf(ctx context.Context, err error) *refusal {
 	switch {
 	case errors.As(err, &known):
 		return known
-	case errors.Is(err, session.ErrNotFound):
+	case errors.Is(err, sessionstore.ErrNotFound):
 		return refuseCode(http.StatusNotFound, codeNoSession, "session not found")
-	case errors.Is(err, transport.ErrClosed):
+	case errors.Is(err, node.ErrClosed):
 		return &refusal{http.StatusServiceUnavailable, jsonrpc.Error{Code: codeRefused, Message: "the instance is shutting down"}, time.Second}
-	case errors.Is(err, session.ErrUnavailable):
+	case errors.Is(err, sessionstore.ErrUnavailable):
 		h.logger.ErrorContext(ctx, "redis is unavailable", "error", err)
 		return &refusal{http.StatusServiceUnavailable, jsonrpc.Error{Code: codeRefused, Message: "the session store is unavailable"}, time.Second}
-	case errors.Is(err, transport.ErrNoFlush):
+	case errors.Is(err, sse.ErrNoFlush):
 		h.logger.ErrorContext(ctx, "nothing can be served", "error", err)
 		return refuseCode(http.StatusInternalServerError, jsonrpc.CodeInternalError, "%v", err)
-	case errors.Is(err, transport.ErrTooManyCalls), errors.Is(err, session.ErrTooMany):
+	case errors.Is(err, node.ErrTooManyCalls), errors.Is(err, sessionstore.ErrTooMany):
 		return &refusal{http.StatusTooManyRequests, jsonrpc.Error{Code: codeRefused, Message: err.Error()}, time.Second}
-	case errors.Is(err, transport.ErrDuplicateID):
+	case errors.Is(err, node.ErrDuplicateID):
 		return refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%v", err)
-	case errors.Is(err, transport.ErrLongBatch):
+	case errors.Is(err, jsonrpcmsg.ErrLongBatch):
 		return refuseCode(http.StatusRequestEntityTooLarge, jsonrpc.CodeInvalidRequest, "%v", err)
-	case errors.Is(err, session.ErrNegotiated):
+	case errors.Is(err, sessionstore.ErrNegotiated):
 		return refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "the session has been initialized")
-	case errors.Is(err, transport.ErrBatch):
+	case errors.Is(err, jsonrpcmsg.ErrBatch):
 		return refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%v", err)
-	case errors.Is(err, session.ErrTooLarge):
+	case errors.Is(err, sessionstore.ErrTooLarge):
 		return refuseCode(http.StatusRequestEntityTooLarge, jsonrpc.CodeInvalidParams, "the parameters of initialize are too large")
 	case errors.As(err, &large):
 		return refuseCode(http.StatusRequestEntityTooLarge, jsonrpc.CodeInvalidRequest, "request body exceeds %d bytes", large.Limit)
@@ -105,9 +107,9 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, id json.RawMessag
 }
 
 // failMessage is fail for a POST whose message, if it was one, is m.
-func (h *Handler) failMessage(w http.ResponseWriter, r *http.Request, m *transport.Message, err error) {
+func (h *Handler) failMessage(w http.ResponseWriter, r *http.Request, m *jsonrpcmsg.Message, err error) {
 	if m == nil {
-		m = &transport.Message{}
+		m = &jsonrpcmsg.Message{}
 	}
 	h.fail(w, r, m.ID, err)
 }
@@ -118,5 +120,5 @@ func writeError(w http.ResponseWriter, id json.RawMessage, refused *refusal) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(refused.status)
-	_, _ = w.Write(transport.EncodeError(id, &refused.wire)) // a client that has gone needs no error
+	_, _ = w.Write(jsonrpcmsg.EncodeError(id, &refused.wire)) // a client that has gone needs no error
 }

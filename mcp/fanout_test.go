@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
-	"github.com/mcpfleet/mcpfleet/session"
-	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 func updated(uri string) string {
@@ -37,7 +37,7 @@ func subscribe(t testing.TB, c *fleettest.Client, uris ...string) {
 }
 
 // silent fails the test if a message comes in the next seconds.
-func silent(t testing.TB, events <-chan transport.SSE) {
+func silent(t testing.TB, events <-chan sse.Event) {
 	t.Helper()
 	time.Sleep(5 * time.Second)
 	select {
@@ -57,7 +57,7 @@ func TestSubscribeHereStreamThereUpdateElsewhere(t *testing.T) {
 			here, there, elsewhere := s.instances[n], s.instances[(n+1)%3], s.instances[(n+2)%3]
 			for _, streamFirst := range []bool{true, false} {
 				c := s.session(t)
-				var events <-chan transport.SSE
+				var events <-chan sse.Event
 				if streamFirst {
 					events = messages(at(c, there.url).Get(t, ""))
 				}
@@ -227,7 +227,7 @@ func TestListChangesReachSessionsOfServersThatAnnounceThem(t *testing.T) {
 			servers := map[string]*mcp.Server{"/quiet": quiet.server(), "/some": some.server(), "/all": all.server()}
 			urls = append(urls, s.joinServing(t, simulated{}, func(r *http.Request) *mcp.Server { return servers[r.URL.Path] }).url)
 		}
-		streams := map[string]<-chan transport.SSE{}
+		streams := map[string]<-chan sse.Event{}
 		for _, server := range []string{"quiet", "some", "all"} {
 			c := at(s.client(t), urls[0]+server)
 			c.Initialize(t, "2025-11-25", "{}")
@@ -276,7 +276,7 @@ func TestNotifierOfAProcessWithoutHandler(t *testing.T) {
 		hears(t, events, `{"jsonrpc":"2.0","method":"notifications/weather","params":{"sun":true}}`)
 		silent(t, events)
 		silent(t, heard)
-		if err := stranger.Notify(t.Context(), c.Session, "notifications/weather", nil); !errors.Is(err, session.ErrNotFound) {
+		if err := stranger.Notify(t.Context(), c.Session, "notifications/weather", nil); !errors.Is(err, sessionstore.ErrNotFound) {
 			t.Errorf("a session of another fleet: %v", err)
 		}
 	})
@@ -320,7 +320,7 @@ func TestNotifyASession(t *testing.T) {
 		silent(t, beside)
 		c.Delete(t)
 		for _, id := range []string{c.Session, "unknown", ""} {
-			if err := s.instances[1].handler.Notify(t.Context(), id, "notifications/late", nil); !errors.Is(err, session.ErrNotFound) {
+			if err := s.instances[1].handler.Notify(t.Context(), id, "notifications/late", nil); !errors.Is(err, sessionstore.ErrNotFound) {
 				t.Errorf("session %q: %v", id, err)
 			}
 		}
@@ -340,7 +340,7 @@ func TestPublishingFailsWhenRedisIsAway(t *testing.T) {
 				"list":   cut.handler.ToolsChanged,
 				"notify": func(ctx context.Context) error { return cut.handler.Notify(ctx, c.Session, "notifications/x", nil) },
 			} {
-				if err := publish(t.Context()); !errors.Is(err, session.ErrUnavailable) {
+				if err := publish(t.Context()); !errors.Is(err, sessionstore.ErrUnavailable) {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
@@ -430,7 +430,7 @@ func TestOnStreamFollowsTheStandaloneStream(t *testing.T) {
 		fourth := soon(t, opened)
 		c.Delete(t)
 		fourth.left(t)
-		if err := fourth.stream.Notify(t.Context(), "notifications/weather", nil); !errors.Is(err, session.ErrNotFound) {
+		if err := fourth.stream.Notify(t.Context(), "notifications/weather", nil); !errors.Is(err, sessionstore.ErrNotFound) {
 			t.Errorf("an ended session: %v", err)
 		}
 		if len(opened) > 0 {
@@ -507,7 +507,7 @@ func TestStreamLogHonoursTheLevel(t *testing.T) {
 				}
 				silent(t, events)
 				c.Delete(t)
-				if err := w.stream.Log(t.Context(), &mcp.LoggingMessageParams{Level: "error", Data: "x"}); !errors.Is(err, session.ErrNotFound) {
+				if err := w.stream.Log(t.Context(), &mcp.LoggingMessageParams{Level: "error", Data: "x"}); !errors.Is(err, sessionstore.ErrNotFound) {
 					t.Errorf("an ended session: %v", err)
 				}
 			})
@@ -544,7 +544,7 @@ func TestSubscriberThatStopsReadingMissesNothing(t *testing.T) {
 		got := map[string]bool{}
 		var err error
 		for err == nil {
-			var e transport.SSE
+			var e sse.Event
 			if e, err = stream.Next(); err == nil {
 				got[string(e.Data)] = true
 			}

@@ -9,8 +9,9 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
-	"github.com/mcpfleet/mcpfleet/session"
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
 // serveGet opens a session's standalone stream, or resumes any of its streams.
@@ -26,14 +27,14 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 
 // follow sends the stream behind an event, or what the client is to have in its
 // place.
-func (h *Handler) follow(w http.ResponseWriter, r *http.Request, after *transport.EventID) {
+func (h *Handler) follow(w http.ResponseWriter, r *http.Request, after *node.EventID) {
 	rec, stream, err := h.resume(r, after)
 	switch {
-	case errors.Is(err, session.ErrUnavailable):
+	case errors.Is(err, sessionstore.ErrUnavailable):
 		h.hold(w, r, after, err)
-	case errors.Is(err, transport.ErrClosed):
+	case errors.Is(err, node.ErrClosed):
 		h.sendAway(w, r, after)
-	case errors.Is(err, transport.ErrLost):
+	case errors.Is(err, node.ErrLost):
 		h.serveLost(w, r, after)
 	case err != nil:
 		h.fail(w, r, nil, err)
@@ -48,12 +49,12 @@ func (h *Handler) follow(w http.ResponseWriter, r *http.Request, after *transpor
 	}
 }
 
-func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *transport.EventID, err error) {
+func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *node.EventID, err error) {
 	switch {
 	case !accepts(r, "text/event-stream"):
 		return nil, refuse(http.StatusNotAcceptable, "Accept must contain text/event-stream")
-	case !transport.CanFlush(w):
-		return nil, transport.ErrNoFlush
+	case !sse.CanFlush(w):
+		return nil, sse.ErrNoFlush
 	}
 	if err := checkVersion(r); err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *trans
 	if last == "" {
 		return nil, nil
 	}
-	id, err := transport.ParseEventID(last)
+	id, err := node.ParseEventID(last)
 	if err != nil {
 		return nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s: %v", resumeHeader, err)
 	}
@@ -70,17 +71,17 @@ func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *trans
 }
 
 // resume makes the request the reader of the stream it asks for.
-func (h *Handler) resume(r *http.Request, after *transport.EventID) (session.Record, *transport.Resumption, error) {
+func (h *Handler) resume(r *http.Request, after *node.EventID) (sessionstore.Record, *node.Resumption, error) {
 	rec, err := h.session(r)
 	if err != nil {
 		return rec, nil, err
 	}
 	h.node.Use(rec.ID)
 	if after != nil && after.IsEnd() {
-		return rec, nil, transport.ErrLost
+		return rec, nil, node.ErrLost
 	}
 	stream, err := h.node.Resume(r.Context(), rec, after)
-	if errors.Is(err, session.ErrNotFound) {
+	if errors.Is(err, sessionstore.ErrNotFound) {
 		h.store.Forget(rec.ID) // the cache has a session that has ended
 	}
 	return rec, stream, err
@@ -91,39 +92,39 @@ func (h *Handler) resume(r *http.Request, after *transport.EventID) (session.Rec
 // client that resumes, and one of a standalone stream, is told first where it
 // is: if the connection broke before the next event, it would come back without
 // an id, or give the call up.
-func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *transport.Reader, version string, resumed bool) error {
-	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
-	err := sse.Start()
+func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *node.Reader, version string, resumed bool) error {
+	events := sse.NewWriter(w, h.opts.WriteTimeout)
+	err := events.Start()
 	if err == nil && version >= versionPriming && (resumed || reader.Standalone()) {
-		err = sse.Write(transport.SSE{ID: reader.Last().String()})
+		err = events.Write(sse.Event{ID: reader.Last().String()})
 	}
 	if err != nil {
 		reader.Release(r.Context())
 		return err
 	}
-	return h.serveReader(r, sse, reader, version)
+	return h.serveReader(r, events, reader, version)
 }
 
 // startStream begins a stream behind after, if that is not nil, before its
 // reader is known.
-func (h *Handler) startStream(w http.ResponseWriter, version string, after *transport.EventID) (*transport.SSEWriter, error) {
-	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
-	err := sse.Start()
+func (h *Handler) startStream(w http.ResponseWriter, version string, after *node.EventID) (*sse.Writer, error) {
+	events := sse.NewWriter(w, h.opts.WriteTimeout)
+	err := events.Start()
 	if err == nil && after != nil && version >= versionPriming {
-		err = sse.Write(transport.SSE{ID: after.String()})
+		err = events.Write(sse.Event{ID: after.String()})
 	}
-	return sse, err
+	return events, err
 }
 
 // serveReader is serveStream for a stream that has been started.
-func (h *Handler) serveReader(r *http.Request, sse *transport.SSEWriter, reader *transport.Reader, version string) error {
+func (h *Handler) serveReader(r *http.Request, events *sse.Writer, reader *node.Reader, version string) error {
 	ctx, cancel := untilExpiry(r.Context())
 	defer cancel()
 	defer reader.Release(r.Context())
 	if reader.Standalone() {
 		defer h.whileOpen(ctx, &Stream{session: reader.Session()})()
 	}
-	return reader.Serve(ctx, sse, transport.ServeOptions{Priming: version >= versionPriming, KeepAlive: h.opts.KeepAlive})
+	return reader.Serve(ctx, events, node.ServeOptions{Priming: version >= versionPriming, KeepAlive: h.opts.KeepAlive})
 }
 
 // untilExpiry bounds ctx by the life of the token that the request came with.
@@ -137,11 +138,11 @@ func untilExpiry(ctx context.Context) (context.Context, context.CancelFunc) {
 // serveLost answers a client that wants to resume from an event which is not in
 // the log. Any error status would end its whole session, so it is told within
 // the stream.
-func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *transport.EventID) {
-	if transport.IsStandalone(after.Stream) {
+func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *node.EventID) {
+	if node.IsStandalone(after.Stream) {
 		// A new stream in its place. What the client may have missed are changes,
 		// so it is told that all it wants to hear of may have changed.
-		anew := transport.Anew()
+		anew := node.Anew()
 		h.follow(w, r, &anew)
 		return
 	}
@@ -149,25 +150,25 @@ func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *trans
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
-	if sse.Start() != nil {
+	events := sse.NewWriter(w, h.opts.WriteTimeout)
+	if events.Start() != nil {
 		return
 	}
 	lost := &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the rest of this stream is no longer available; the request's outcome is unknown"}
-	_ = sse.Write(after.Lost(lost)) // a client that has gone comes back
+	_ = events.Write(after.Lost(lost)) // a client that has gone comes back
 }
 
 // sendAway asks a client to come back in a moment, when the balancer has
 // noticed that this instance has left. A 503 would end its whole session.
-func (h *Handler) sendAway(w http.ResponseWriter, r *http.Request, after *transport.EventID) {
-	if sse, err := h.startStream(w, r.Header.Get(versionHeader), after); err == nil {
-		_ = sse.Write(transport.SSE{Retry: time.Second}) // a client that has gone comes back anyway
+func (h *Handler) sendAway(w http.ResponseWriter, r *http.Request, after *node.EventID) {
+	if events, err := h.startStream(w, r.Header.Get(versionHeader), after); err == nil {
+		_ = events.Write(sse.Event{Retry: time.Second}) // a client that has gone comes back anyway
 	}
 }
 
 // hold keeps a GET request open while Redis is away: clients take an error here
 // for the end of their session. After a while, or if too many wait, it is over.
-func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *transport.EventID, cause error) {
+func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *node.EventID, cause error) {
 	select {
 	case h.held <- struct{}{}:
 	default:
@@ -175,26 +176,26 @@ func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *transport.
 		return
 	}
 	version := r.Header.Get(versionHeader)
-	sse, err := h.startStream(w, version, after)
-	var reader *transport.Reader
+	events, err := h.startStream(w, version, after)
+	var reader *node.Reader
 	if err == nil {
-		reader = h.await(r, sse, after)
+		reader = h.await(r, events, after)
 	}
 	<-h.held
 	if reader != nil {
-		_ = h.serveReader(r, sse, reader, version) // as in follow
+		_ = h.serveReader(r, events, reader, version) // as in follow
 	}
 }
 
 // await returns the stream that a held request is for, or nil if the response
 // is to end: the client comes back and learns why, with a status.
-func (h *Handler) await(r *http.Request, sse *transport.SSEWriter, after *transport.EventID) *transport.Reader {
+func (h *Handler) await(r *http.Request, events *sse.Writer, after *node.EventID) *node.Reader {
 	ctx, cancel := untilExpiry(r.Context())
 	defer cancel()
 	ctx, cancel = context.WithTimeout(ctx, hold)
 	defer cancel()
 	for ctx.Err() == nil {
-		if sse.Comment("waiting for the session store") != nil {
+		if events.Comment("waiting for the session store") != nil {
 			return nil
 		}
 		select {
@@ -207,10 +208,10 @@ func (h *Handler) await(r *http.Request, sse *transport.SSEWriter, after *transp
 		if err == nil {
 			return stream.Reader
 		}
-		if !errors.Is(err, session.ErrUnavailable) {
+		if !errors.Is(err, sessionstore.ErrUnavailable) {
 			return nil
 		}
 	}
-	_ = sse.Write(transport.SSE{Retry: time.Second}) // the response ends either way
+	_ = events.Write(sse.Event{Retry: time.Second}) // the response ends either way
 	return nil
 }

@@ -10,9 +10,9 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
-	"github.com/mcpfleet/mcpfleet/session"
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
 // The headers of the Streamable HTTP transport (specification 2025-11-25,
@@ -44,8 +44,8 @@ type Handler struct {
 
 	getServer func(*http.Request) *mcp.Server
 	opts      Options
-	store     *session.Store
-	node      *transport.Node
+	store     *sessionstore.Store
+	node      *node.Node
 	logger    *slog.Logger
 	clients   clientCache
 	held      chan struct{} // a place for each GET that waits for Redis
@@ -79,7 +79,7 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
-	store, err := session.NewStore(o.Redis, o.store())
+	store, err := sessionstore.NewStore(o.Redis, o.store())
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
@@ -89,7 +89,7 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 	if err := redisx.New(o.Redis, o.RedisTimeout).CheckVersion(ctx); err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
-	node, err := transport.NewNode(ctx, o.Redis, store, o.node())
+	node, err := node.NewNode(ctx, o.Redis, store, o.node())
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}

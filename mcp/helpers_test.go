@@ -14,8 +14,9 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
-	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 // A rig is what the servers of a fleet's instances share with their test.
@@ -167,7 +168,7 @@ func at(c *fleettest.Client, url string) *fleettest.Client {
 }
 
 // text returns what a tool said; it fails the test if the call failed.
-func text(t testing.TB, m *transport.Message) string {
+func text(t testing.TB, m *jsonrpcmsg.Message) string {
 	t.Helper()
 	var result mcp.CallToolResult
 	if m.Error != nil {
@@ -183,7 +184,7 @@ func text(t testing.TB, m *transport.Message) string {
 }
 
 // wantText fails the test unless the call's result is what a tool should say.
-func wantText(t testing.TB, m *transport.Message, want string) {
+func wantText(t testing.TB, m *jsonrpcmsg.Message, want string) {
 	t.Helper()
 	if got := text(t, m); got != want {
 		t.Errorf("the tool said %q, want %q", got, want)
@@ -230,8 +231,8 @@ func set(name, value string) func(http.Header) {
 
 // messages reads the stream to its end, as a client does that is well: a pipe
 // has no buffer, so what nobody reads cannot be written.
-func messages(stream *fleettest.Stream) <-chan transport.SSE {
-	read := make(chan transport.SSE, 10_000)
+func messages(stream *fleettest.Stream) <-chan sse.Event {
+	read := make(chan sse.Event, 10_000)
 	go func() {
 		defer close(read)
 		for {
@@ -264,8 +265,8 @@ func soon[T any](t testing.TB, ch <-chan T) T {
 type bystander struct {
 	fleet    *simulation
 	client   *fleettest.Client
-	messages <-chan transport.SSE
-	reply    chan *transport.Message
+	messages <-chan sse.Event
+	reply    chan *jsonrpcmsg.Message
 }
 
 func newBystander(t testing.TB, s *simulation) *bystander {
@@ -273,7 +274,7 @@ func newBystander(t testing.TB, s *simulation) *bystander {
 	c := s.client(t)
 	c.Header.Set("Authorization", "Bearer bystander")
 	c.Initialize(t, "2025-11-25", everyCapability)
-	b := &bystander{fleet: s, client: c, messages: messages(c.Get(t, "")), reply: make(chan *transport.Message, 1)}
+	b := &bystander{fleet: s, client: c, messages: messages(c.Get(t, "")), reply: make(chan *jsonrpcmsg.Message, 1)}
 	go func() { b.reply <- c.CallTool(t, "wait", `{"name":"bystander"}`) }()
 	s.runs(t, "bystander")
 	return b

@@ -11,19 +11,20 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/session"
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
 // initialize runs initialize and begins a session with what it agreed on.
-func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *transport.Message) {
+func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *jsonrpcmsg.Message) {
 	rec, err := h.newSession(r, m)
 	if err != nil {
 		h.fail(w, r, m.ID, err)
 		return
 	}
 	var began atomic.Bool // Shutdown may answer while the session is being stored
-	conn, err := h.run(r, transport.Request{
+	conn, err := h.run(r, node.Request{
 		Session:    rec.ID,
 		Message:    m,
 		Extra:      &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
@@ -50,21 +51,21 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *transpor
 	}
 }
 
-func (h *Handler) newSession(r *http.Request, m *transport.Message) (session.Record, error) {
+func (h *Handler) newSession(r *http.Request, m *jsonrpcmsg.Message) (sessionstore.Record, error) {
 	switch {
 	case !m.IsCall():
-		return session.Record{}, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "initialize needs an id")
+		return sessionstore.Record{}, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "initialize needs an id")
 	case r.Header.Get(sessionHeader) != "":
-		return session.Record{}, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "the session has been initialized")
+		return sessionstore.Record{}, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "the session has been initialized")
 	case h.draining.Load():
-		return session.Record{}, transport.ErrClosed
+		return sessionstore.Record{}, node.ErrClosed
 	}
 	owner, err := h.principal(r)
-	return session.Record{ID: session.NewID(), Owner: owner, InitializeParams: m.Params, Position: h.node.Position()}, err
+	return sessionstore.Record{ID: sessionstore.NewID(), Owner: owner, InitializeParams: m.Params, Position: h.node.Position()}, err
 }
 
 // begin stores the session that an initialize result describes.
-func (h *Handler) begin(ctx context.Context, rec session.Record, result json.RawMessage) error {
+func (h *Handler) begin(ctx context.Context, rec sessionstore.Record, result json.RawMessage) error {
 	agreed, err := agreement(rec.InitializeParams, result)
 	if err != nil {
 		return err
@@ -79,19 +80,19 @@ func (h *Handler) begin(ctx context.Context, rec session.Record, result json.Raw
 
 // agreement returns what an initialize result settles for its session, but for
 // the session's position.
-func agreement(params, result json.RawMessage) (session.Agreement, error) {
+func agreement(params, result json.RawMessage) (sessionstore.Agreement, error) {
 	var agreed struct {
 		ProtocolVersion string          `json:"protocolVersion"`
 		Capabilities    json.RawMessage `json:"capabilities"`
 	}
 	if err := json.Unmarshal(result, &agreed); err != nil {
-		return session.Agreement{}, fmt.Errorf("decode initialize result: %w", err)
+		return sessionstore.Agreement{}, fmt.Errorf("decode initialize result: %w", err)
 	}
 	// Not through the cache: parameters that are too large must not get there.
 	if _, err := decodeInitialize(params); err != nil {
-		return session.Agreement{}, err
+		return sessionstore.Agreement{}, err
 	}
-	return session.Agreement{
+	return sessionstore.Agreement{
 		InitializeParams: params, ProtocolVersion: agreed.ProtocolVersion, ServerCapabilities: agreed.Capabilities,
 	}, nil
 }

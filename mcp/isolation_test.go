@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
-	"github.com/mcpfleet/mcpfleet/session"
 )
 
 // eachSize runs a test with fleets of two and three instances, whose users have
@@ -58,7 +58,7 @@ func TestUserSessionIsolationOnEveryVerb(t *testing.T) {
 			t.Fatalf("her stream has %s", m.Params)
 		}
 		hers, answered := messages(standalone), messages(q.stream)
-		unknown := session.NewID()
+		unknown := sessionstore.NewID()
 		requests := map[string]struct{ method, body, last, version string }{
 			"a call":                {"POST", fleettest.Request(3, "tools/call", `{"name":"aside","arguments":{"text":"INJECTED"}}`), "", ""},
 			"a call under her id":   {"POST", fleettest.Request(1, "tools/call", `{"name":"aside","arguments":{"text":"INJECTED"}}`), "", ""},
@@ -164,7 +164,7 @@ func TestUserSessionIsolationOverSSE(t *testing.T) {
 	eachSize(t, func(t *testing.T, s *simulation, a *authority) {
 		alice := s.sse(t, 0, a.token("alice"))
 		q := alice.call(t, toolCall(1, "ask", `{"name":"form"}`))
-		unknown := session.NewID()
+		unknown := sessionstore.NewID()
 		for who, token := range strangers(a) {
 			for i, instance := range s.instances {
 				for _, body := range []string{

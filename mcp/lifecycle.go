@@ -9,7 +9,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/node"
 )
 
 // Shutdown takes the instance out of the fleet. In this order:
@@ -31,7 +31,7 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	if h.draining.CompareAndSwap(false, true) {
 		h.calls.close()
 		if h.cutShort = h.idle(ctx); h.cutShort != nil {
-			h.calls.cut(h.refusalOf(ctx, transport.ErrClosed))
+			h.calls.cut(h.refusalOf(ctx, node.ErrClosed))
 		}
 		h.watchers.end()
 		// The rest has its own bounds; an expired ctx must not leave it undone.
@@ -111,7 +111,7 @@ func keepsAlive(server *mcp.Server) bool {
 
 // closeAfter closes the SDK's session when its request has ended, and not
 // before: closing would wait for the handler.
-func closeAfter(conn *transport.Conn, ss *mcp.ServerSession) {
+func closeAfter(conn *node.Conn, ss *mcp.ServerSession) {
 	<-conn.Done()
 	_ = ss.Close() // our own connection's Close does not fail
 }

@@ -11,7 +11,9 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
 const methodListen = "subscriptions/listen"
@@ -23,7 +25,7 @@ const maxListened = 1000
 // serveListen serves subscriptions/listen (specification 2026-07-28,
 // "Subscriptions"). The SDK judges the request: headers, middleware, and which
 // of it the server supports. What it acknowledges we serve, from the bus.
-func (h *Handler) serveListen(w http.ResponseWriter, r *http.Request, m *transport.Message) {
+func (h *Handler) serveListen(w http.ResponseWriter, r *http.Request, m *jsonrpcmsg.Message) {
 	listener, err := h.newListener(m)
 	if err != nil {
 		h.fail(w, r, m.ID, err)
@@ -50,12 +52,12 @@ func (h *Handler) serveListen(w http.ResponseWriter, r *http.Request, m *transpo
 // newListener opens the listener before the request is acknowledged, so that
 // nothing is missed in between. A request without a filter that could be read
 // listens to nothing until the SDK has refused it.
-func (h *Handler) newListener(m *transport.Message) (*transport.Listener, error) {
+func (h *Handler) newListener(m *jsonrpcmsg.Message) (*node.Listener, error) {
 	var params struct {
-		Filter transport.Filter `json:"notifications"`
+		Filter node.Filter `json:"notifications"`
 	}
 	if json.Unmarshal(m.Params, &params) != nil {
-		params.Filter = transport.Filter{}
+		params.Filter = node.Filter{}
 	}
 	if len(params.Filter.URIs) > maxListened {
 		return nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidParams, "more than %d resource subscriptions", maxListened)
@@ -66,15 +68,15 @@ func (h *Handler) newListener(m *transport.Message) (*transport.Listener, error)
 	return h.node.Listen(m.ID, params.Filter)
 }
 
-func (h *Handler) serveListener(w http.ResponseWriter, r *http.Request, listener *transport.Listener, accepted json.RawMessage) error {
-	var filter transport.Filter
+func (h *Handler) serveListener(w http.ResponseWriter, r *http.Request, listener *node.Listener, accepted json.RawMessage) error {
+	var filter node.Filter
 	if err := json.Unmarshal(accepted, &filter); err != nil {
 		return err
 	}
 	listener.Restrict(filter)
 	ctx, cancel := untilExpiry(r.Context())
 	defer cancel()
-	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
+	sse := sse.NewWriter(w, h.opts.WriteTimeout)
 	if err := sse.Start(); err != nil {
 		return err
 	}
@@ -90,7 +92,7 @@ func (h *Handler) serveListener(w http.ResponseWriter, r *http.Request, listener
 
 // judge has the SDK handle a listen request until it has answered it one way or
 // the other. The SDK knows the request by another id.
-func (h *Handler) judge(r *http.Request, m *transport.Message) *verdict {
+func (h *Handler) judge(r *http.Request, m *jsonrpcmsg.Message) *verdict {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	v := &verdict{header: http.Header{}, status: http.StatusOK, done: cancel}
@@ -126,7 +128,7 @@ func (v *verdict) Write(p []byte) (int, error) {
 // hear takes one event. What a SubscribeHandler says before the acknowledgement
 // cannot be sent: that has to be the first message.
 func (v *verdict) hear(event []byte) {
-	e, err := transport.ReadSSE(bufio.NewReader(bytes.NewReader(event)))
+	e, err := sse.Read(bufio.NewReader(bytes.NewReader(event)))
 	if err != nil {
 		return
 	}

@@ -15,10 +15,11 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
-	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 // newsRig is a rig whose servers have something of everything that can change,
@@ -53,7 +54,7 @@ func listen(t testing.TB, c *fleettest.Client, id, filter string) *fleettest.Str
 }
 
 // hears fails the test unless the next event is this message.
-func hears(t testing.TB, events <-chan transport.SSE, want string) {
+func hears(t testing.TB, events <-chan sse.Event, want string) {
 	t.Helper()
 	e := soon(t, events) // of an ended stream it is empty
 	if diff := cmp.Diff(want, string(e.Data)); diff != "" {
@@ -62,7 +63,7 @@ func hears(t testing.TB, events <-chan transport.SSE, want string) {
 }
 
 // acknowledged opens a listener, whose acknowledgement is all of its filter.
-func acknowledged(t testing.TB, c *fleettest.Client, id, filter string) <-chan transport.SSE {
+func acknowledged(t testing.TB, c *fleettest.Client, id, filter string) <-chan sse.Event {
 	t.Helper()
 	events := messages(listen(t, c, id, filter))
 	hears(t, events, acknowledgement(id, filter))
@@ -86,7 +87,7 @@ func completionOf(id string) string {
 }
 
 // ends fails the test unless the stream ends now.
-func ends(t testing.TB, events <-chan transport.SSE) {
+func ends(t testing.TB, events <-chan sse.Event) {
 	t.Helper()
 	if e := soon(t, events); e.Data != nil {
 		t.Fatalf("the stream goes on: %s", e.Data)
@@ -107,7 +108,7 @@ func TestListenerFromAcknowledgementToShutdown(t *testing.T) {
 	simulate(t, simulated{rig: newsRig(), instances: 3}, func(t *testing.T, s *simulation) {
 		ids := []string{`0`, `7`, `-7`, `"seven"`, `"7"`, `12345678901234567890123`, `9007199254740993`, `"` + strings.Repeat("é", 3000) + `"`}
 		holder := s.instances[0]
-		var listeners []<-chan transport.SSE
+		var listeners []<-chan sse.Event
 		for _, id := range ids {
 			listeners = append(listeners, acknowledged(t, at(s.modern(t), holder.url), id, allNews))
 		}
@@ -273,7 +274,7 @@ func TestListenersWithTheSameID(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
 		c := s.modern(t)
-		var listeners []<-chan transport.SSE
+		var listeners []<-chan sse.Event
 		for i := range 6 {
 			listeners = append(listeners, acknowledged(t, at(c, s.instances[i%2].url), `1`, fmt.Sprintf(`{"resourceSubscriptions":["news://%d"]}`, i)))
 		}
@@ -426,7 +427,7 @@ func TestListenWhileShuttingDownIsRefused(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
 		leaving := s.instances[0]
-		running := make(chan *transport.Message, 1)
+		running := make(chan *jsonrpcmsg.Message, 1)
 		c := at(s.modern(t), leaving.url)
 		go func() { running <- c.Message(t, modernCall(t, c, "wait", `{"name":"w"}`)) }()
 		s.runs(t, "w")
@@ -494,7 +495,7 @@ func TestListenerThatNeverReads(t *testing.T) {
 		for range updates {
 			must(t, s.instances[1].handler.ResourceUpdated(t.Context(), "news://a"))
 		}
-		for id, events := range map[string]<-chan transport.SSE{`2`: reader, `3`: beside} {
+		for id, events := range map[string]<-chan sse.Event{`2`: reader, `3`: beside} {
 			for range updates {
 				hears(t, events, updatedFor(id, "news://a"))
 			}

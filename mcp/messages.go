@@ -9,8 +9,9 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/session"
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
 // Messages returns the POST handler for the sessions of [Handler.SSE]. It
@@ -44,7 +45,7 @@ func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request) {
 
 // readLegacy reads the message of a POST. There are no batches here: the
 // protocol that has them has another transport.
-func (h *Handler) readLegacy(w http.ResponseWriter, r *http.Request) (*transport.Message, error) {
+func (h *Handler) readLegacy(w http.ResponseWriter, r *http.Request) (*jsonrpcmsg.Message, error) {
 	if err := checkContentType(r); err != nil {
 		return nil, err
 	}
@@ -58,11 +59,11 @@ func (h *Handler) readLegacy(w http.ResponseWriter, r *http.Request) (*transport
 	if err != nil {
 		return nil, err
 	}
-	return transport.DecodeMessage(body)
+	return jsonrpcmsg.Decode(body)
 }
 
 // take acts on a message of a client.
-func (h *Handler) take(r *http.Request, m *transport.Message) error {
+func (h *Handler) take(r *http.Request, m *jsonrpcmsg.Message) error {
 	rec, holder, err := h.legacySession(r)
 	if err != nil {
 		return err
@@ -86,9 +87,9 @@ func (h *Handler) take(r *http.Request, m *transport.Message) error {
 // carry runs a call whose response goes to the session's stream. What is wrong
 // with the call alone is said there, too: clients take an error here for the
 // failure of the whole connection.
-func (h *Handler) carry(r *http.Request, rec session.Record, holder transport.Holder, m *transport.Message) error {
+func (h *Handler) carry(r *http.Request, rec sessionstore.Record, holder node.Holder, m *jsonrpcmsg.Message) error {
 	if h.draining.Load() {
-		return transport.ErrClosed
+		return node.ErrClosed
 	}
 	ctx := r.Context()
 	req := h.request(r, rec, m)
@@ -98,7 +99,7 @@ func (h *Handler) carry(r *http.Request, rec session.Record, holder transport.Ho
 	case isModern(r, m): // its client has to begin with initialize
 		return h.refuseOnStream(ctx, rec, m, unsupported(metaVersionOf(m), sessionVersions()))
 	case initializes && rec.ProtocolVersion != "":
-		return h.refuseOnStream(ctx, rec, m, session.ErrNegotiated)
+		return h.refuseOnStream(ctx, rec, m, sessionstore.ErrNegotiated)
 	case initializes:
 		position := h.node.Position()
 		req.AnswerOnly = true
@@ -119,7 +120,7 @@ func (h *Handler) carry(r *http.Request, rec session.Record, holder transport.Ho
 		return err
 	}
 	if err := h.node.Carry(ctx, holder, &req); err != nil {
-		if errors.Is(err, session.ErrNotFound) {
+		if errors.Is(err, sessionstore.ErrNotFound) {
 			h.node.EndLegacy(ctx, rec.ID)
 		}
 		return err
@@ -129,7 +130,7 @@ func (h *Handler) carry(r *http.Request, rec session.Record, holder transport.Ho
 }
 
 // negotiate stores what the initialize of a session agreed on.
-func (h *Handler) negotiate(ctx context.Context, rec session.Record, holder transport.Holder, params, result json.RawMessage, position string) error {
+func (h *Handler) negotiate(ctx context.Context, rec sessionstore.Record, holder node.Holder, params, result json.RawMessage, position string) error {
 	agreed, err := agreement(params, result)
 	if err == nil {
 		agreed.Position = position
@@ -142,6 +143,6 @@ func (h *Handler) negotiate(ctx context.Context, rec session.Record, holder tran
 	return nil
 }
 
-func (h *Handler) refuseOnStream(ctx context.Context, rec session.Record, m *transport.Message, err error) error {
-	return h.node.Standalone(ctx, rec.ID, transport.EncodeError(m.ID, &h.refusalOf(ctx, err).wire))
+func (h *Handler) refuseOnStream(ctx context.Context, rec sessionstore.Record, m *jsonrpcmsg.Message, err error) error {
+	return h.node.Standalone(ctx, rec.ID, jsonrpcmsg.EncodeError(m.ID, &h.refusalOf(ctx, err).wire))
 }

@@ -14,8 +14,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
-	"github.com/mcpfleet/mcpfleet/session"
 )
 
 // The tests of this file show what docs/migrating.md says of code that leans on
@@ -180,9 +180,9 @@ func TestStateOfASessionIsKeptInValues(t *testing.T) {
 		var urls []string
 		for range 3 {
 			inProcess := map[string]int{}
-			store, err := session.NewStore(s.redis.Client(t), &session.Options{Prefix: s.prefix})
+			store, err := sessionstore.NewStore(s.redis.Client(t), &sessionstore.Options{Prefix: s.prefix})
 			must(t, err)
-			counts := session.NewValues[int](store, "count")
+			counts := sessionstore.NewValues[int](store, "count")
 			server := s.server()
 			tool(server, "next", func(ctx context.Context, req *mcp.CallToolRequest, _ toolArguments) (string, error) {
 				id := req.Session.ID()

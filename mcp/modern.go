@@ -10,7 +10,10 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
 // metaVersion is the field of _meta that names a request's protocol version
@@ -20,13 +23,13 @@ const metaVersion = "io.modelcontextprotocol/protocolVersion"
 // isModern reports whether a message is of an era without sessions: its header
 // or its _meta says so. What then is wrong between the two is answered in the
 // forms of that era.
-func isModern(r *http.Request, m *transport.Message) bool {
+func isModern(r *http.Request, m *jsonrpcmsg.Message) bool {
 	return r.Header.Get(versionHeader) >= versionStateless || metaVersionOf(m) >= versionStateless
 }
 
 // metaVersionOf returns the protocol version that a call's _meta names, empty if
 // it names none.
-func metaVersionOf(m *transport.Message) string {
+func metaVersionOf(m *jsonrpcmsg.Message) string {
 	if !m.IsCall() || !bytes.Contains(m.Params, []byte(metaVersion)) {
 		return ""
 	}
@@ -53,7 +56,7 @@ func newModern(h *Handler) http.Handler {
 }
 
 // serveModern serves a message of the era without sessions.
-func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m *transport.Message, body []byte) {
+func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m *jsonrpcmsg.Message, body []byte) {
 	if err := h.checkModern(w, r, m); err != nil {
 		h.fail(w, r, m.ID, err)
 		return
@@ -68,12 +71,12 @@ func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m *transpo
 	defer cancel()
 	call := newModernCall(h, w, m, cancel)
 	if !h.calls.add(call) {
-		h.fail(w, r, m.ID, transport.ErrClosed)
+		h.fail(w, r, m.ID, node.ErrClosed)
 		return
 	}
 	defer h.calls.remove(call)
 	defer call.stop()
-	switch changed := withoutNullArguments(m); {
+	switch changed := sdkcompat.WithoutNullArguments(m); {
 	case call.alias:
 		body = aliased(m)
 	case changed:
@@ -86,12 +89,12 @@ func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m *transpo
 }
 
 // checkModern checks what the SDK does not.
-func (h *Handler) checkModern(w http.ResponseWriter, r *http.Request, m *transport.Message) error {
+func (h *Handler) checkModern(w http.ResponseWriter, r *http.Request, m *jsonrpcmsg.Message) error {
 	if h.draining.Load() {
-		return transport.ErrClosed
+		return node.ErrClosed
 	}
-	if m.IsCall() && !transport.CanFlush(w) {
-		return transport.ErrNoFlush
+	if m.IsCall() && !sse.CanFlush(w) {
+		return sse.ErrNoFlush
 	}
 	_, err := h.principal(r)
 	return err
@@ -115,9 +118,9 @@ func needsAlias(id json.RawMessage) bool {
 }
 
 // aliased returns a request with another id, which the SDK can handle.
-func aliased(m *transport.Message) []byte { return encoded(m, json.RawMessage("1")) }
+func aliased(m *jsonrpcmsg.Message) []byte { return encoded(m, json.RawMessage("1")) }
 
-func encoded(m *transport.Message, id json.RawMessage) []byte {
+func encoded(m *jsonrpcmsg.Message, id json.RawMessage) []byte {
 	fields := map[string]json.RawMessage{
 		"jsonrpc": json.RawMessage(`"2.0"`), "method": mustMarshal(m.Method), "params": m.Params,
 	}
@@ -144,13 +147,13 @@ func mustMarshal(s string) json.RawMessage {
 
 // unaliased returns a response, which may not be one, under the request's own id.
 func unaliased(response []byte, id json.RawMessage) []byte {
-	m, err := transport.DecodeMessage(response)
+	m, err := jsonrpcmsg.Decode(response)
 	switch {
 	case err != nil || !m.IsResponse():
 		return response
 	case m.Error != nil:
-		return transport.EncodeRawError(id, m.Error)
+		return jsonrpcmsg.EncodeRawError(id, m.Error)
 	default:
-		return transport.EncodeResult(id, m.Result)
+		return jsonrpcmsg.EncodeResult(id, m.Result)
 	}
 }

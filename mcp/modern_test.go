@@ -18,9 +18,9 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
-	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 const modernVersion = "2026-07-28"
@@ -305,7 +305,7 @@ func TestModernCallTalksOnItsStream(t *testing.T) {
 				t.Errorf("instead of log message %d: %s", i, m.Data)
 			}
 		}
-		m, err := transport.DecodeMessage(soon(t, got).Data)
+		m, err := jsonrpcmsg.Decode(soon(t, got).Data)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -463,7 +463,7 @@ func TestShutdownWaitsForModernCalls(t *testing.T) {
 	simulate(t, simulated{rig: modernRig()}, func(t *testing.T, s *simulation) {
 		leaving := s.instances[0]
 		c := at(s.modern(t), leaving.url)
-		reply := make(chan *transport.Message, 1)
+		reply := make(chan *jsonrpcmsg.Message, 1)
 		go func() { reply <- c.Message(t, modernCall(t, c, "report", `{"name":"r","n":1}`)) }()
 		s.runs(t, "r")
 		left := make(chan error, 1)
@@ -492,7 +492,7 @@ func TestShutdownAnswersModernCallsThatItCutsShort(t *testing.T) {
 						defer s.open("r")
 						leaving := s.instances[0]
 						c := at(s.modern(t), leaving.url)
-						reply := make(chan *transport.Message, 1)
+						reply := make(chan *jsonrpcmsg.Message, 1)
 						go func() { reply <- c.Message(t, modernCall(t, c, tool, fmt.Sprintf(`{"name":"r","n":%d}`, said))) }()
 						s.runs(t, "r")
 						ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

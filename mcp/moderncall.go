@@ -13,7 +13,10 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
 const eventStream = "text/event-stream"
@@ -41,7 +44,7 @@ type modernCall struct {
 	over     bool // nothing may be written any more
 }
 
-func newModernCall(h *Handler, w http.ResponseWriter, m *transport.Message, cancel context.CancelFunc) *modernCall {
+func newModernCall(h *Handler, w http.ResponseWriter, m *jsonrpcmsg.Message, cancel context.CancelFunc) *modernCall {
 	c := &modernCall{
 		w: w, rc: http.NewResponseController(w), header: http.Header{}, id: m.ID, alias: needsAlias(m.ID),
 		opts: &h.opts, cancel: cancel,
@@ -76,7 +79,7 @@ func (c *modernCall) begin(status int) {
 		maps.Copy(c.w.Header(), c.header)
 		switch {
 		case isStream:
-			c.w.Header().Set("Cache-Control", transport.CacheControl) // the SDK's may be stored
+			c.w.Header().Set("Cache-Control", sse.CacheControl) // the SDK's may be stored
 			c.w.Header().Set("X-Accel-Buffering", "no")
 		case status >= http.StatusBadRequest:
 			c.w.Header().Set("Content-Type", "application/json")
@@ -91,7 +94,7 @@ func (c *modernCall) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
-		return 0, transport.ErrClosed
+		return 0, node.ErrClosed
 	}
 	if !c.begun {
 		c.begin(http.StatusOK)
@@ -109,9 +112,9 @@ func (c *modernCall) Write(p []byte) (int, error) {
 	case !c.stream:
 		out = asMessage(data, c.id)
 	case c.bare:
-		out = transport.AppendSSE(nil, transport.SSE{Data: asMessage(data, c.id)})
+		out = sse.Append(nil, sse.Event{Data: asMessage(data, c.id)})
 	case c.alias:
-		out = transport.AppendSSE(nil, transport.SSE{Data: data})
+		out = sse.Append(nil, sse.Event{Data: data})
 	}
 	c.extend()
 	if _, err := c.w.Write(out); err != nil {
@@ -135,13 +138,13 @@ func asMessage(data []byte, id json.RawMessage) []byte {
 	if json.Valid(data) {
 		return withoutGo(data)
 	}
-	return transport.EncodeError(id, &refuse(http.StatusBadRequest, "%s", bytes.TrimSpace(data)).wire)
+	return jsonrpcmsg.EncodeError(id, &refuse(http.StatusBadRequest, "%s", bytes.TrimSpace(data)).wire)
 }
 
 // withoutGo returns a message, and if it is the SDK's error for params that it
 // cannot decode, that error in our words.
 func withoutGo(message []byte) []byte {
-	m, err := transport.DecodeMessage(message)
+	m, err := jsonrpcmsg.Decode(message)
 	if err != nil || m.Error == nil {
 		return message
 	}
@@ -149,11 +152,11 @@ func withoutGo(message []byte) []byte {
 	if json.Unmarshal(m.Error, &wire) != nil {
 		return message
 	}
-	undecodable := transport.Undecodable(wire.Message)
+	undecodable := sdkcompat.Undecodable(wire.Message)
 	if undecodable == nil {
 		return message
 	}
-	return transport.EncodeError(m.ID, undecodable)
+	return jsonrpcmsg.EncodeError(m.ID, undecodable)
 }
 
 // isResponse reports whether a message is a response. It reads no further than
@@ -210,7 +213,7 @@ func (c *modernCall) stir() {
 	if !c.begun {
 		h := c.w.Header()
 		h.Set("Content-Type", eventStream)
-		h.Set("Cache-Control", transport.CacheControl)
+		h.Set("Cache-Control", sse.CacheControl)
 		h.Set("X-Accel-Buffering", "no")
 		c.begun, c.stream = true, true
 		c.w.WriteHeader(http.StatusOK)
@@ -229,7 +232,7 @@ func (c *modernCall) cut(refused *refusal) {
 	if c.over || c.answered || c.id == nil {
 		return
 	}
-	body := transport.EncodeError(c.id, &refused.wire)
+	body := jsonrpcmsg.EncodeError(c.id, &refused.wire)
 	c.extend()
 	switch {
 	case !c.begun:
@@ -237,7 +240,7 @@ func (c *modernCall) cut(refused *refusal) {
 		c.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		writeError(c.w, c.id, refused)
 	case c.stream:
-		_, _ = c.w.Write(transport.AppendSSE(nil, transport.SSE{Data: body})) // as in flush
+		_, _ = c.w.Write(sse.Append(nil, sse.Event{Data: body})) // as in flush
 	}
 	c.over = true
 	c.flush()

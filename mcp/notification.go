@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"github.com/mcpfleet/mcpfleet/session"
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
 // notification acts on a client's notification. What can fail for want of Redis
 // has happened when it returns; the server's own handlers run on.
-func (h *Handler) notification(r *http.Request, rec session.Record, m *transport.Message) error {
+func (h *Handler) notification(r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) error {
 	ctx := r.Context()
 	switch m.Method {
 	case "notifications/initialized":
@@ -35,7 +35,7 @@ func (h *Handler) notification(r *http.Request, rec session.Record, m *transport
 
 // initialized notes that a session's client is ready, and has the server handle
 // that if it is the first to say so.
-func (h *Handler) initialized(r *http.Request, rec session.Record, m *transport.Message) error {
+func (h *Handler) initialized(r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) error {
 	state, err := h.state(rec)
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func (h *Handler) initialized(r *http.Request, rec session.Record, m *transport.
 }
 
 // cancelled spreads a client's wish to cancel a request to wherever it runs.
-func (h *Handler) cancelled(r *http.Request, rec session.Record, m *transport.Message) error {
+func (h *Handler) cancelled(r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) error {
 	var p struct {
 		RequestID json.RawMessage `json:"requestId"`
 	}

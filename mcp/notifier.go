@@ -7,7 +7,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/node"
 )
 
 // A Notifier notifies the fleet's clients of changes. Every [Handler] is one;
@@ -20,7 +20,7 @@ import (
 // open or is opened again later, across disconnections and the death of
 // instances. A subscriptions/listen stream of protocol 2026-07-28 gets every
 // change made after its acknowledgement, or ends.
-type Notifier struct{ publisher *transport.Publisher }
+type Notifier struct{ publisher *node.Publisher }
 
 // NotifierOptions configure [NewNotifier].
 type NotifierOptions struct {
@@ -38,7 +38,7 @@ func NewNotifier(opts *NotifierOptions) (*Notifier, error) {
 	if opts == nil || opts.Redis == nil {
 		return nil, fmt.Errorf("fleet: NotifierOptions.Redis is nil")
 	}
-	publisher, err := transport.NewPublisher(opts.Redis, opts.Prefix, opts.RedisTimeout)
+	publisher, err := node.NewPublisher(opts.Redis, opts.Prefix, opts.RedisTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
@@ -73,7 +73,7 @@ func (n *Notifier) ResourcesChanged(ctx context.Context) error {
 // stream; params are encoded as JSON and must be an object or nil. If no client
 // reads the stream, the notification waits there. Log messages are sent
 // whatever level the client has set; use [Stream.Log] to honour it. Notify
-// fails with [session.ErrNotFound] if there is no such session.
+// fails with [sessionstore.ErrNotFound] if there is no such session.
 func (n *Notifier) Notify(ctx context.Context, session, method string, params any) error {
 	return n.publisher.Notify(ctx, session, method, params)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
-	"github.com/mcpfleet/mcpfleet/session"
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
 // Options configure a [Handler]. Only Redis is required; the zero value of any
@@ -140,7 +140,7 @@ func (o Options) withDefaults() (Options, error) {
 			return o, fmt.Errorf("Options.%s is %v, under %v", f.name, f.is, f.min)
 		}
 	}
-	if o.DefaultLogLevel != "" && !transport.ValidLogLevel(o.DefaultLogLevel) {
+	if o.DefaultLogLevel != "" && !node.ValidLogLevel(o.DefaultLogLevel) {
 		return o, fmt.Errorf("Options.DefaultLogLevel: %q is not a log level", o.DefaultLogLevel)
 	}
 	for _, host := range o.AllowedHosts {
@@ -178,17 +178,17 @@ func setDefault[T int64 | time.Duration](p *T, def T) {
 	}
 }
 
-func (o Options) store() *session.Options {
-	return &session.Options{
+func (o Options) store() *sessionstore.Options {
+	return &sessionstore.Options{
 		Prefix: o.Prefix, TTL: o.SessionTTL, MaxLifetime: o.SessionLifetime, MaxPerOwner: o.SessionsPerUser,
 		CacheTTL: o.CacheTTL, MaxParams: o.MaxInitialize, Timeout: o.RedisTimeout,
 	}
 }
 
-func (o Options) node() *transport.Options {
-	return &transport.Options{
+func (o Options) node() *node.Options {
+	return &node.Options{
 		Prefix:   o.Prefix,
-		Log:      transport.LogOptions{MaxEvents: o.MaxEvents, MaxBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor},
+		Log:      node.LogOptions{MaxEvents: o.MaxEvents, MaxBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor},
 		MaxQueue: o.MaxQueue, MaxQueueBytes: o.MaxQueueBytes, MaxCalls: o.MaxCalls,
 		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, Timeout: o.RedisTimeout,
 		DefaultLogLevel: o.DefaultLogLevel, Logger: o.Logger,

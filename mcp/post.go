@@ -16,8 +16,11 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
-	"github.com/mcpfleet/mcpfleet/session"
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
 // The protocol versions from which on something is so.
@@ -28,7 +31,7 @@ const (
 
 func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	m, body, err := h.readMessage(w, r)
-	if errors.Is(err, transport.ErrBatch) {
+	if errors.Is(err, jsonrpcmsg.ErrBatch) {
 		h.serveBatch(w, r, body)
 		return
 	}
@@ -53,8 +56,8 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, id, err)
 		return
 	}
-	if m.IsCall() && !transport.CanFlush(w) {
-		h.fail(w, r, m.ID, transport.ErrNoFlush)
+	if m.IsCall() && !sse.CanFlush(w) {
+		h.fail(w, r, m.ID, sse.ErrNoFlush)
 		return
 	}
 	if m.Method == "initialize" {
@@ -78,7 +81,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 }
 
 // readMessage reads the one message of a POST, and returns its body as well.
-func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (*transport.Message, []byte, error) {
+func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (*jsonrpcmsg.Message, []byte, error) {
 	if err := checkContentType(r); err != nil {
 		return nil, nil, err
 	}
@@ -89,7 +92,7 @@ func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (*transpor
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := transport.DecodeMessage(body)
+	m, err := jsonrpcmsg.Decode(body)
 	return m, body, err
 }
 
@@ -157,39 +160,39 @@ func unsupported(requested string, supported []string) error {
 
 // session returns the session of a request, if it is the user's. One of the
 // HTTP+SSE transport is not to be had here.
-func (h *Handler) session(r *http.Request) (session.Record, error) {
+func (h *Handler) session(r *http.Request) (sessionstore.Record, error) {
 	id := r.Header.Get(sessionHeader)
 	if id == "" {
-		return session.Record{}, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest,
+		return sessionstore.Record{}, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest,
 			"%s header is required, except to initialize", sessionHeader)
 	}
 	rec, err := h.owned(r, id)
 	if err == nil && rec.Legacy {
-		return session.Record{}, session.ErrNotFound
+		return sessionstore.Record{}, sessionstore.ErrNotFound
 	}
 	return rec, err
 }
 
 // owned returns a session, if it is the user's. Nothing is refused on what a
 // cache says: before it is, the record is read again.
-func (h *Handler) owned(r *http.Request, id string) (session.Record, error) {
+func (h *Handler) owned(r *http.Request, id string) (sessionstore.Record, error) {
 	user, err := h.principal(r)
 	if err != nil {
-		return session.Record{}, err
+		return sessionstore.Record{}, err
 	}
-	if !session.ValidID(id) {
-		return session.Record{}, session.ErrNotFound
+	if !sessionstore.ValidID(id) {
+		return sessionstore.Record{}, sessionstore.ErrNotFound
 	}
 	rec, err := h.store.Load(r.Context(), id)
 	if err == nil && rec.Owner != user {
 		rec, err = h.store.LoadFresh(r.Context(), id)
 	}
 	if err != nil {
-		return session.Record{}, err
+		return sessionstore.Record{}, err
 	}
 	if rec.Owner != user {
 		// A foreign session is answered like an unknown one, to the letter.
-		return session.Record{}, session.ErrNotFound
+		return sessionstore.Record{}, sessionstore.ErrNotFound
 	}
 	return rec, nil
 }
@@ -219,9 +222,9 @@ func (h *Handler) accepted(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // call runs a request and answers it.
-func (h *Handler) call(w http.ResponseWriter, r *http.Request, rec session.Record, m *transport.Message) {
+func (h *Handler) call(w http.ResponseWriter, r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) {
 	if h.draining.Load() {
-		h.fail(w, r, m.ID, transport.ErrClosed)
+		h.fail(w, r, m.ID, node.ErrClosed)
 		return
 	}
 	req := h.request(r, rec, m)
@@ -239,14 +242,14 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, rec session.Recor
 	h.reply(w, r, conn, m.ID, rec.ProtocolVersion)
 }
 
-func (h *Handler) request(r *http.Request, rec session.Record, m *transport.Message) transport.Request {
+func (h *Handler) request(r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) node.Request {
 	if m.Method == methodListen {
 		// The SDK would listen in any era, and never answer. It has no such method.
 		unknown := *m
 		unknown.Method += " before " + versionStateless
 		m = &unknown
 	}
-	return transport.Request{
+	return node.Request{
 		Session:   rec.ID,
 		Message:   m,
 		Extra:     &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
@@ -255,7 +258,7 @@ func (h *Handler) request(r *http.Request, rec session.Record, m *transport.Mess
 }
 
 // run has the request's server handle it on a connection of its own.
-func (h *Handler) run(r *http.Request, req transport.Request, state *mcp.ServerSessionState) (*transport.Conn, error) {
+func (h *Handler) run(r *http.Request, req node.Request, state *mcp.ServerSessionState) (*node.Conn, error) {
 	server, err := h.server(r)
 	if err != nil {
 		return nil, err
@@ -271,7 +274,7 @@ func (h *Handler) server(r *http.Request) (*mcp.Server, error) {
 	return server, nil
 }
 
-func (h *Handler) runOn(server *mcp.Server, r *http.Request, req transport.Request, state *mcp.ServerSessionState) (*transport.Conn, error) {
+func (h *Handler) runOn(server *mcp.Server, r *http.Request, req node.Request, state *mcp.ServerSessionState) (*node.Conn, error) {
 	conn, err := h.accept(req, state)
 	if err != nil {
 		return nil, err
@@ -281,15 +284,15 @@ func (h *Handler) runOn(server *mcp.Server, r *http.Request, req transport.Reque
 
 // accept registers a request as running here; what it returns must be connected
 // or closed.
-func (h *Handler) accept(req transport.Request, state *mcp.ServerSessionState) (*transport.Conn, error) {
-	withoutNullArguments(req.Message)
+func (h *Handler) accept(req node.Request, state *mcp.ServerSessionState) (*node.Conn, error) {
+	sdkcompat.WithoutNullArguments(req.Message)
 	if state != nil {
 		req.Client = state.InitializeParams.Capabilities
 	}
 	return h.node.Accept(req)
 }
 
-func (h *Handler) connect(server *mcp.Server, r *http.Request, conn *transport.Conn, state *mcp.ServerSessionState) error {
+func (h *Handler) connect(server *mcp.Server, r *http.Request, conn *node.Conn, state *mcp.ServerSessionState) error {
 	ss, err := server.Connect(conn.Context(r.Context()), conn, &mcp.ServerSessionOptions{State: state})
 	if err != nil {
 		_ = conn.Close()
@@ -303,7 +306,7 @@ func (h *Handler) connect(server *mcp.Server, r *http.Request, conn *transport.C
 
 // reply answers a call: with one JSON body if the handler has nothing else to
 // say, or with a stream.
-func (h *Handler) reply(w http.ResponseWriter, r *http.Request, conn *transport.Conn, id json.RawMessage, version string) {
+func (h *Handler) reply(w http.ResponseWriter, r *http.Request, conn *node.Conn, id json.RawMessage, version string) {
 	ctx := r.Context()
 	patience := time.NewTimer(h.opts.StreamAfter)
 	defer patience.Stop()
@@ -330,7 +333,7 @@ func (h *Handler) reply(w http.ResponseWriter, r *http.Request, conn *transport.
 	}
 }
 
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMessage, a transport.Answer) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMessage, a node.Answer) {
 	if a.Err != nil {
 		h.fail(w, r, id, a.Err)
 		return
@@ -343,7 +346,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMess
 // storeLevel keeps the level of logging/setLevel with the session.
 func (h *Handler) storeLevel(ctx context.Context, id string, params json.RawMessage) error {
 	var p mcp.SetLoggingLevelParams
-	if err := json.Unmarshal(params, &p); err != nil || !transport.ValidLogLevel(p.Level) {
+	if err := json.Unmarshal(params, &p); err != nil || !node.ValidLogLevel(p.Level) {
 		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "unknown log level"}
 	}
 	return h.store.SetLogLevel(ctx, id, p.Level)

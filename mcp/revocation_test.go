@@ -13,9 +13,9 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/auth"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
-	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 // within is the bound of how long a stream outlives the revocation of its token:
@@ -25,7 +25,7 @@ const within = 6 * time.Second
 // open are streams of every kind that came with one token, each on an instance
 // of its own as far as there are enough.
 type open struct {
-	streams map[string]<-chan transport.SSE
+	streams map[string]<-chan sse.Event
 	client  *fleettest.Client // of the session that has a call
 	last    string            // event of that call's stream to resume from
 	sse     *sseClient
@@ -37,7 +37,7 @@ func openAll(t testing.TB, s *simulation, token, name string) *open {
 	t.Helper()
 	n := 0
 	next := func() string { n++; return s.instances[n%len(s.instances)].url }
-	o := &open{streams: map[string]<-chan transport.SSE{}, call: name + "'s call", modern: name + "'s modern call"}
+	o := &open{streams: map[string]<-chan sse.Event{}, call: name + "'s call", modern: name + "'s modern call"}
 	o.client = s.begun(t, token)
 	o.streams["standalone stream"] = messages(at(o.client, next()).Get(t, ""))
 
@@ -217,7 +217,7 @@ func TestEveryRevokedModernCallIsAnswered(t *testing.T) {
 	a := &authority{}
 	simulate(t, simulated{rig: modernRig(), wrap: a.protect}, func(t *testing.T, s *simulation) {
 		token := a.token("alice")
-		streams := make([]<-chan transport.SSE, 64)
+		streams := make([]<-chan sse.Event, 64)
 		for i := range streams {
 			client := s.guest(t, token)
 			client.Version = modernVersion

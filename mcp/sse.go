@@ -9,8 +9,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/mcpfleet/mcpfleet/session"
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
 // SSE returns the GET handler of the HTTP+SSE transport of protocol 2024-11-05,
@@ -63,18 +64,18 @@ func (h *Handler) serveSSE(w http.ResponseWriter, r *http.Request, messages *url
 }
 
 // beginLegacy begins a session whose initialize is yet to come, and its stream.
-func (h *Handler) beginLegacy(w http.ResponseWriter, r *http.Request) (session.Record, *transport.Reader, error) {
+func (h *Handler) beginLegacy(w http.ResponseWriter, r *http.Request) (sessionstore.Record, *node.Reader, error) {
 	switch {
-	case !transport.CanFlush(w):
-		return session.Record{}, nil, transport.ErrNoFlush
+	case !sse.CanFlush(w):
+		return sessionstore.Record{}, nil, sse.ErrNoFlush
 	case h.draining.Load():
-		return session.Record{}, nil, transport.ErrClosed
+		return sessionstore.Record{}, nil, node.ErrClosed
 	}
 	owner, err := h.principal(r)
 	if err != nil {
-		return session.Record{}, nil, err
+		return sessionstore.Record{}, nil, err
 	}
-	rec, err := h.store.Create(r.Context(), session.Record{Owner: owner, Legacy: true, Position: h.node.Position()})
+	rec, err := h.store.Create(r.Context(), sessionstore.Record{Owner: owner, Legacy: true, Position: h.node.Position()})
 	if err != nil {
 		return rec, nil, err
 	}
@@ -88,23 +89,23 @@ func (h *Handler) beginLegacy(w http.ResponseWriter, r *http.Request) (session.R
 }
 
 // serveLegacy sends the stream of a session until it ends, and says why.
-func (h *Handler) serveLegacy(w http.ResponseWriter, r *http.Request, reader *transport.Reader, endpoint string) error {
-	sse := transport.NewSSEWriter(w, h.opts.WriteTimeout)
-	if err := sse.Start(); err != nil {
+func (h *Handler) serveLegacy(w http.ResponseWriter, r *http.Request, reader *node.Reader, endpoint string) error {
+	events := sse.NewWriter(w, h.opts.WriteTimeout)
+	if err := events.Start(); err != nil {
 		return err
 	}
-	if err := sse.Write(transport.SSE{Name: "endpoint", Data: []byte(endpoint)}); err != nil {
+	if err := events.Write(sse.Event{Name: "endpoint", Data: []byte(endpoint)}); err != nil {
 		return err
 	}
 	ctx, cancel := untilExpiry(r.Context())
 	defer cancel()
 	defer h.whileBegun(ctx, reader)()
-	return reader.Serve(ctx, sse, transport.ServeOptions{Named: true, KeepAlive: h.opts.KeepAlive})
+	return reader.Serve(ctx, events, node.ServeOptions{Named: true, KeepAlive: h.opts.KeepAlive})
 }
 
 // whileBegun runs OnStream once the session has been initialized: before that
 // its client expects nothing. It returns what ends OnStream's context and waits.
-func (h *Handler) whileBegun(ctx context.Context, reader *transport.Reader) (leave func()) {
+func (h *Handler) whileBegun(ctx context.Context, reader *node.Reader) (leave func()) {
 	if h.opts.OnStream == nil {
 		return func() {}
 	}
@@ -144,20 +145,20 @@ func messageEndpoint(r *http.Request, messages *url.URL, id string) string {
 
 // legacySession returns the session that a POST names and who holds its stream.
 // A session without a holder is over, and is ended.
-func (h *Handler) legacySession(r *http.Request) (session.Record, transport.Holder, error) {
+func (h *Handler) legacySession(r *http.Request) (sessionstore.Record, node.Holder, error) {
 	rec, err := h.owned(r, r.URL.Query().Get("sessionId"))
 	if err == nil && !rec.Legacy {
-		err = session.ErrNotFound
+		err = sessionstore.ErrNotFound
 	}
 	if err == nil && rec.ProtocolVersion == "" {
 		rec, err = h.store.LoadFresh(r.Context(), rec.ID) // the cache may be older than initialize
 	}
 	if err != nil {
-		return rec, transport.Holder{}, err
+		return rec, node.Holder{}, err
 	}
 	h.node.Use(rec.ID)
 	holder, err := h.node.Holder(r.Context(), rec.ID)
-	if errors.Is(err, session.ErrNotFound) {
+	if errors.Is(err, sessionstore.ErrNotFound) {
 		h.node.EndLegacy(r.Context(), rec.ID)
 	}
 	return rec, holder, err

@@ -8,9 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
-	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 // withSSE serves the HTTP+SSE transport beside the endpoint.
@@ -29,7 +30,7 @@ type sseClient struct {
 	*fleettest.Client
 	id     string
 	stream *fleettest.Stream
-	events <-chan transport.SSE // the messages that came
+	events <-chan sse.Event // the messages that came
 }
 
 // openSSE opens a stream whose GET c sends to where URL says, as a user if the
@@ -97,7 +98,7 @@ func (c *sseClient) initialize(t testing.TB) {
 }
 
 // next returns the next message of the stream.
-func (c *sseClient) next(t testing.TB) *transport.Message {
+func (c *sseClient) next(t testing.TB) *jsonrpcmsg.Message {
 	t.Helper()
 	event := soon(t, c.events)
 	if event.Data == nil {
@@ -106,7 +107,7 @@ func (c *sseClient) next(t testing.TB) *transport.Message {
 	if event.Name != "message" || event.ID != "" {
 		t.Errorf("event %+v", event)
 	}
-	m, err := transport.DecodeMessage(event.Data)
+	m, err := jsonrpcmsg.Decode(event.Data)
 	if err != nil {
 		t.Fatalf("event %q: %v", event.Data, err)
 	}
@@ -114,7 +115,7 @@ func (c *sseClient) next(t testing.TB) *transport.Message {
 }
 
 // call sends a request, which must be accepted, and returns the next message.
-func (c *sseClient) call(t testing.TB, body string) *transport.Message {
+func (c *sseClient) call(t testing.TB, body string) *jsonrpcmsg.Message {
 	t.Helper()
 	accepts(t, c.Client, body)
 	return c.next(t)

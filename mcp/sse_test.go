@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
-	"github.com/mcpfleet/mcpfleet/session"
 )
 
 func TestEveryInstanceServesAnSSESession(t *testing.T) {
@@ -251,7 +251,7 @@ func TestSSESessionsThatAreNone(t *testing.T) {
 		}
 		for _, instance := range s.instances {
 			for name, id := range map[string]string{
-				"another user's": bob.id, "unknown": session.NewID(), "of the other transport": streamable.Session,
+				"another user's": bob.id, "unknown": sessionstore.NewID(), "of the other transport": streamable.Session,
 				"malformed": "x", "a key": "%7Bx%7D:session", "in capitals": strings.ToUpper(alice.id),
 			} {
 				for _, body := range []string{toolCall(1, "echo", "{}"), notification, `{"jsonrpc":"2.0","id":"x","result":{}}`} {
@@ -407,7 +407,7 @@ func TestTheEndpointOfAnSSESession(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if endpoint, id, _ := strings.Cut(string(event.Data), "sessionId="); endpoint != test.want || !session.ValidID(id) {
+				if endpoint, id, _ := strings.Cut(string(event.Data), "sessionId="); endpoint != test.want || !sessionstore.ValidID(id) {
 					t.Errorf("the endpoint is %s", event.Data)
 				}
 			})

@@ -9,7 +9,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/node"
 )
 
 // A Stream is an open stream of notifications that belong to no call: the
@@ -20,7 +20,7 @@ import (
 type Stream struct {
 	handler  *Handler
 	session  string
-	listener *transport.Listener
+	listener *node.Listener
 }
 
 // Session returns the id of the stream's session, or "" for a listen stream.
@@ -64,7 +64,7 @@ func (s *Stream) Log(ctx context.Context, params *mcp.LoggingMessageParams) erro
 	if level == "" {
 		level = s.handler.opts.DefaultLogLevel
 	}
-	if !transport.WantsLog(level, params.Level) {
+	if !node.WantsLog(level, params.Level) {
 		return nil
 	}
 	return s.handler.Notify(ctx, s.session, "notifications/message", params)

@@ -7,14 +7,14 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
-	"github.com/mcpfleet/mcpfleet/session"
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
 // onResult returns what has to be done about a call of a session when the
 // server has handled it: the SDK's own session, which lasts for one request,
 // forgets the log level and the subscriptions.
-func (h *Handler) onResult(rec session.Record, m *transport.Message) func(context.Context, json.RawMessage) error {
+func (h *Handler) onResult(rec sessionstore.Record, m *jsonrpcmsg.Message) func(context.Context, json.RawMessage) error {
 	switch m.Method {
 	case "logging/setLevel":
 		return func(ctx context.Context, _ json.RawMessage) error { return h.storeLevel(ctx, rec.ID, m.Params) }
@@ -42,7 +42,7 @@ func (h *Handler) subscribe(ctx context.Context, id string, params json.RawMessa
 		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "missing or malformed uri"}
 	}
 	err := h.node.Subscribe(ctx, id, p.URI, position)
-	if errors.Is(err, session.ErrTooMany) || errors.Is(err, session.ErrTooLarge) {
+	if errors.Is(err, sessionstore.ErrTooMany) || errors.Is(err, sessionstore.ErrTooLarge) {
 		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: err.Error()}
 	}
 	return err

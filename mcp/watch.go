@@ -10,7 +10,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/node"
 )
 
 // Watch notifies the clients of the whole fleet when tools, prompts or
@@ -43,7 +43,7 @@ func (h *Handler) Watch(server *mcp.Server) error {
 	}
 	if !h.watchers.add(w, ss) {
 		_ = ss.Close() // our own connection's Close does not fail
-		return fmt.Errorf("fleet: watch server: %w", transport.ErrClosed)
+		return fmt.Errorf("fleet: watch server: %w", node.ErrClosed)
 	}
 	return nil
 }

@@ -10,7 +10,9 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
 // features are what can be added to a server while it runs, and removed.
@@ -62,7 +64,7 @@ func TestWatchedServerAnnouncesItsChanges(t *testing.T) {
 				changing := s.joinWith(t, server)
 				must(t, changing.handler.Watch(server))
 				c := s.session(t)
-				streams := map[string]<-chan transport.SSE{}
+				streams := map[string]<-chan sse.Event{}
 				for i, instance := range s.instances {
 					streams[changedFor(`1`, list(name))+instance.url] = acknowledged(t, at(s.modern(t), instance.url), `1`, allNews)
 					if i == 0 {
@@ -120,7 +122,7 @@ func TestChangeDuringACallIsAnnouncedOnce(t *testing.T) {
 		must(t, changing.handler.Watch(server))
 		c := s.session(t)
 		events := messages(at(c, s.instances[0].url).Get(t, ""))
-		reply := make(chan *transport.Message, 1)
+		reply := make(chan *jsonrpcmsg.Message, 1)
 		go func() { reply <- at(c, changing.url).CallTool(t, "wait", `{"name":"w"}`) }()
 		s.runs(t, "w")
 		features["tools"].add(server)
@@ -152,7 +154,7 @@ func TestWatchEndsWithShutdown(t *testing.T) {
 		for range server.Sessions() {
 			t.Error("the server still has a session")
 		}
-		if err := leaving.handler.Watch(server); !errors.Is(err, transport.ErrClosed) {
+		if err := leaving.handler.Watch(server); !errors.Is(err, node.ErrClosed) {
 			t.Errorf("Watch after Shutdown: %v", err)
 		}
 		synctest.Wait()

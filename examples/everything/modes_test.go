@@ -18,9 +18,9 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 	"github.com/mcpfleet/mcpfleet/internal/testing/authtest"
 	"github.com/mcpfleet/mcpfleet/internal/testing/demotest"
-	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 func echo(t *testing.T, client *mcp.ClientSession) {
@@ -98,7 +98,7 @@ func TestTheSSEEndpointIsBelowThePathOfThePublicURL(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer res.Body.Close()
-		event, err := transport.ReadSSE(bufio.NewReader(res.Body))
+		event, err := sse.Read(bufio.NewReader(res.Body))
 		if err != nil || !strings.HasPrefix(string(event.Data), "/some/path/message?") {
 			t.Errorf("GET %s/sse: %q, %v", prefix, event.Data, err)
 		}

@@ -48,7 +48,7 @@ func startDemo(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "everything")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./examples/everything")
-	build.Dir = filepath.Join("..", "..")
+	build.Dir = filepath.Join("..", "..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
-	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 // What the server says that belongs to no call.
@@ -140,7 +140,7 @@ func TestTimedNotificationsArrive(t *testing.T) {
 // News is a notification as tests tell them apart.
 type news struct{ Method, URI string }
 
-func newsOf(m *transport.Message) news {
+func newsOf(m *jsonrpcmsg.Message) news {
 	var p struct{ URI string }
 	_ = json.Unmarshal(m.Params, &p) // most have no URI
 	return news{m.Method, p.URI}
@@ -174,7 +174,7 @@ func readNews(s *fleettest.Stream) <-chan news {
 			if err != nil {
 				return
 			}
-			if m, err := transport.DecodeMessage(e.Data); err == nil {
+			if m, err := jsonrpcmsg.Decode(e.Data); err == nil {
 				ch <- newsOf(m)
 			}
 		}

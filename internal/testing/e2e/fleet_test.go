@@ -70,7 +70,7 @@ func build(t testing.TB, program string) (path string) {
 			args = append(args, "-race")
 		}
 		cmd := exec.Command("go", append(args, "./examples/"+everything, "./examples/"+conformance)...)
-		cmd.Dir = filepath.Join("..", "..")
+		cmd.Dir = filepath.Join("..", "..", "..")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			binaries.err = fmt.Errorf("go build: %w\n%s", err, out)
 		}

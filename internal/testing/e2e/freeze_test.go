@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
-	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 // A frozen process cannot know that the fleet has taken it for dead. When it
@@ -39,7 +40,7 @@ func TestFrozenProcessDoesNotAnswerTwice(t *testing.T) {
 
 	answers := map[string]bool{resumed.Last: true}
 	for _, e := range append(receive(t, stayed), receive(t, collect(resumed))...) {
-		if m, err := transport.DecodeMessage(e.Data); err == nil && m.IsResponse() {
+		if m, err := jsonrpcmsg.Decode(e.Data); err == nil && m.IsResponse() {
 			answers[e.ID] = true
 		}
 	}
@@ -85,15 +86,15 @@ func TestShortFreezeLosesNothing(t *testing.T) {
 }
 
 // collect reads a stream to its end.
-func collect(s *fleettest.Stream) <-chan []transport.SSE {
-	ch := make(chan []transport.SSE, 1)
+func collect(s *fleettest.Stream) <-chan []sse.Event {
+	ch := make(chan []sse.Event, 1)
 	go func() {
-		var events []transport.SSE
+		var events []sse.Event
 		for {
 			e, err := s.Next()
 			if err != nil {
 				if !errors.Is(err, io.EOF) {
-					events = append(events, transport.SSE{Name: "error", Data: []byte(err.Error())})
+					events = append(events, sse.Event{Name: "error", Data: []byte(err.Error())})
 				}
 				ch <- events
 				return

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
-	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 // operationID is the raw id of the call of startOperation.
@@ -58,7 +58,7 @@ func until(t testing.TB, what string, done func() bool) {
 }
 
 // response returns the next response on a stream.
-func response(t testing.TB, s *fleettest.Stream) *transport.Message {
+func response(t testing.TB, s *fleettest.Stream) *jsonrpcmsg.Message {
 	t.Helper()
 	for {
 		if m := s.Message(t); m.IsResponse() {
@@ -68,7 +68,7 @@ func response(t testing.TB, s *fleettest.Stream) *transport.Message {
 }
 
 // step returns how far an operation says it is.
-func step(t testing.TB, m *transport.Message) int {
+func step(t testing.TB, m *jsonrpcmsg.Message) int {
 	t.Helper()
 	var p struct{ Progress int }
 	if err := json.Unmarshal(m.Params, &p); err != nil || m.Method != "notifications/progress" {

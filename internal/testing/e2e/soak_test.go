@@ -16,8 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
-	"github.com/mcpfleet/mcpfleet/transport"
 )
 
 // soakTime is how long the chaos lasts, unless TEST_SOAK says otherwise.
@@ -190,14 +191,14 @@ func (o *soakCall) exchange(ctx context.Context, method, body string) (status in
 		return res.StatusCode, nil
 	}
 	if strings.HasPrefix(res.Header.Get("Content-Type"), "application/json") {
-		var m transport.Message
+		var m jsonrpcmsg.Message
 		if json.NewDecoder(res.Body).Decode(&m) != nil {
 			return res.StatusCode, nil
 		}
 		return res.StatusCode, o.take(&m)
 	}
 	for r := bufio.NewReader(res.Body); ; {
-		e, err := transport.ReadSSE(r)
+		e, err := sse.Read(r)
 		if err != nil {
 			return res.StatusCode, nil
 		}
@@ -207,7 +208,7 @@ func (o *soakCall) exchange(ctx context.Context, method, body string) (status in
 		if len(e.Data) == 0 {
 			continue
 		}
-		m, err := transport.DecodeMessage(e.Data)
+		m, err := jsonrpcmsg.Decode(e.Data)
 		if err == nil {
 			err = o.take(m)
 		}
@@ -218,7 +219,7 @@ func (o *soakCall) exchange(ctx context.Context, method, body string) (status in
 }
 
 // take takes the call's next message.
-func (o *soakCall) take(m *transport.Message) error {
+func (o *soakCall) take(m *jsonrpcmsg.Message) error {
 	switch {
 	case o.answered:
 		return fmt.Errorf("a message behind the response: %s%s%s", m.Params, m.Result, m.Error)

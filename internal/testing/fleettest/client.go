@@ -11,7 +11,8 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/mcpfleet/mcpfleet/transport"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
 // A Client sends raw requests, for what no SDK client would send and for
@@ -134,13 +135,13 @@ func (c *Client) Notify(t testing.TB, method, params string) {
 
 // Call sends a request with the id 1 and returns the response, from whatever
 // kind of reply. Messages before it are passed over.
-func (c *Client) Call(t testing.TB, method, params string) *transport.Message {
+func (c *Client) Call(t testing.TB, method, params string) *jsonrpcmsg.Message {
 	t.Helper()
 	return c.Message(t, c.Post(t, Request(1, method, params)))
 }
 
 // CallTool is Call for tools/call; arguments are JSON.
-func (c *Client) CallTool(t testing.TB, name, arguments string) *transport.Message {
+func (c *Client) CallTool(t testing.TB, name, arguments string) *jsonrpcmsg.Message {
 	t.Helper()
 	return c.Call(t, "tools/call", fmt.Sprintf(`{"name":%q,"arguments":%s}`, name, arguments))
 }
@@ -156,7 +157,7 @@ func Request(id any, method, params string) string {
 }
 
 // Message returns the JSON-RPC response in a reply.
-func (c *Client) Message(t testing.TB, res *http.Response) *transport.Message {
+func (c *Client) Message(t testing.TB, res *http.Response) *jsonrpcmsg.Message {
 	t.Helper()
 	if media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); media == "text/event-stream" {
 		s := NewStream(res)
@@ -176,7 +177,7 @@ func (c *Client) Message(t testing.TB, res *http.Response) *transport.Message {
 }
 
 // decodeReply decodes a response, whose id may be null in an error.
-func decodeReply(data []byte) (*transport.Message, error) {
+func decodeReply(data []byte) (*jsonrpcmsg.Message, error) {
 	var m struct {
 		ID            json.RawMessage
 		Method        string
@@ -184,7 +185,7 @@ func decodeReply(data []byte) (*transport.Message, error) {
 		Result, Error json.RawMessage
 	}
 	err := json.Unmarshal(data, &m)
-	return (*transport.Message)(&m), err
+	return (*jsonrpcmsg.Message)(&m), err
 }
 
 func body(t testing.TB, res *http.Response) []byte {
@@ -211,8 +212,8 @@ func NewStream(res *http.Response) *Stream {
 }
 
 // Next returns the next event, or the error that ended the stream.
-func (s *Stream) Next() (transport.SSE, error) {
-	e, err := transport.ReadSSE(s.r)
+func (s *Stream) Next() (sse.Event, error) {
+	e, err := sse.Read(s.r)
 	if e.ID != "" {
 		s.Last = e.ID
 	}
@@ -220,7 +221,7 @@ func (s *Stream) Next() (transport.SSE, error) {
 }
 
 // Message returns the next event that is a message.
-func (s *Stream) Message(t testing.TB) *transport.Message {
+func (s *Stream) Message(t testing.TB) *jsonrpcmsg.Message {
 	t.Helper()
 	for {
 		e, err := s.Next()

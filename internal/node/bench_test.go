@@ -1,0 +1,51 @@
+package node
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"testing"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/internal/sse"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
+)
+
+// BenchmarkConn is the price of one call, from the decoded message to the
+// answer, without HTTP and without the session's record.
+func BenchmarkConn(b *testing.B) {
+	f := newFleet(b, redistest.NewMiniredis(b), Options{})
+	sid, state, server := beginSession(b, f.store), testState(b), echo()
+	m := decode(b, []byte(toolCall("0")))
+	var call int
+	b.ReportAllocs()
+	for b.Loop() {
+		call++
+		message := *m
+		message.ID = json.RawMessage(strconv.Itoa(call))
+		conn, err := f.nodes[0].Accept(Request{
+			Session: sid, Message: &message, Extra: &mcp.RequestExtra{Header: http.Header{}}, Client: state.InitializeParams.Capabilities, Resumable: true,
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := server.Connect(conn.Context(b.Context()), conn, &mcp.ServerSessionOptions{State: state}); err != nil {
+			b.Fatal(err)
+		}
+		if a := <-conn.Answer(); a.Err != nil || len(a.Body) == 0 {
+			b.Fatal(a.Err)
+		}
+		<-conn.Done()
+	}
+}
+
+// BenchmarkAppendSSE is the price of one event's wire form.
+func BenchmarkAppendSSE(b *testing.B) {
+	e := sse.Event{ID: "g.123.ABCDEF", Data: []byte(toolCall("7"))}
+	var buf []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = sse.Append(buf[:0], e)
+	}
+}

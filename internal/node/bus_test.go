@@ -1,0 +1,508 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
+)
+
+// announcesAll are the capabilities of a server that announces every change.
+const announcesAll = `{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true}}`
+
+// begin begins a session that is subscribed to resources.
+func (f *fleet) begin(t testing.TB, capabilities string, uris ...string) sessionstore.Record {
+	t.Helper()
+	rec, err := f.store.Create(t.Context(), sessionstore.Record{
+		InitializeParams: json.RawMessage(testParams), ProtocolVersion: "2025-11-25", Initialized: true,
+		ServerCapabilities: json.RawMessage(capabilities), Position: f.nodes[0].Position(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, uri := range uris {
+		if err := f.nodes[0].Subscribe(t.Context(), rec.ID, uri, f.nodes[0].Position()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return rec
+}
+
+// follow opens or resumes a session's standalone stream through an instance.
+func (f *fleet) follow(t testing.TB, n *Node, rec sessionstore.Record, after *EventID) *viewer {
+	t.Helper()
+	r, err := n.Resume(t.Context(), rec, after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := newViewer(t)
+	go func() { v.finish(serve(context.WithoutCancel(t.Context()), r.Reader, v)) }()
+	return v
+}
+
+// news is a message of a stream in short: the URI of an update, the name of a
+// list, or of anything else the method.
+func news(t testing.TB, m *jsonrpcmsg.Message) string {
+	t.Helper()
+	var params struct{ URI string }
+	if err := json.Unmarshal(m.Params, &params); m.Params != nil && err != nil {
+		t.Fatal(err)
+	}
+	switch method := strings.TrimPrefix(m.Method, "notifications/"); {
+	case method == "resources/updated":
+		return params.URI
+	case strings.HasSuffix(method, "/list_changed"):
+		return strings.TrimSuffix(method, "/list_changed")
+	default:
+		return method
+	}
+}
+
+// wantNews reads as many messages as are wanted.
+func (v *viewer) wantNews(t testing.TB, want ...string) {
+	t.Helper()
+	got := make([]string, len(want))
+	for i := range want {
+		got[i] = news(t, v.message(t))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatal("news (-want +got):\n" + diff)
+	}
+}
+
+// wantResync reads a resync of the lists and some resources.
+func (v *viewer) wantResync(t testing.TB, uris ...string) {
+	t.Helper()
+	want := slices.Concat(uris, lists)
+	got := make([]string, len(want))
+	for i := range want {
+		got[i] = news(t, v.message(t))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatal("resync (-want +got):\n" + diff)
+	}
+}
+
+func (f *fleet) updated(t testing.TB, uris ...string) {
+	t.Helper()
+	for _, uri := range uris {
+		if err := f.nodes[0].ResourceUpdated(t.Context(), uri); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (r *rig) bus(t testing.TB) []rueidis.XRangeEntry {
+	t.Helper()
+	entries, err := r.do(t, "XRANGE", r.keys.Bus(), "-", "+").AsXRange()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return entries
+}
+
+// loseEnd does to the bus what a failover does to a replica that had not yet
+// received the last messages; all of them if count is negative.
+func (r *rig) loseEnd(t testing.TB, count int) {
+	t.Helper()
+	kept := r.bus(t)
+	end, _ := parsePosition(kept[len(kept)-1].ID)
+	if count < 0 {
+		count = len(kept)
+	}
+	kept = kept[:len(kept)-count]
+	if err := r.do(t, "DEL", r.keys.Bus()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range kept {
+		r.say(t, e.ID, e.FieldValues)
+	}
+	if len(kept) > 0 {
+		if err := r.do(t, "PEXPIRE", r.keys.Bus(), strconv.FormatInt(busTTL.Milliseconds(), 10)).Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// No failover is so quick that an id is given twice.
+	redistest.Until(t, "another millisecond begins", func() bool {
+		now, err := r.client.Do(t.Context(), r.client.B().Time().Build()).AsStrSlice()
+		if err != nil {
+			t.Fatal(err)
+		}
+		seconds, _ := strconv.ParseUint(now[0], 10, 64)
+		micros, _ := strconv.ParseUint(now[1], 10, 64)
+		return seconds*1000+micros/1000 > end.ms
+	})
+}
+
+// say adds a message to the bus past the script.
+func (r *rig) say(t testing.TB, id string, fields map[string]string) {
+	t.Helper()
+	args := []string{"XADD", r.keys.Bus(), id}
+	for k, v := range fields {
+		args = append(args, k, v)
+	}
+	if err := r.do(t, args...).Error(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// heardAll waits until every instance has heard the whole bus.
+func (f *fleet) heardAll(t testing.TB) {
+	t.Helper()
+	entries := f.bus(t)
+	last := entries[len(entries)-1].ID
+	for i, n := range f.nodes {
+		redistest.Until(t, fmt.Sprintf("instance %d has heard the bus", i), func() bool { return n.Position() == last })
+	}
+}
+
+func TestEveryMessageOfTheBusNamesTheOneBefore(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		f := newFleet(t, s, Options{})
+		var wg sync.WaitGroup
+		for range 4 {
+			p, err := NewPublisher(s.Client(t), f.prefix, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wg.Go(func() {
+				for range 50 {
+					if err := p.ResourceUpdated(t.Context(), "a:b"); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		entries := f.bus(t)
+		if len(entries) != 202 {
+			t.Errorf("%d messages", len(entries))
+		}
+		before := "0-0"
+		for _, e := range entries {
+			if e.FieldValues["p"] != before {
+				t.Fatalf("%s is said to follow %s, and follows %s", e.ID, e.FieldValues["p"], before)
+			}
+			before = e.ID
+		}
+		redistest.AssertTTLs(t, f.client, f.prefix)
+		f.heardAll(t)
+	})
+}
+
+func TestTheBusIsBounded(t *testing.T) {
+	t.Parallel()
+	s := redistest.Real(t) // a miniredis would take minutes
+	f := newFleet(t, s, Options{})
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			for range maxBus / 16 {
+				if err := f.nodes[0].ResourceUpdated(t.Context(), "a:b"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	kept, err := f.do(t, "XLEN", f.keys.Bus()).AsInt64()
+	if err != nil || kept < maxBus || kept > maxBus+maxBus/10 {
+		t.Errorf("%d messages are kept, %v", kept, err)
+	}
+	// Who joins now finds a bus of which the beginning is gone.
+	n := f.join(t, s.Client(t), Options{})
+	if n.tail.floor == (position{}) || len(n.tail.changes) < maxBus-1 {
+		t.Errorf("a new instance knows %d changes behind %v", len(n.tail.changes), n.tail.floor)
+	}
+}
+
+func TestTheBusLivesWhileAnInstanceDoes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		for range 3 {
+			time.Sleep(20 * time.Second) // nobody says anything
+			left, err := f.do(t, "PTTL", f.keys.Bus()).AsInt64()
+			if err != nil || time.Duration(left)*time.Millisecond < busTTL-2*checkEvery {
+				t.Errorf("%d ms are left, %v", left, err)
+			}
+		}
+		for _, n := range f.nodes {
+			n.Close(t.Context())
+		}
+		time.Sleep(busTTL + time.Minute)
+		if left := redistest.Keys(t, f.client, f.prefix); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+}
+
+func TestANewInstanceKnowsWhatWasSaidBefore(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		f := newFleet(t, s, Options{})
+		rec := f.begin(t, announcesAll, "a:b", "c:d")
+		f.updated(t, "a:b", "other", "a:b")
+		if err := f.nodes[0].ListChanged(t.Context(), "tools"); err != nil {
+			t.Fatal(err)
+		}
+		v := f.follow(t, f.join(t, s.Client(t), Options{}), rec, nil)
+		v.wantNews(t, "a:b", "a:b", "tools") // exactly: no resync
+		f.updated(t, "c:d")
+		v.wantNews(t, "c:d")
+	})
+}
+
+func TestMessagesThatWereTrimmedUnreadAreNoticed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{}, long)
+		rec := f.begin(t, announcesAll, "a:b", "c:d")
+		cut, whole := f.follow(t, f.nodes[1], rec, nil), f.follow(t, f.nodes[0], f.begin(t, announcesAll, "a:b"), nil)
+		synctest.Wait()
+		f.links[1].Cut()
+		f.updated(t, "a:b", "other", "other")
+		if err := f.do(t, "XTRIM", f.keys.Bus(), "MAXLEN", "1").Error(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		f.links[1].Heal()
+		cut.wantResync(t, "a:b", "c:d")
+		whole.wantNews(t, "a:b") // who was not cut off is not bothered
+		time.Sleep(time.Minute)
+		f.updated(t, "a:b")
+		cut.wantNews(t, "a:b")
+		whole.wantNews(t, "a:b")
+		if marks := f.marks(t); marks != 0 {
+			t.Errorf("%d marks of a loss: nothing was lost", marks)
+		}
+	})
+}
+
+// marks counts the marks that say that the bus lost its end.
+func (r *rig) marks(t testing.TB) (count int) {
+	for _, e := range r.bus(t) {
+		if e.FieldValues["k"] == kindLost {
+			count++
+		}
+	}
+	return count
+}
+
+// A failover that loses the end of the bus is never silence: not for those that
+// are connected, not for those that come back, to whatever instance.
+func TestABusThatLostItsEndIsResynchronized(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		slow bool // it takes until an instance looks
+		lose func(t *testing.T, f *fleet)
+	}{
+		{"some messages, and it goes on", false, func(t *testing.T, f *fleet) {
+			f.loseEnd(t, 2)
+			f.updated(t, "other")
+		}},
+		{"all messages, and it goes on", false, func(t *testing.T, f *fleet) {
+			f.loseEnd(t, -1)
+			f.updated(t, "other")
+		}},
+		{"it goes on with as many as were lost", false, func(t *testing.T, f *fleet) {
+			f.loseEnd(t, 2)
+			f.updated(t, "other", "other", "other")
+		}},
+		{"some messages, and it is quiet", true, func(t *testing.T, f *fleet) { f.loseEnd(t, 2) }},
+		{"all messages, and it is quiet", true, func(t *testing.T, f *fleet) { f.loseEnd(t, -1) }},
+		{"it goes on with smaller ids", true, func(t *testing.T, f *fleet) {
+			f.loseEnd(t, 2)
+			entries := f.bus(t)
+			last := entries[len(entries)-1].ID
+			at, _ := parsePosition(last)
+			f.say(t, position{at.ms, at.seq + 1}.String(), map[string]string{"p": last, "v": "1", "k": kindUpdated, "u": "other"})
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if test.slow {
+				synctest.Test(t, func(t *testing.T) {
+					f := newBubbleFleet(t, Options{}, long)
+					f.loseEndOfBus(t, test.lose, f.links[0].Client(t))
+				})
+				return
+			}
+			redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+				newFleet(t, s, Options{}).loseEndOfBus(t, test.lose, s.Client(t))
+			})
+		})
+	}
+}
+
+func (f *fleet) loseEndOfBus(t *testing.T, lose func(*testing.T, *fleet), third rueidis.Client) {
+	here, there := f.begin(t, announcesAll, "a:b"), f.begin(t, announcesAll, "c:d")
+	away := f.begin(t, announcesAll, "a:b", "c:d")
+	v, w, x := f.follow(t, f.nodes[0], here, nil), f.follow(t, f.nodes[1], there, nil), f.follow(t, f.nodes[1], away, nil)
+	f.updated(t, "a:b", "c:d")
+	v.wantNews(t, "a:b")
+	w.wantNews(t, "c:d")
+	x.wantNews(t, "a:b", "c:d")
+	x.hangUp()
+	f.updated(t, "c:d", "a:b") // of these the bus knows nothing later
+	v.wantNews(t, "a:b")
+	w.wantNews(t, "c:d")
+	<-x.over
+	f.heardAll(t)
+
+	lose(t, f)
+	v.wantResync(t, "a:b")
+	w.wantResync(t, "c:d")
+	redistest.Until(t, "the loss is marked", func() bool { return f.marks(t) > 0 })
+	redistest.AssertTTLs(t, f.client, f.prefix)
+	f.heardAll(t)
+	x = f.follow(t, f.join(t, third, Options{}), away, x.lastID(t))
+	x.wantResync(t, "a:b", "c:d")
+	f.updated(t, "a:b", "c:d")
+	v.wantNews(t, "a:b")
+	w.wantNews(t, "c:d")
+	x.wantNews(t, "a:b", "c:d")
+}
+
+// What an instance did not hear before it was lost, another did.
+func TestAnInstanceThatHadNotHeardWhatWasLostResynchronizes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{}, long)
+		rec := f.begin(t, announcesAll, "a:b")
+		v := f.follow(t, f.nodes[1], rec, nil)
+		synctest.Wait()
+		f.links[1].Cut()
+		f.updated(t, "a:b") // the other hears it, and nobody else will
+		synctest.Wait()
+		f.loseEnd(t, 1)
+		time.Sleep(20 * time.Second)
+		f.links[1].Heal()
+		v.wantResync(t, "a:b")
+		if marks := f.marks(t); marks != 1 {
+			t.Errorf("%d marks", marks)
+		}
+		time.Sleep(time.Minute)
+		f.updated(t, "a:b")
+		v.wantNews(t, "a:b")
+	})
+}
+
+func TestMessagesOfOtherVersionsOnTheBusDoNoHarm(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		f := newFleet(t, s, Options{})
+		rec := f.begin(t, announcesAll, "a:b", "c:d")
+		v := f.follow(t, f.nodes[1], rec, nil)
+		f.updated(t, "a:b")
+		for _, fields := range []map[string]string{
+			{"v": "1", "k": kindEnd, "s": sessionstore.NewID()},                // of an instance that does not link messages
+			{"v": "1", "k": kindCancel, "s": sessionstore.NewID(), "id": `"x`}, // again
+			{"v": "1", "k": "whatever", "u": "a:b"},                            // a kind of the future
+			{"v": "2", "k": kindUpdated, "u": "a:b"},                           // a version of the future
+			{"v": "2", "k": kindLost},                                          // again
+			{"v": "1", "k": kindChanged, "l": "roots"},                         // a list of the future
+			{"nonsense": ""},                         // of nobody
+			{"v": "1", "k": kindEnd, "p": "x"},       // nonsense
+			{"v": "1", "k": kindUpdated, "u": "c:d"}, // an update without a link
+			{"v": "1", "k": kindUpdated, "p": "99999999999999999999-1", "u": "a:b"}, // no id
+		} {
+			f.say(t, "*", fields)
+			f.updated(t, "other", "a:b")
+		}
+		want := []string{"a:b"}
+		for range 8 {
+			want = append(want, "a:b")
+		}
+		v.wantNews(t, append(want, "c:d", "a:b", "a:b", "a:b")...) // and no resync
+		f.heardAll(t)
+		if f.marks(t) != 1 { // the one of the future
+			t.Error("a loss was marked")
+		}
+	})
+}
+
+// Two instances that notice the same loss mark it once, and neither leaves it
+// unmarked because Redis is away.
+func TestALossIsMarkedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{}, long)
+		rec := f.begin(t, announcesAll, "a:b")
+		v := f.follow(t, f.nodes[0], rec, nil)
+		f.updated(t, "other", "other")
+		synctest.Wait()
+		f.loseEnd(t, 2)
+		for _, l := range f.links {
+			l.Cut()
+		}
+		time.Sleep(time.Minute)
+		for _, l := range f.links {
+			l.Heal()
+		}
+		v.wantResync(t, "a:b")
+		time.Sleep(time.Minute)
+		if marks := f.marks(t); marks != 1 {
+			t.Errorf("%d marks", marks)
+		}
+		f.updated(t, "a:b")
+		v.wantNews(t, "a:b")
+	})
+}
+
+// Instances that notice a loss at the same moment mark it once. The mark is
+// behind all that they had read, whatever the clock of the new primary says, or
+// none of them would read it.
+func TestAMarkOfALossIsBehindAllThatWasRead(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		r := newRig(t, s.Client(t), LogOptions{})
+		p, err := NewPublisher(r.client, r.prefix, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.ResourceUpdated(t.Context(), "a:b"); err != nil {
+			t.Fatal(err)
+		}
+		kept, _ := parsePosition(r.bus(t)[0].ID)
+		read := position{kept.ms + uint64(time.Hour.Milliseconds()), 5}
+		for range 2 {
+			n := &Node{Publisher: p, opts: Options{}.withDefaults(), broken: read}
+			if err := n.mendBus(t.Context()); err != nil || n.broken != (position{}) {
+				t.Errorf("not marked: %v", err)
+			}
+		}
+		if err := p.ResourceUpdated(t.Context(), "a:b"); err != nil {
+			t.Fatal(err)
+		}
+		entries := r.bus(t)
+		if len(entries) != 3 || r.marks(t) != 1 {
+			t.Fatalf("%d messages, of which %d are marks", len(entries), r.marks(t))
+		}
+		mark := entries[1]
+		if at, _ := parsePosition(mark.ID); !read.before(at) {
+			t.Errorf("the mark is at %s, and %v had been read", mark.ID, read)
+		}
+		if mark.FieldValues["p"] != "" || entries[2].FieldValues["p"] != mark.ID {
+			t.Errorf("the mark is %v, what follows is %v", mark, entries[2])
+		}
+		redistest.AssertTTLs(t, r.client, r.prefix)
+	})
+}

@@ -1,0 +1,843 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
+)
+
+// idle fails the test if something of a request is left on an instance.
+func (f *fleet) idle(t testing.TB) {
+	t.Helper()
+	for _, n := range f.nodes {
+		redistest.Until(t, "nothing of the requests is left", func() bool {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			return len(n.conns) == 0 && len(n.readers) == 0 && len(n.sessions) == 0
+		})
+	}
+}
+
+// logged is what a client gets for a log message of a handler.
+func logTo(ctx context.Context, t testing.TB, ss *mcp.ServerSession, level mcp.LoggingLevel, data string) {
+	t.Helper()
+	if err := ss.Log(ctx, &mcp.LoggingMessageParams{Level: level, Data: data}); err != nil {
+		t.Errorf("log: %v", err)
+	}
+}
+
+func TestACallThatSaysNothingElseIsAnsweredWithOneBody(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		f := newFleet(t, s, Options{})
+		sid := beginSession(t, f.store)
+		before := redistest.Keys(t, f.client, f.prefix)
+		for _, id := range []string{`7`, `"7"`, `12345678901234567890`} {
+			m := decode(t, f.call(t, f.nodes[0], echo(), sid, toolCall(id)).answer(t).Body)
+			if string(m.ID) != id || textOf(t, m) != "echo" {
+				t.Errorf("%s: %s %s", id, m.ID, m.Result)
+			}
+		}
+		f.idle(t)
+		names := cmp.Transformer("names", func(keys []redistest.Key) (names []string) {
+			for _, k := range keys {
+				names = append(names, k.Name)
+			}
+			return names
+		})
+		if diff := cmp.Diff(before, redistest.Keys(t, f.client, f.prefix), names); diff != "" {
+			t.Error("a plain call has left keys:\n" + diff)
+		}
+	})
+}
+
+func TestAHandlerThatSpeaksMakesTheReplyAStream(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		f := newFleet(t, s, Options{})
+		sid := beginSession(t, f.store)
+		server := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			for i := range 3 {
+				params := &mcp.ProgressNotificationParams{ProgressToken: req.Params.GetProgressToken(), Progress: float64(i)}
+				if err := req.Session.NotifyProgress(ctx, params); err != nil {
+					t.Error(err)
+				}
+			}
+			return text("done"), nil
+		}, nil)
+		r := f.call(t, f.nodes[0], server, sid, toolCall("7"))
+		first, _ := r.next(t)
+		if id, err := ParseEventID(first.ID); err != nil || id.Offset != 0 || len(first.Data) > 0 || string(callOf(id.Stream)) != "7" {
+			t.Errorf("the stream begins with %+v", first)
+		}
+		for i := range 3 {
+			want := fmt.Sprintf(`{"progressToken":"p","progress":%d}`, i)
+			if m := r.message(t); m.Method != "notifications/progress" || string(m.Params) != want {
+				t.Errorf("%s %s, want %s", m.Method, m.Params, want)
+			}
+		}
+		if m := r.message(t); string(m.ID) != "7" || textOf(t, m) != "done" {
+			t.Errorf("answered with %+v", m)
+		}
+		r.wantEnd(t)
+		if r.err != nil {
+			t.Error(r.err)
+		}
+		f.idle(t)
+		// All of it, again, from anywhere.
+		id, err := ParseEventID(first.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again := f.resume(t, f.nodes[1], sid, &id).rest(t); len(again) != 4 {
+			t.Errorf("resumed: %d messages, want 4", len(again))
+		}
+		last := r.lastID(t)
+		res, err := f.nodes[1].Resume(t.Context(), sessionstore.Record{ID: sid}, last)
+		if err != nil || !res.Empty {
+			t.Fatalf("behind the end: %+v, %v", res, err)
+		}
+		res.Release(t.Context())
+		redistest.AssertTTLs(t, f.client, f.prefix)
+	})
+}
+
+func TestTheReplyIsAStreamWhenTheInstanceWantsIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := beginSession(t, f.store)
+		server := oneTool(func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			time.Sleep(time.Minute)
+			return text("done"), nil
+		}, nil)
+		r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
+		time.Sleep(time.Second)
+		for range 2 { // the second changes nothing
+			if err := r.conn.OpenStream(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if m := r.message(t); textOf(t, m) != "done" {
+			t.Errorf("answered with %+v", m)
+		}
+		r.wantEnd(t)
+		if err := r.conn.OpenStream(t.Context()); err != nil { // after the end neither
+			t.Error(err)
+		}
+		f.idle(t)
+	})
+}
+
+func TestALongCallKeepsItsSessionAndItsPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{Log: LogOptions{MaxStreams: 1}})
+		sid := beginSession(t, f.store)
+		server := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			logTo(ctx, t, req.Session, "info", "begin")
+			time.Sleep(6 * testTTL)
+			return text("done"), nil
+		}, nil)
+		r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
+		r.message(t)
+		time.Sleep(4 * testTTL)
+		if _, err := f.log.Open(t.Context(), StreamID{sid, newCallStream(nil)}, "w", "", nil); !errors.Is(err, ErrTooManyStreams) {
+			t.Errorf("its place was given away: %v", err)
+		}
+		if m := r.message(t); textOf(t, m) != "done" {
+			t.Errorf("answered with %+v", m)
+		}
+		f.idle(t)
+		// And then the session dies as it should.
+		time.Sleep(2 * f.store.TTL())
+		if _, err := f.store.LoadFresh(t.Context(), sid); !errors.Is(err, sessionstore.ErrNotFound) {
+			t.Errorf("the session lives on: %v", err)
+		}
+	})
+}
+
+func TestErrorsOfHandlersReachTheClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := beginSession(t, f.store)
+		for _, test := range []struct {
+			message string
+			code    int64
+		}{
+			{`{"jsonrpc":"2.0","id":1,"method":"no/such"}`, jsonrpc.CodeMethodNotFound},
+			{`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"other"}}`, jsonrpc.CodeInvalidParams},
+			{`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":7}}`, jsonrpc.CodeInvalidParams},
+		} {
+			m := decode(t, f.call(t, f.nodes[0], echo(), sid, test.message).answer(t).Body)
+			var e jsonrpc.Error
+			if m.Error == nil || json.Unmarshal(m.Error, &e) != nil || e.Code != test.code || string(m.ID) != "1" {
+				t.Errorf("%s: %s %s", test.message, m.ID, m.Error)
+			}
+		}
+		f.idle(t)
+	})
+}
+
+func TestARequestIDIsTakenOnlyWhileItsCallRuns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{MaxCalls: 2})
+		sid, other := beginSession(t, f.store), beginSession(t, f.store)
+		release := make(chan struct{})
+		server := oneTool(func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			<-release
+			return text("done"), nil
+		}, nil)
+		accept := func(session, id string) error {
+			c, err := f.nodes[0].Accept(Request{Session: session, Message: decode(t, []byte(toolCall(id)))})
+			if err == nil {
+				_ = c.Close()
+			}
+			return err
+		}
+		r := f.call(t, f.nodes[0], server, sid, toolCall(`"a"`))
+		if err := accept(sid, `"\u0061"`); !errors.Is(err, ErrDuplicateID) {
+			t.Errorf("the same id: %v", err)
+		}
+		if err := accept(other, `"a"`); err != nil {
+			t.Errorf("in another session: %v", err)
+		}
+		if err := accept(sid, `"b"`); err != nil {
+			t.Errorf("another id: %v", err)
+		}
+		second := f.call(t, f.nodes[0], server, sid, toolCall(`"b"`))
+		if err := accept(sid, `"c"`); !errors.Is(err, ErrTooManyCalls) {
+			t.Errorf("a third call: %v", err)
+		}
+		close(release)
+		r.answer(t)
+		second.answer(t)
+		if err := accept(sid, `"a"`); err != nil {
+			t.Errorf("after the answer: %v", err)
+		}
+		f.nodes[0].Close(t.Context())
+		if err := accept(sid, `"a"`); !errors.Is(err, ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+		f.idle(t)
+	})
+}
+
+func TestACancelledStreamEndsWithoutAResponse(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		f := newFleet(t, s, Options{})
+		sid := beginSession(t, f.store)
+		stopped := make(chan struct{})
+		server := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			logTo(ctx, t, req.Session, "info", "begin")
+			<-ctx.Done()
+			close(stopped)
+			return text("too late"), nil
+		}, nil)
+		r := f.call(t, f.nodes[0], server, sid, toolCall("7"))
+		r.message(t)
+		if err := f.nodes[1].Cancel(t.Context(), sid, json.RawMessage("7")); err != nil {
+			t.Fatal(err)
+		}
+		r.wantEnd(t)
+		<-stopped
+		f.idle(t)
+		if a, err := f.nodes[1].Log().Attach(t.Context(), StreamID{sid, r.lastID(t).Stream}, "r", r.lastID(t)); err != nil || !a.Ended || len(a.Events) != 0 {
+			t.Errorf("the log: %+v, %v", a, err)
+		}
+	})
+}
+
+func TestInitializeIsNotCancelled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := sessionstore.NewID()
+		server := echo()
+		slow := make(chan struct{})
+		server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
+			return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
+				<-slow
+				if ss, ok := req.GetSession().(*mcp.ServerSession); ok {
+					if err := ss.NotifyProgress(ctx, &mcp.ProgressNotificationParams{ProgressToken: "p"}); err == nil {
+						t.Error("something else than the response was sent")
+					}
+				}
+				return next(ctx, method, req)
+			}
+		})
+		conn, err := f.nodes[0].Accept(Request{Session: sid, AnswerOnly: true, Message: decode(t, []byte(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":`+testParams+`}`))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := server.Connect(conn.Context(t.Context()), conn, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.nodes[1].Cancel(t.Context(), sid, json.RawMessage("1")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		close(slow)
+		if m := decode(t, (<-conn.Answer()).Body); m.Result == nil {
+			t.Errorf("answered with %s", m.Error)
+		}
+		<-conn.Done()
+		f.idle(t)
+	})
+}
+
+func TestTheResultCanBeRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := beginSession(t, f.store)
+		refuse := errors.New("not stored")
+		with := func(err error) func(*Request) {
+			return func(r *Request) { r.OnResult = func(context.Context, json.RawMessage) error { return err } }
+		}
+		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(refuse)).answer(t); a.Body != nil || !errors.Is(a.Err, refuse) {
+			t.Errorf("answered with %s, %v", a.Body, a.Err)
+		}
+		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(&jsonrpc.Error{Code: -1, Message: "m"})).answer(t); !strings.Contains(string(a.Body), `"code":-1`) {
+			t.Errorf("answered with %s, %v", a.Body, a.Err)
+		}
+		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(nil)).answer(t); textOf(t, decode(t, a.Body)) != "echo" {
+			t.Errorf("answered with %s, %v", a.Body, a.Err)
+		}
+		speaks := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			logTo(ctx, t, req.Session, "info", "x")
+			return text("done"), nil
+		}, nil)
+		r := f.call(t, f.nodes[0], speaks, sid, toolCall("1"), with(refuse))
+		r.message(t)
+		if m := r.message(t); m.Error == nil || strings.Contains(string(m.Error), refuse.Error()) {
+			t.Errorf("the stream says %s %s", m.Result, m.Error)
+		}
+		f.idle(t)
+	})
+}
+
+func TestLogMessagesAreFilteredByTheLevelInRedis(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		for _, test := range []struct {
+			level, byDefault mcp.LoggingLevel
+			want             []string
+		}{
+			{"debug", "", []string{"debug", "info", "error"}},
+			{"info", "debug", []string{"info", "error"}},
+			{"emergency", "", nil},
+			{"", "", nil},
+			{"", "error", []string{"error"}},
+		} {
+			t.Run(string(test.level+"/"+test.byDefault), func(t *testing.T) {
+				t.Parallel()
+				f := newFleet(t, s, Options{DefaultLogLevel: test.byDefault})
+				sid := beginSession(t, f.store)
+				if err := f.store.SetLogLevel(t.Context(), sid, test.level); err != nil {
+					t.Fatal(err)
+				}
+				server := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+					for _, level := range []mcp.LoggingLevel{"debug", "info", "error"} {
+						logTo(ctx, t, req.Session, level, string(level))
+					}
+					return text("done"), nil
+				}, nil)
+				r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
+				if test.want == nil {
+					r.answer(t)
+					return
+				}
+				var got []string
+				for _, m := range r.rest(t) {
+					if m.Method != "" {
+						var p mcp.LoggingMessageParams
+						if err := json.Unmarshal(m.Params, &p); err != nil {
+							t.Fatal(err)
+						}
+						got = append(got, p.Data.(string))
+					}
+				}
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Error("-want +got:\n" + diff)
+				}
+			})
+		}
+	})
+}
+
+func TestWhatIsSaidOutsideOfACallGoesToTheStandaloneStream(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		f := newFleet(t, s, Options{})
+		sid := beginSession(t, f.store)
+		v := f.resume(t, f.nodes[1], sid, nil)
+		server := oneTool(func(_ context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			logTo(t.Context(), t, req.Session, "info", "from elsewhere") // not the handler's context
+			return text("done"), nil
+		}, nil)
+		if m := decode(t, f.call(t, f.nodes[0], server, sid, toolCall("1")).answer(t).Body); textOf(t, m) != "done" {
+			t.Errorf("answered with %+v", m)
+		}
+		if m := v.message(t); m.Method != "notifications/message" || !strings.Contains(string(m.Params), "from elsewhere") {
+			t.Errorf("the standalone stream says %s %s", m.Method, m.Params)
+		}
+		v.hangUp()
+		f.nodes[1].CloseStreams(0)
+		f.idle(t)
+	})
+}
+
+func TestTheSDKsOwnBroadcastsAreNotSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := beginSession(t, f.store)
+		v := f.resume(t, f.nodes[1], sid, nil)
+		var server *mcp.Server
+		server = oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			server.AddTool(&mcp.Tool{Name: "second", InputSchema: json.RawMessage(`{"type":"object"}`)}, nil)
+			time.Sleep(time.Second) // the SDK waits a moment before it tells
+			return text("done"), nil
+		}, nil)
+		if m := decode(t, f.call(t, f.nodes[0], server, sid, toolCall("1")).answer(t).Body); textOf(t, m) != "done" {
+			t.Errorf("answered with %+v", m)
+		}
+		if err := f.nodes[0].Standalone(t.Context(), sid, []byte(`{"jsonrpc":"2.0","method":"next"}`)); err != nil {
+			t.Fatal(err)
+		}
+		if m := v.message(t); m.Method != "next" {
+			t.Errorf("the standalone stream says %s", m.Method)
+		}
+		v.hangUp()
+	})
+}
+
+func TestANotificationsHandlerRunsOnceAndIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		f := newFleet(t, s, Options{})
+		sid := beginSession(t, f.store)
+		begun, release := make(chan struct{}, 4), make(chan struct{})
+		server := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, &mcp.ServerOptions{
+			RootsListChangedHandler: func(context.Context, *mcp.RootsListChangedRequest) {
+				begun <- struct{}{}
+				<-release
+			},
+		})
+		r := f.accept(t, f.nodes[0], server, sid, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`)
+		<-begun
+		if n := f.nodes[0].Calls(); n != 1 {
+			t.Errorf("%d requests run, want the notification", n)
+		}
+		close(release)
+		<-r.conn.Done()
+		if len(begun) != 0 {
+			t.Error("the handler ran twice")
+		}
+		f.idle(t)
+		select {
+		case a := <-r.conn.Answer():
+			t.Errorf("a notification was answered: %s", a.Body)
+		default:
+		}
+	})
+}
+
+// A client that is answered at once could have any number of them running.
+func TestTheNotificationsOfASessionAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{MaxCalls: 3})
+		sid := beginSession(t, f.store)
+		accept := func(session, message string) (*Conn, error) {
+			return f.nodes[0].Accept(Request{Session: session, Message: decode(t, []byte(message))})
+		}
+		const changed = `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`
+		var running []*Conn
+		for range 3 {
+			c, err := accept(sid, changed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			running = append(running, c)
+		}
+		if _, err := accept(sid, changed); !errors.Is(err, ErrTooManyCalls) {
+			t.Errorf("a fourth: %v", err)
+		}
+		for what, message := range map[string][2]string{"a call": {sid, toolCall("1")}, "another session's": {beginSession(t, f.store), changed}} {
+			c, err := accept(message[0], message[1])
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+				continue
+			}
+			running = append(running, c)
+		}
+		_ = running[0].Close()
+		c, err := accept(sid, changed)
+		if err != nil {
+			t.Errorf("when one has ended: %v", err)
+		}
+		for _, c := range append(running, c) {
+			_ = c.Close()
+		}
+	})
+}
+
+func TestACallGoesOnWhenItsClientLeaves(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		f := newFleet(t, s, Options{})
+		sid := beginSession(t, f.store)
+		release := make(chan struct{})
+		server := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			logTo(ctx, t, req.Session, "info", "before")
+			<-release
+			logTo(ctx, t, req.Session, "info", "after")
+			return text("done"), ctx.Err()
+		}, nil)
+		r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
+		r.message(t)
+		r.hangUp()
+		if err := f.nodes[0].Standalone(t.Context(), sid, []byte("{}")); err != nil { // something else goes on
+			t.Error(err)
+		}
+		f.nodes[0].CloseStreams(0)
+		<-r.over
+		v := f.resume(t, f.nodes[1], sid, r.lastID(t))
+		close(release)
+		messages := v.rest(t)
+		if len(messages) != 2 || messages[0].Method != "notifications/message" || textOf(t, messages[1]) != "done" {
+			t.Errorf("resumed: %+v", messages)
+		}
+		if v.err != nil {
+			t.Error(v.err)
+		}
+		f.idle(t)
+	})
+}
+
+func TestACallWithoutAnEventIDIsNotHeardAnyMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := beginSession(t, f.store)
+		said := make(chan error, 1)
+		server := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			time.Sleep(time.Minute)
+			_, err := req.Session.Elicit(ctx, &mcp.ElicitParams{Message: "?"})
+			said <- err
+			return text("done"), nil
+		}, nil)
+		r := f.accept(t, f.nodes[0], server, sid, toolCall("1"))
+		start := time.Now()
+		r.conn.Leave(t.Context())
+		if err := <-said; err == nil || time.Since(start) != time.Minute {
+			t.Errorf("a question nobody can hear: %v after %v", err, time.Since(start))
+		}
+		<-r.conn.Done()
+		f.idle(t)
+		if keys := redistest.Keys(t, f.client, f.prefix); slices.ContainsFunc(keys, func(k redistest.Key) bool { return strings.Contains(k.Name, ":log:") }) {
+			t.Errorf("a log was begun: %v", keys)
+		}
+		r.finish(nil)
+	})
+}
+
+func TestACallWhoseClientHasLeftRunsForRunDetachedAtMost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{RunDetached: time.Minute})
+		sid := beginSession(t, f.store)
+		server := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			logTo(ctx, t, req.Session, "info", "begin")
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}, nil)
+		r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
+		r.message(t)
+		time.Sleep(2 * time.Minute) // nothing happens to a call whose client is there
+		r.hangUp()
+		f.nodes[0].CloseStreams(0)
+		<-r.over
+		time.Sleep(30 * time.Second)
+		v := f.resume(t, f.nodes[1], sid, r.lastID(t)) // elsewhere is there too
+		time.Sleep(2 * time.Minute)
+		if f.nodes[0].Calls() != 1 {
+			t.Fatal("the call was given up")
+		}
+		v.hangUp()
+		f.nodes[1].CloseStreams(0)
+		<-v.over
+		time.Sleep(time.Minute - 2*lookEvery)
+		if f.nodes[0].Calls() != 1 {
+			t.Error("the call was given up early")
+		}
+		time.Sleep(4 * lookEvery)
+		if f.nodes[0].Calls() != 0 {
+			t.Error("the call runs for ever")
+		}
+		// Its client learns of it.
+		if m := f.resume(t, f.nodes[1], sid, r.lastID(t)).message(t); string(m.ID) != "1" || m.Error == nil {
+			t.Errorf("resumed: %+v", m)
+		}
+	})
+}
+
+func TestAHandlerCanSendItsClientAwayForAWhile(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		f := newFleet(t, s, Options{})
+		sid := beginSession(t, f.store)
+		release := make(chan struct{})
+		server := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			req.Extra.CloseSSEStream(mcp.CloseSSEStreamArgs{RetryAfter: 7 * time.Second})
+			<-release
+			return text("done"), nil
+		}, nil)
+		r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
+		var retry time.Duration
+		for {
+			e, ok := r.next(t)
+			if !ok {
+				break
+			}
+			retry = max(retry, e.Retry)
+		}
+		if retry != 7*time.Second {
+			t.Errorf("told to come back after %v", retry)
+		}
+		v := f.resume(t, f.nodes[1], sid, r.lastID(t))
+		close(release)
+		if m := v.message(t); textOf(t, m) != "done" {
+			t.Errorf("resumed: %+v", m)
+		}
+		v.wantEnd(t)
+		f.idle(t)
+		// A client that would have nothing to come back with is kept.
+		done := f.call(t, f.nodes[0], server, sid, toolCall("1"), func(r *Request) { r.Resumable = false })
+		if m := decode(t, done.answer(t).Body); textOf(t, m) != "done" {
+			t.Errorf("answered with %+v", m)
+		}
+	})
+}
+
+func TestAKeptServerSessionSaysThatItsRequestHasEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := beginSession(t, f.store)
+		var kept *mcp.ServerSession
+		server := oneTool(func(_ context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			kept = req.Session
+			return text("done"), nil
+		}, nil)
+		f.call(t, f.nodes[0], server, sid, toolCall("1")).answer(t)
+		synctest.Wait()
+		_, err := kept.Elicit(t.Context(), &mcp.ElicitParams{Message: "?"})
+		if err == nil || !strings.Contains(err.Error(), ErrRequestEnded.Error()) {
+			t.Errorf("a question through it: %v", err)
+		}
+		f.idle(t)
+	})
+}
+
+func TestPingsOfKeepAliveAreAnsweredWithoutTheClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		f.keepAlive = true
+		sid := beginSession(t, f.store)
+		server := oneTool(func(ctx context.Context, _ *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(time.Minute):
+				return text("done"), nil
+			}
+		}, &mcp.ServerOptions{KeepAlive: time.Second})
+		if m := decode(t, f.call(t, f.nodes[0], server, sid, toolCall("1")).answer(t).Body); textOf(t, m) != "done" {
+			t.Errorf("answered with %+v", m)
+		}
+		f.idle(t)
+	})
+}
+
+func TestAPingOfAHandlerIsTheClients(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := beginSession(t, f.store)
+		server := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			return text("done"), req.Session.Ping(ctx, nil)
+		}, nil)
+		r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
+		f.reply(t, f.nodes[1], sid, r.message(t), `{}`)
+		if m := r.message(t); textOf(t, m) != "done" {
+			t.Errorf("answered with %+v", m)
+		}
+	})
+}
+
+func TestAnInstanceThatLeavesAnswersWhatRuns(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		f := newFleet(t, s, Options{})
+		sid := beginSession(t, f.store)
+		server := oneTool(func(ctx context.Context, _ *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}, nil)
+		plain := f.call(t, f.nodes[0], server, sid, toolCall("1"))
+		streams := f.call(t, f.nodes[0], server, sid, toolCall("2"))
+		if err := streams.conn.OpenStream(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f.nodes[0].Close(t.Context())
+		f.nodes[0].Close(t.Context()) // again
+		if m := decode(t, plain.answer(t).Body); string(m.ID) != "1" || m.Error == nil {
+			t.Errorf("answered with %+v", m)
+		}
+		if m := streams.message(t); string(m.ID) != "2" || m.Error == nil {
+			t.Errorf("the stream says %+v", m)
+		}
+		streams.wantEnd(t)
+		if streams.err != nil {
+			t.Error(streams.err)
+		}
+		f.idle(t)
+	})
+}
+
+func TestIdleWaitsForWhatRuns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := beginSession(t, f.store)
+		server := oneTool(func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			time.Sleep(time.Minute)
+			return text("done"), nil
+		}, nil)
+		r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := f.nodes[0].Idle(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("while a call runs: %v", err)
+		}
+		if err := f.nodes[0].Idle(t.Context()); err != nil {
+			t.Error(err)
+		}
+		r.answer(t)
+	})
+}
+
+func TestRequestsLeaveNoGoroutines(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		f.keepAlive = true
+		sid := beginSession(t, f.store)
+		speaks := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			logTo(ctx, t, req.Session, "info", "x")
+			return text("done"), nil
+		}, &mcp.ServerOptions{KeepAlive: time.Second})
+		request := func(i int) {
+			f.call(t, f.nodes[i%2], echo(), sid, toolCall("1")).rest(t)
+			f.call(t, f.nodes[i%2], speaks, sid, toolCall("1")).rest(t)
+			<-f.accept(t, f.nodes[i%2], speaks, sid, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`).conn.Done()
+		}
+		settled := func() map[string]int {
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+			return goroutinesHere()
+		}
+		request(0)
+		request(1)
+		before := settled()
+		for i := range 20 {
+			request(i)
+		}
+		if diff := cmp.Diff(before, settled()); diff != "" {
+			t.Error("goroutines by who started them, -before +after:\n" + diff)
+		}
+		f.idle(t)
+		for _, n := range f.nodes {
+			if len(n.keeper.kept) > 1 {
+				t.Errorf("the keeper remembers %d sessions", len(n.keeper.kept))
+			}
+		}
+	})
+}
+
+// ofTheRig matches the stacks of what comes and goes by itself: connections to
+// Redis, and clients.
+var ofTheRig = regexp.MustCompile(`rueidis|redistest|miniredis|newViewer`)
+
+// goroutinesHere counts the goroutines of the caller's bubble by who started them.
+func goroutinesHere() map[string]int {
+	var all strings.Builder // of the whole process: other tests run beside this one
+	_ = pprof.Lookup("goroutine").WriteTo(&all, 2)
+	stacks := strings.Split(all.String(), "\n\n")
+	_, mine, _ := strings.Cut(strings.SplitN(stacks[0], "\n", 2)[0], "synctest bubble ")
+	n := map[string]int{}
+	for _, s := range stacks {
+		header, _, _ := strings.Cut(s, "\n")
+		_, creator, _ := strings.Cut(s, "\ncreated by ")
+		creator, _, _ = strings.Cut(creator, " in goroutine")
+		if strings.Contains(header, "synctest bubble "+mine) && !ofTheRig.MatchString(s) {
+			n[creator]++
+		}
+	}
+	return n
+}
+
+// What a handler logs in an outage is refused; what it logs afterwards is not.
+func TestACallLogsAgainWhenRedisIsBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{}, long)
+		sid := beginSession(t, f.store)
+		say := make(chan string)
+		said := make(chan error)
+		r := f.call(t, f.nodes[0], oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			for data := range say {
+				said <- req.Session.Log(ctx, &mcp.LoggingMessageParams{Level: "error", Data: data})
+			}
+			return text("done"), nil
+		}, nil), sid, toolCall("7"))
+		f.links[0].Freeze()
+		say <- "lost"
+		if err := <-said; err == nil {
+			t.Error("a message was logged in an outage")
+		}
+		f.links[0].Heal()
+		say <- "heard"
+		if err := <-said; err != nil {
+			t.Errorf("after the outage: %v", err)
+		}
+		close(say)
+		if m := r.message(t); !strings.Contains(string(m.Params), "heard") {
+			t.Errorf("the client got %s", m.Params)
+		}
+		r.message(t)
+		r.wantEnd(t)
+	})
+}

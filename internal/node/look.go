@@ -1,0 +1,366 @@
+package node
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
+)
+
+// look watches, until ctx ends, over what no message tells: writers that died,
+// questions that nobody answers, calls that nobody waits for. One ticker serves
+// all of an instance's streams and calls.
+func (n *Node) look(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			n.lookAfterStreams(ctx)
+			n.lookAfterCarried(ctx)
+			n.lookAfterCalls(ctx)
+		}
+	}
+}
+
+// lookAfterStreams finds the streams read here whose writer has died, or whose
+// last events have not arrived.
+func (n *Node) lookAfterStreams(ctx context.Context) { n.lookAt(ctx, n.callReaders()) }
+
+// lookAtNew looks at the stream of a reader that has just begun: if clients'
+// connections are cut again and again, none of them is there for the next look.
+func (n *Node) lookAtNew(r *Reader) {
+	n.mu.Lock()
+	here := n.writes(r.stream)
+	n.mu.Unlock()
+	if !here {
+		n.lookAt(context.Background(), []*Reader{r}) // apart from the request that began it; each call to Redis is bounded
+	}
+}
+
+// lookAt looks at the streams of some readers. While Redis, or our way to it, is
+// away nobody can be told from the dead.
+func (n *Node) lookAt(ctx context.Context, readers []*Reader) {
+	states, err := n.streamStates(ctx, readers)
+	var alive map[string]bool
+	if err == nil {
+		alive, err = n.livingWriters(ctx, readers)
+	}
+	for i := 0; i < len(readers) && err == nil; i++ {
+		err = n.lookAfterStream(ctx, readers[i], states[i], alive)
+	}
+	if err != nil {
+		n.opts.Logger.Warn("streams not looked after", "error", err)
+	}
+}
+
+func (n *Node) lookAfterStream(ctx context.Context, r *Reader, s streamState, alive map[string]bool) error {
+	if r.yield(s.from, s.reader) {
+		return nil
+	}
+	gone := s.writer == "" // the stream, or its state alone, evicted
+	if s.ended || gone {
+		r.lookInLog()
+		return nil
+	}
+	r.check(s.from, s.next)
+	// Of what this instance writes, only streams without a call got here.
+	if alive[s.writer] && s.writer != n.id {
+		return n.log.found(ctx, r.stream, s)
+	}
+	if !n.canJudge() {
+		return nil
+	}
+	missing, err := n.log.missed(ctx, r.stream, s.writer)
+	if err == nil && missing >= missingFor {
+		n.closeDead(ctx, r, s.writer)
+	}
+	return err
+}
+
+// canJudge reports whether an instance whose inbox is not there may be taken for
+// dead. This instance's own renewals must have worked: whoever is cut off from
+// Redis finds every inbox but its own gone when the others are just as alive.
+// And they must have worked for a while: after an outage of all, instances need
+// not come back at the same moment.
+func (n *Node) canJudge() bool {
+	return time.Since(time.Unix(0, n.renewed.Load())) <= lookEvery &&
+		time.Since(time.Unix(0, n.steady.Load())) >= inboxTTL
+}
+
+// missingFor is how long a writer has been missing that is taken for dead: the
+// time between two looks, less what they may be late. An earlier note that it
+// was missing counts for missedFor: connections may be short, and each looks
+// for the writer when it begins.
+const (
+	missingFor = lookEvery - 500*time.Millisecond
+	missedFor  = 10 * lookEvery
+)
+
+// errWriterDied is the response to a call whose instance died.
+var errWriterDied = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the instance that ran this request has died; its outcome is unknown"}
+
+// closeDead ends the stream of a dead writer with an error in its place.
+func (n *Node) closeDead(ctx context.Context, r *Reader, writer string) {
+	a := Append{Writer: writer, Tag: newTag(), Data: jsonrpcmsg.EncodeError(r.callID(), errWriterDied), End: true}
+	offset, reader, err := n.log.Append(ctx, r.stream, a)
+	if err != nil {
+		// It ended by itself, or somebody else ended it, or it is gone: the log
+		// knows. If Redis did not answer the next look tries again.
+		if !errors.Is(err, redisx.ErrUnavailable) {
+			r.lookInLog()
+		}
+		return
+	}
+	n.opts.Logger.Warn("ended the stream of a dead instance", "instance", writer)
+	n.deliver(ctx, reader, Event{EventID{Stream: r.stream.Stream, Offset: offset, Tag: a.Tag}, a.Data}, true)
+}
+
+// callReaders returns the readers here of unfinished call streams, but for
+// those whose writer is here as well: it needs no Redis to be found.
+func (n *Node) callReaders() []*Reader {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var readers []*Reader
+	for _, r := range n.readers {
+		if !IsStandalone(r.stream.Stream) && !r.isEnded() && !n.writes(r.stream) {
+			readers = append(readers, r)
+		}
+	}
+	return readers
+}
+
+// writes reports whether a call that runs here writes the stream. n.mu must be
+// held.
+func (n *Node) writes(stream StreamID) bool {
+	if p := n.sessions[stream.Session]; p != nil {
+		for c := range p.conns {
+			if c.streamID() == stream {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// A streamState is what Redis knows of a stream.
+type streamState struct {
+	from   int64 // what the reader here had before Redis was asked
+	next   int64
+	ended  bool
+	writer string
+	reader string
+	missed bool // its writer was not found alive by some reader
+}
+
+func (n *Node) streamStates(ctx context.Context, readers []*Reader) ([]streamState, error) {
+	streams := make([]StreamID, len(readers))
+	positions := make([]int64, len(readers))
+	for i, r := range readers {
+		streams[i], positions[i] = r.stream, r.position()
+	}
+	states, err := n.log.states(ctx, streams)
+	for i := range states {
+		states[i].from = positions[i]
+	}
+	return states, err
+}
+
+// livingWriters asks which of the instances that write the streams live.
+func (n *Node) livingWriters(ctx context.Context, readers []*Reader) (map[string]bool, error) {
+	var instances []string
+	for _, r := range readers {
+		instances = append(instances, r.writtenBy())
+	}
+	return n.living(ctx, instances)
+}
+
+// lookAfterCalls fails questions that wait too long, and stops calls that
+// nobody has waited for too long.
+func (n *Node) lookAfterCalls(ctx context.Context) {
+	var waiting []*Conn
+	var streams []StreamID
+	for _, c := range n.allConns() {
+		if c.waits() {
+			// The call's own stream, and the standalone one for what was asked
+			// outside of it.
+			waiting = append(waiting, c)
+			streams = append(streams, c.streamID(), StreamID{c.session, standaloneStream})
+		}
+	}
+	if len(waiting) == 0 {
+		return
+	}
+	listened, err := n.listened(ctx, streams)
+	for i, c := range waiting {
+		// When Redis does not answer, the benefit of the doubt is the client's.
+		own, standalone := err != nil, err != nil
+		if err == nil {
+			own, standalone = listened[2*i], listened[2*i+1]
+		}
+		c.lookAfter(time.Now(), own, standalone)
+	}
+}
+
+// listened reports for each stream whether a living connection reads it.
+func (n *Node) listened(ctx context.Context, streams []StreamID) ([]bool, error) {
+	states, err := n.log.states(ctx, streams)
+	if err != nil {
+		return nil, err
+	}
+	var instances []string
+	for _, s := range states {
+		instance, _ := splitRef(s.reader)
+		instances = append(instances, instance)
+	}
+	alive, err := n.living(ctx, instances)
+	if err != nil {
+		return nil, err
+	}
+	listened := make([]bool, len(streams))
+	for i, s := range states {
+		instance, reader := splitRef(s.reader)
+		listened[i] = alive[instance] && (instance != n.id || n.reader(reader) != nil)
+	}
+	return listened, nil
+}
+
+// living asks which instances have an inbox.
+func (n *Node) living(ctx context.Context, instances []string) (map[string]bool, error) {
+	alive := map[string]bool{}
+	var others []string
+	for _, id := range instances {
+		if _, ok := alive[id]; ok || id == "" {
+			continue
+		}
+		alive[id] = id == n.id
+		if id != n.id {
+			others = append(others, id)
+		}
+	}
+	if len(others) == 0 {
+		return alive, nil
+	}
+	cmds := n.rdb.Commands(len(others))
+	for _, id := range others {
+		cmds = append(cmds, n.rdb.B().Exists().Key(n.keys.Inbox(id)).Build())
+	}
+	for i, result := range n.rdb.DoMulti(ctx, cmds...) {
+		there, err := result.AsInt64()
+		if err != nil {
+			return nil, redisx.Unavailable("look for instances", err)
+		}
+		alive[others[i]] = there == 1
+	}
+	return alive, nil
+}
+
+// states returns what Redis knows of the streams; all zero for one that is not
+// there.
+func (l *Log) states(ctx context.Context, streams []StreamID) ([]streamState, error) {
+	states := make([]streamState, len(streams))
+	if len(streams) == 0 {
+		return states, nil
+	}
+	cmds := l.rdb.Commands(len(streams))
+	for _, s := range streams {
+		cmds = append(cmds, l.rdb.B().Hmget().Key(l.keys.Stream(s.Session, s.Stream)).Field("next", "ended", "writer", "reader", "missed").Build())
+	}
+	for i, result := range l.rdb.DoMulti(ctx, cmds...) {
+		fields, err := result.ToArray()
+		if err != nil {
+			return nil, redisx.Unavailable("look at streams", err)
+		}
+		s := &states[i]
+		s.next, _ = fields[0].AsInt64() // nil without the stream
+		ended, _ := fields[1].ToString()
+		s.ended = ended == "1"
+		s.writer, _ = fields[2].ToString()
+		s.reader, _ = fields[3].ToString()
+		s.missed = !fields[4].IsNil()
+	}
+	return states, nil
+}
+
+var (
+	//go:embed lua/stream_miss.lua
+	streamMissLua string
+
+	streamMiss = redisx.NewRepeatableScript("note a missing writer", streamMissLua)
+)
+
+// missed notes that a stream's writer was not found alive, and returns for how
+// long it has been missing.
+func (l *Log) missed(ctx context.Context, id StreamID, writer string) (time.Duration, error) {
+	msg, err := streamMiss.Exec(ctx, l.rdb, []string{l.keys.Stream(id.Session, id.Stream)}, writer, strconv.FormatInt(missedFor.Milliseconds(), 10))
+	if err != nil {
+		return 0, err
+	}
+	ms, err := msg.AsInt64()
+	return time.Duration(ms) * time.Millisecond, err
+}
+
+// found notes that a stream's writer lives.
+func (l *Log) found(ctx context.Context, id StreamID, s streamState) error {
+	if !s.missed {
+		return nil
+	}
+	cmd := l.rdb.B().Hdel().Key(l.keys.Stream(id.Session, id.Stream)).Field("missed").Build()
+	if err := l.rdb.Do(ctx, cmd).Error(); err != nil {
+		return redisx.Unavailable("note a found writer", err)
+	}
+	return nil
+}
+
+// waits reports whether time is running for the call: it has open questions, or
+// its client has gone.
+func (c *Conn) waits() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.asked.open) > 0 || !c.left.IsZero() || c.req.Outlet == OutletStandalone
+}
+
+// lookAfter fails what has waited too long; own and standalone say whether
+// somebody reads the call's stream and the session's standalone one.
+func (c *Conn) lookAfter(now time.Time, own, standalone bool) {
+	failed := map[string]error{}
+	c.mu.Lock()
+	for number, q := range c.asked.open {
+		if own && !q.detached || standalone && q.detached {
+			q.read = now
+		}
+		switch {
+		case now.Sub(q.asked) >= c.node.opts.AnswerWithin:
+			failed[number] = errNoAnswer
+		case now.Sub(q.read) >= questionTTL:
+			failed[number] = errNoReader
+		}
+	}
+	switch {
+	case own && !c.left.IsZero():
+		c.left = now // the client has come back on another connection
+	case c.req.Outlet != OutletStandalone:
+	case standalone:
+		c.left = time.Time{}
+	case c.left.IsZero():
+		c.left = now // the stream's instance has died
+	}
+	forsaken := !c.left.IsZero() && now.Sub(c.left) >= c.node.opts.RunDetached
+	c.mu.Unlock()
+	for number, err := range failed {
+		c.fail(number, err)
+	}
+	if forsaken {
+		c.node.background(func() { c.abandon(errForsaken) })
+	}
+}
+
+var errForsaken = errors.New("the request was given up: its client has gone")

@@ -1,0 +1,374 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+)
+
+// Options configure a [Node]. The zero value of a field means its default.
+type Options struct {
+	// Prefix is the first part of every key. If empty, "mcp". All instances of a
+	// fleet, and the session store, must have the same.
+	Prefix string
+	// Log bounds the logs of streams.
+	Log LogOptions
+	// MaxQueue and MaxQueueBytes bound what waits in memory for one open
+	// stream. A client that reads more slowly gets the rest from the log, as
+	// long as the log has it. If zero, 256 messages and 4 MiB.
+	MaxQueue, MaxQueueBytes int
+	// MaxCalls bounds the running calls of a session on this instance, and the
+	// notifications whose handlers run. If zero, 64 each.
+	MaxCalls int
+	// AnswerWithin is how long a request to the client (sampling, elicitation,
+	// roots) waits for its response. If zero, 10 minutes.
+	AnswerWithin time.Duration
+	// RunDetached is how long a call may continue after its client has
+	// disconnected. If zero, 5 minutes.
+	RunDetached time.Duration
+	// Timeout bounds each call to Redis. If zero, 2 seconds.
+	Timeout time.Duration
+	// DefaultLogLevel is the level of a session whose client has not set one.
+	// If empty, such a session gets no log messages, as with the SDK's handler.
+	DefaultLogLevel mcp.LoggingLevel
+	// Logger receives what an operator should know. If nil, nothing is logged.
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	o.Log = o.Log.withDefaults()
+	o.MaxQueue = orDefault(o.MaxQueue, 256)
+	o.MaxQueueBytes = orDefault(o.MaxQueueBytes, 4<<20)
+	o.MaxCalls = orDefault(o.MaxCalls, 64)
+	o.AnswerWithin = orDefault(o.AnswerWithin, 10*time.Minute)
+	o.RunDetached = orDefault(o.RunDetached, 5*time.Minute)
+	o.Timeout = orDefault(o.Timeout, redisx.DefaultTimeout)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// The times by which instances judge each other. A reader declares a writer
+// dead after its inbox was absent in two looks, so the end of a dead writer's
+// stream is at most inboxTTL + 2*lookEvery away.
+const (
+	inboxTTL    = 6 * time.Second
+	renewEvery  = 2 * time.Second
+	lookEvery   = 3 * time.Second
+	probeAfter  = time.Second
+	questionTTL = 30 * time.Second // of a question on a stream that nobody reads
+)
+
+// A Node is one instance of the fleet: it has an inbox, follows the bus, and
+// knows the calls that run and the streams that are open on this instance. It
+// is safe for concurrent use. It runs four goroutines from [NewNode] to
+// [Node.Close], whatever the number of sessions, calls and streams.
+type Node struct {
+	*Publisher
+
+	id    string
+	store *sessionstore.Store
+	opts  Options
+
+	seq     atomic.Int64 // of connections and readers
+	renewed atomic.Int64 // when the inbox was last renewed, Unix ns
+	steady  atomic.Int64 // since when the inbox has been renewed without a gap, Unix ns
+
+	mu        sync.Mutex
+	closed    bool
+	conns     map[string]*Conn
+	readers   map[string]*Reader
+	listeners map[*Listener]struct{}
+	sessions  map[string]*presence
+	awaited   map[string]chan struct{} // what other instances are asked to do
+
+	tail   tail
+	feeds  *feeds
+	broken position // up to where the bus was heard when it lost its end; zero if it has not
+
+	keeper keeper
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// presence is what runs of one session on this instance. It exists only while
+// something does.
+type presence struct {
+	calls   map[string]*Conn // by idKey of the request
+	conns   map[*Conn]struct{}
+	readers map[*Reader]struct{}
+}
+
+// ErrClosed says that the node is closed and takes no more requests.
+var ErrClosed = errors.New("instance is shutting down")
+
+// NewNode joins the fleet: it creates the instance's inbox and starts to read
+// it and the bus. It blocks for a few calls to Redis and fails if Redis is
+// unavailable or lacks something a node needs. The caller keeps ownership of
+// client and store; [Node.Close] must be called before the client is closed.
+func NewNode(ctx context.Context, client rueidis.Client, store *sessionstore.Store, opts *Options) (*Node, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	o := opts.withDefaults()
+	publisher, err := newPublisher(client, o)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		Publisher: publisher,
+		id:        strings.ToLower(rand.Text()[:16]),
+		store:     store,
+		opts:      o,
+		conns:     map[string]*Conn{},
+		readers:   map[string]*Reader{},
+		listeners: map[*Listener]struct{}{},
+		sessions:  map[string]*presence{},
+		awaited:   map[string]chan struct{}{},
+		feeds:     newFeeds(),
+	}
+	n.keeper.init(n)
+	if _, err := n.renew(ctx, "0"); err != nil {
+		return nil, err
+	}
+	if err := n.joinBus(ctx); err != nil {
+		return nil, err
+	}
+	// The loops outlive the call to NewNode; Close ends them.
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	n.stop = stop
+	n.wg.Go(func() { n.readInbox(run) })
+	n.wg.Go(func() { n.tailBus(run) })
+	n.wg.Go(func() { n.look(run) })
+	n.wg.Go(func() { n.keeper.run(run) })
+	return n, nil
+}
+
+// ID returns the random name of the instance.
+func (n *Node) ID() string { return n.id }
+
+// Log returns the logs of the fleet's streams.
+func (n *Node) Log() *Log { return n.log }
+
+// Ready returns nil if Redis answers and the rest of the fleet sees this
+// instance as alive.
+func (n *Node) Ready(ctx context.Context) error {
+	if err := n.rdb.Do(ctx, n.rdb.B().Ping().Build()).Error(); err != nil {
+		return redisx.Unavailable("ping", err)
+	}
+	if !n.alive() {
+		return errors.New("the instance's inbox has not been renewed")
+	}
+	return nil
+}
+
+// alive reports whether the fleet has reason to think that this instance lives.
+func (n *Node) alive() bool {
+	return time.Since(time.Unix(0, n.renewed.Load())) < inboxTTL
+}
+
+// Idle waits until no request runs on this instance, or ctx ends. Then it ends
+// each stream of an HTTP+SSE session that is open here as soon as no call of
+// the session runs elsewhere, because such a stream cannot be resumed.
+func (n *Node) Idle(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for n.Calls() > 0 || !n.letGo() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+func (n *Node) isClosed() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.closed
+}
+
+// Calls returns how many requests run on this instance.
+func (n *Node) Calls() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.conns)
+}
+
+// Streams returns how many streams are open on this instance.
+func (n *Node) Streams() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.readers) + len(n.listeners)
+}
+
+// Close leaves the fleet: no more requests are accepted, those that still run
+// are answered with an error, open streams end so that clients resume them
+// elsewhere, and the inbox is deleted. Close waits for the node's goroutines;
+// it is idempotent.
+func (n *Node) Close(ctx context.Context) {
+	n.mu.Lock()
+	n.closed = true
+	n.mu.Unlock()
+	var abandoned sync.WaitGroup
+	for _, c := range n.allConns() {
+		abandoned.Go(func() { c.abandon(ErrClosed) })
+	}
+	abandoned.Wait()
+	n.CloseStreams(reconnectSoon)
+	n.waitForStreams()
+	n.stop()
+	n.wg.Wait()
+	// An inbox that stays would have the fleet wait for a dead instance.
+	if err := n.rdb.Do(ctx, n.rdb.B().Del().Key(n.keys.Inbox(n.id)).Build()).Error(); err != nil {
+		n.opts.Logger.Warn("inbox not removed", "error", err)
+	}
+}
+
+// waitForStreams gives the connections of closed streams the time to say how
+// far their clients have come.
+func (n *Node) waitForStreams() {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(2 * n.opts.Timeout); n.Streams() > 0 && time.Now().Before(deadline); {
+		<-tick.C
+	}
+}
+
+// CloseStreams ends every stream that is open here with a hint to reconnect
+// after retry. The streams go on: they can be resumed anywhere.
+func (n *Node) CloseStreams(retry time.Duration) {
+	n.mu.Lock()
+	readers := make([]*Reader, 0, len(n.readers))
+	for _, r := range n.readers {
+		readers = append(readers, r)
+	}
+	for l := range n.listeners {
+		l.end()
+	}
+	n.mu.Unlock()
+	for _, r := range readers {
+		r.close(closing{retry: retry})
+	}
+}
+
+// background runs f, which may block for calls to Redis, apart from the loop
+// that found it necessary. Close waits for it.
+func (n *Node) background(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.closed {
+		n.wg.Go(f)
+	}
+}
+
+func (n *Node) allConns() []*Conn {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	conns := make([]*Conn, 0, len(n.conns))
+	for _, c := range n.conns {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+func (n *Node) nextID() string { return strconv.FormatInt(n.seq.Add(1), 36) }
+
+// presence returns what runs of a session here, which it makes if nothing did.
+// n.mu must be held.
+func (n *Node) presence(session string) *presence {
+	p := n.sessions[session]
+	if p == nil {
+		p = &presence{calls: map[string]*Conn{}, conns: map[*Conn]struct{}{}, readers: map[*Reader]struct{}{}}
+		n.sessions[session] = p
+	}
+	return p
+}
+
+// release forgets a session of which nothing runs. n.mu must be held.
+func (n *Node) release(session string) {
+	if p := n.sessions[session]; p != nil && len(p.conns) == 0 && len(p.readers) == 0 {
+		delete(n.sessions, session)
+	}
+}
+
+func (n *Node) addReader(r *Reader) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return ErrClosed
+	}
+	n.readers[r.id] = r
+	n.presence(r.stream.Session).readers[r] = struct{}{}
+	return nil
+}
+
+func (n *Node) removeReader(r *Reader) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if p := n.sessions[r.stream.Session]; p != nil {
+		delete(p.readers, r)
+	}
+	delete(n.readers, r.id)
+	n.release(r.stream.Session)
+	if r.feed != nil {
+		n.feeds.remove(r.feed)
+	}
+}
+
+func (n *Node) reader(id string) *Reader {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.readers[id]
+}
+
+func (n *Node) conn(id string) *Conn {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.conns[id]
+}
+
+// endSession ends what runs of a session here, after the session has ended.
+func (n *Node) endSession(id string) {
+	n.store.Forget(id)
+	n.mu.Lock()
+	var conns []*Conn
+	var readers []*Reader
+	if p := n.sessions[id]; p != nil {
+		for c := range p.conns {
+			conns = append(conns, c)
+		}
+		for r := range p.readers {
+			readers = append(readers, r)
+		}
+	}
+	n.mu.Unlock()
+	for _, c := range conns {
+		n.background(func() { c.abandon(sessionstore.ErrNotFound) })
+	}
+	for _, r := range readers {
+		r.close(closing{})
+	}
+}
+
+// readerRef is how a reader is named to the fleet: its instance and itself.
+func (n *Node) readerRef(r *Reader) string { return n.id + "/" + r.id }
+
+func splitRef(ref string) (instance, reader string) {
+	instance, reader, _ = strings.Cut(ref, "/")
+	return instance, reader
+}

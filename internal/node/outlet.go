@@ -1,0 +1,63 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
+)
+
+// An Outlet is the stream or response to which the messages of a request's
+// handler go.
+type Outlet int
+
+const (
+	// OutletReply is the reply to the request: one JSON body, or a stream once
+	// there is more to say than the response.
+	OutletReply Outlet = iota
+	// OutletAside sends only the response as the reply, in one JSON body; all
+	// other messages go to the session's standalone stream. It is for the calls
+	// of a batch, which share one reply.
+	OutletAside
+	// OutletStandalone sends everything, including the response, to the session's
+	// standalone stream. It is for sessions of the HTTP+SSE transport; see
+	// [Node.Carry].
+	OutletStandalone
+)
+
+// aside reports whether nothing but the response can be in the reply.
+func (c *Conn) aside() bool { return c.req.Outlet != OutletReply }
+
+// conclude sends the response to where it is not the reply. c.out must be held.
+func (c *Conn) conclude(ctx context.Context, response []byte) {
+	// After an error the response comes late, or its session is gone.
+	_ = c.appendLast(ctx, StreamID{c.session, standaloneStream}, Append{Tag: newTag(), Data: response, Once: true})
+}
+
+// outageBound is how long a finished call waits for Redis to take its response.
+const outageBound = 30 * time.Second
+
+// appendLast appends the last event of a call. While Redis is away it tries on;
+// after outageBound it fails, and the event is appended when Redis is back. With
+// any error but [redisx.ErrUnavailable] the event is not in the log and will not be.
+func (c *Conn) appendLast(ctx context.Context, id StreamID, a Append) error {
+	deadline := time.Now().Add(outageBound)
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		offset, reader, err := c.node.log.Append(ctx, id, a)
+		if err == nil {
+			c.node.deliver(ctx, reader, Event{EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}, a.Data}, a.End)
+			return nil
+		}
+		a.Again = a.Tag != ""
+		if !errors.Is(err, redisx.ErrUnavailable) {
+			return err
+		}
+		if time.Now().After(deadline) || c.node.isClosed() {
+			c.node.opts.Logger.Error("response not logged", "error", err)
+			c.node.endLate(id, a)
+			return err
+		}
+		time.Sleep(pause)
+	}
+}

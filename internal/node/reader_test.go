@@ -1,0 +1,640 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
+)
+
+// A deliveryPlan is what happens to a stream, step by step: events are always
+// in the log, but on their way to the reader anything may happen to them.
+type deliveryPlan struct {
+	steps     []deliveryStep
+	endAlone  bool // the end comes without an event
+	endIsLost bool // and is not delivered, so that a look has to find it
+}
+
+type deliveryStep struct {
+	kind string
+	pick int // which of the events under way, modulo
+	size int
+}
+
+func drawPlan(rt *rapid.T) deliveryPlan {
+	step := rapid.Custom(func(rt *rapid.T) deliveryStep {
+		return deliveryStep{
+			kind: rapid.SampledFrom([]string{"append", "append", "append", "append and deliver", "append and deliver", "deliver", "deliver", "twice", "drop", "look", "let run", "take over", "close"}).Draw(rt, "kind"),
+			pick: rapid.IntRange(0, 1000).Draw(rt, "pick"),
+			size: rapid.SampledFrom([]int{1, 1, 1, 40, 200}).Draw(rt, "size"),
+		}
+	})
+	return deliveryPlan{
+		steps:     rapid.SliceOfN(step, 0, 60).Draw(rt, "steps"),
+		endAlone:  rapid.Bool().Draw(rt, "end without an event"),
+		endIsLost: rapid.Bool().Draw(rt, "end is lost"),
+	}
+}
+
+// run follows the plan on two instances and returns what the client has got.
+func (p deliveryPlan) run(t *testing.T) (sent, got []string) {
+	f := newBubbleFleet(t, Options{MaxQueue: 3, MaxQueueBytes: 100})
+	sid := beginSession(t, f.store)
+	id := StreamID{sid, newCallStream(json.RawMessage(`1`))}
+	first, err := f.log.Open(t.Context(), id, "w", "", json.RawMessage(`1`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type delivery struct {
+		e   Event
+		end bool
+	}
+	var underway []delivery
+	var client *client
+	after := &first.ID
+	on := 0
+	connect := func() {
+		if client != nil {
+			after = client.leave()
+			got = append(got, client.data...)
+		}
+		on++
+		client = newClient(t, f.nodes[on%2], id, after)
+	}
+	appendEvent := func(size int, end bool) {
+		a := Append{Writer: "w", Tag: newTag(), Data: []byte(fmt.Sprint(len(sent)+1) + strings.Repeat(".", size)), End: end}
+		if end && p.endAlone {
+			a.Tag, a.Data = "", nil
+		} else {
+			sent = append(sent, string(a.Data))
+		}
+		offset, _, err := f.log.Append(t.Context(), id, a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		underway = append(underway, delivery{Event{EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}, a.Data}, end})
+	}
+	deliver := func(i int, keep bool) {
+		d := underway[i]
+		if !keep {
+			underway = slices.Delete(underway, i, i+1)
+		}
+		client.r.deliver(d.e, d.end)
+	}
+	connect()
+	for _, s := range p.steps {
+		if strings.HasPrefix(s.kind, "append") {
+			appendEvent(s.size, false)
+		}
+		switch some := len(underway) > 0; s.kind {
+		case "append and deliver":
+			deliver(len(underway)-1, false)
+		case "deliver":
+			if some {
+				deliver(s.pick%len(underway), false)
+			}
+		case "twice":
+			if some {
+				deliver(s.pick%len(underway), true)
+			}
+		case "drop":
+			if some {
+				underway = slices.Delete(underway, s.pick%len(underway), s.pick%len(underway)+1)
+			}
+		case "look":
+			client.r.lookInLog()
+		case "let run":
+			synctest.Wait()
+		case "take over":
+			connect()
+		case "close": // and come back
+			client.r.close(closing{retry: reconnectSoon})
+			synctest.Wait()
+			connect()
+		}
+		if client.ended() {
+			t.Error("the stream ended early")
+		}
+	}
+	appendEvent(1, true)
+	if p.endIsLost {
+		underway = underway[:len(underway)-1]
+	}
+	for len(underway) > 0 {
+		deliver(len(underway)-1, false) // the last first
+	}
+	if p.endIsLost {
+		client.r.lookInLog() // as lookAfterStreams does
+	}
+	synctest.Wait()
+	if !client.ended() {
+		t.Error("the end was missed")
+	}
+	client.leave()
+	return sent, append(got, client.data...)
+}
+
+// A client reads a stream in memory, and remembers what it got before it left.
+type client struct {
+	r *Reader
+
+	mu   sync.Mutex
+	left bool
+	data []string
+	last EventID
+	err  error
+	over bool
+}
+
+func newClient(t *testing.T, n *Node, id StreamID, after *EventID) *client {
+	t.Helper()
+	res, err := n.Resume(t.Context(), sessionstore.Record{ID: id.Session}, after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	c := &client{r: res.Reader, last: *after}
+	v := newViewer(t)
+	go func() { v.finish(serve(ctx, c.r, v)) }()
+	go func() {
+		for e := range v.events {
+			c.take(e)
+		}
+		<-v.over
+		c.mu.Lock()
+		c.err, c.over = v.err, true
+		c.mu.Unlock()
+	}()
+	return c
+}
+
+func (c *client) take(e sse.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left {
+		return
+	}
+	if e.ID != "" {
+		id, err := ParseEventID(e.ID)
+		if err != nil {
+			panic(err)
+		}
+		c.last = id
+	}
+	if len(e.Data) > 0 {
+		c.data = append(c.data, string(e.Data))
+	}
+}
+
+// leave makes the client deaf and returns the last event it has.
+func (c *client) leave() *EventID {
+	synctest.Wait() // what is on the wire has arrived
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left = true
+	last := c.last
+	return &last
+}
+
+// ended reports whether the client was told that it has all.
+func (c *client) ended() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.over && c.err == nil
+}
+
+func TestAReaderGivesEveryEventOnceInOrder(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		plan := drawPlan(rt)
+		var sent, got []string
+		ok := t.Run("plan", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { sent, got = plan.run(t) })
+		})
+		if diff := cmp.Diff(sent, got); diff != "" || !ok {
+			rt.Fatalf("%+v\n-sent +got:\n%s", plan, diff)
+		}
+	})
+}
+
+// standaloneReader is an open standalone stream that nobody serves yet.
+func (f *fleet) standaloneReader(t testing.TB, n *Node, sid string) *Reader {
+	t.Helper()
+	r, err := n.Resume(t.Context(), sessionstore.Record{ID: sid}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Reader
+}
+
+func numbers(n int) (all []string) {
+	for i := range n {
+		all = append(all, strconv.Itoa(i))
+	}
+	return all
+}
+
+func TestASlowClientDoesNotHoldUpTheWriter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{MaxQueue: 10})
+		sid := beginSession(t, f.store)
+		for _, n := range f.nodes { // the reader at the writer's, and elsewhere
+			r := f.standaloneReader(t, n, sid)
+			v := newViewer(t)
+			release := make(chan struct{})
+			done := make(chan error, 1)
+			go func() {
+				done <- r.Serve(t.Context(), sse.NewWriter(stuck{v, release}, time.Hour), serveOptions)
+			}()
+			start := time.Now()
+			const count = 150
+			for i := range count {
+				if err := f.nodes[0].Standalone(t.Context(), sid, []byte(strconv.Itoa(i))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if took := time.Since(start); took != 0 {
+				t.Errorf("writing took %v", took)
+			}
+			r.mu.Lock()
+			if queued := len(r.queue); queued > 10 {
+				t.Errorf("%d events wait in memory", queued)
+			}
+			r.mu.Unlock()
+			close(release)
+			var got []string
+			for range count {
+				e, _ := v.next(t)
+				got = append(got, string(e.Data))
+			}
+			if diff := cmp.Diff(numbers(count), got); diff != "" {
+				t.Error("-want +got:\n" + diff)
+			}
+			r.close(closing{})
+			<-done
+			r.Release(t.Context())
+			v.finish(nil)
+		}
+	})
+}
+
+// A stuck writer waits until it is released.
+type stuck struct {
+	*viewer
+	release chan struct{}
+}
+
+func (s stuck) Write(b []byte) (int, error) {
+	<-s.release
+	return s.viewer.Write(b)
+}
+
+func TestAQuietStreamSaysThatItLives(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := beginSession(t, f.store)
+		synctest.Wait() // the bus is quiet too
+		r, err := f.nodes[0].Resume(t.Context(), sessionstore.Record{ID: sid, Position: f.nodes[0].Position()}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &transcript{}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- r.Serve(ctx, sse.NewWriter(w, time.Second), serveOptions) }()
+		time.Sleep(31 * time.Second)
+		if err := f.nodes[0].Standalone(t.Context(), sid, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(14 * time.Second) // not quiet for long enough
+		synctest.Wait()
+		if got, want := w.comments(), 2; got != want {
+			t.Errorf("%d comments, want %d", got, want)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got, want := w.comments(), 3; got != want {
+			t.Errorf("%d comments, want %d", got, want)
+		}
+		cancel(errHungUp)
+		if err := <-done; !errors.Is(err, errHungUp) {
+			t.Errorf("the stream ended for %v", err)
+		}
+		r.Release(t.Context())
+	})
+}
+
+func TestAConnectionEndsWithWhatItsClientHasToKnow(t *testing.T) {
+	t.Parallel()
+	const response = `{"jsonrpc":"2.0","id":1,"result":{}}`
+	for _, test := range []struct {
+		name string
+		end  func(t *testing.T, f *fleet, id StreamID, r *Reader)
+		want sse.Event // zero for nothing
+		err  error
+	}{
+		{"a newer connection takes over", func(t *testing.T, f *fleet, id StreamID, r *Reader) {
+			f.standaloneReader(t, f.nodes[1], id.Session).Release(t.Context())
+		}, sse.Event{Retry: reconnectLater}, errClosed},
+		{"a newer connection on the same instance", func(t *testing.T, f *fleet, id StreamID, r *Reader) {
+			f.standaloneReader(t, f.nodes[0], id.Session).Release(t.Context())
+		}, sse.Event{Retry: reconnectLater}, errClosed},
+		{"the instance leaves", func(t *testing.T, f *fleet, _ StreamID, _ *Reader) {
+			f.nodes[0].Close(t.Context())
+		}, sse.Event{Retry: reconnectSoon}, errClosed},
+		{"streams are closed", func(t *testing.T, f *fleet, _ StreamID, _ *Reader) {
+			f.nodes[0].CloseStreams(time.Minute)
+		}, sse.Event{Retry: time.Minute}, errClosed},
+		{"the session ends elsewhere", func(t *testing.T, f *fleet, id StreamID, _ *Reader) {
+			if err := errors.Join(f.store.Delete(t.Context(), id.Session), f.nodes[1].End(t.Context(), id.Session)); err != nil {
+				t.Error(err)
+			}
+		}, sse.Event{}, errClosed},
+		{"the first reason counts", func(_ *testing.T, _ *fleet, _ StreamID, r *Reader) {
+			r.mu.Lock() // until both have been said
+			r.closed = &closing{retry: time.Second}
+			r.mu.Unlock()
+			r.close(closing{retry: time.Hour})
+		}, sse.Event{Retry: time.Second}, errClosed},
+		{"a response that could not be logged", func(_ *testing.T, _ *fleet, _ StreamID, r *Reader) {
+			r.deliverUnlogged([]byte(response))
+		}, sse.Event{Data: []byte(response)}, nil},
+		{"that response, and the instance leaves", func(_ *testing.T, _ *fleet, _ StreamID, r *Reader) {
+			r.mu.Lock()
+			r.closed = &closing{retry: time.Second}
+			r.mu.Unlock()
+			r.deliverUnlogged([]byte(response))
+		}, sse.Event{Data: []byte(response)}, nil},
+		{"that response, but the log has one too", func(_ *testing.T, _ *fleet, _ StreamID, r *Reader) {
+			r.mu.Lock()
+			r.last, r.ended = []byte(response), true
+			r.mu.Unlock()
+			r.signal()
+		}, sse.Event{}, nil},
+		{"the stream's end, and the instance leaves", func(_ *testing.T, _ *fleet, _ StreamID, r *Reader) {
+			r.mu.Lock()
+			r.ended = true
+			r.mu.Unlock()
+			r.close(closing{retry: time.Second})
+		}, sse.Event{}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newBubbleFleet(t, Options{})
+				sid := beginSession(t, f.store)
+				r := f.standaloneReader(t, f.nodes[0], sid)
+				v := newViewer(t)
+				go func() { v.finish(serve(t.Context(), r, v)) }()
+				synctest.Wait()
+				test.end(t, f, StreamID{sid, standaloneStream}, r)
+				got, _ := v.next(t)
+				v.wantEnd(t)
+				if diff := cmp.Diff(test.want, got, emptyIsNil); diff != "" {
+					t.Error("-want +got:\n" + diff)
+				}
+				if !errors.Is(v.err, test.err) {
+					t.Errorf("the connection ended for %v, want %v", v.err, test.err)
+				}
+			})
+		})
+	}
+}
+
+func TestAReaderWhoseLogIsGoneEndsAndIsNotLeftWaiting(t *testing.T) {
+	t.Parallel()
+	for _, gone := range []string{"stream", "log", "both"} {
+		t.Run(gone, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newBubbleFleet(t, Options{})
+				sid := beginSession(t, f.store)
+				id := StreamID{sid, newCallStream(json.RawMessage(`1`))}
+				first, err := f.log.Open(t.Context(), id, f.nodes[1].ID(), "", json.RawMessage(`1`))
+				if err != nil {
+					t.Fatal(err)
+				}
+				v := f.resume(t, f.nodes[0], sid, &first.ID)
+				synctest.Wait()
+				var keys []string
+				if gone != "log" {
+					keys = append(keys, f.keys.Stream(sid, id.Stream))
+				}
+				if gone != "stream" {
+					keys = append(keys, f.keys.Log(sid, id.Stream))
+				}
+				for _, k := range keys {
+					if err := f.do(t, "DEL", k).Error(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if gone == "log" { // nothing tells, until the next event
+					if _, _, err := f.log.Append(t.Context(), id, Append{Writer: f.nodes[1].ID(), Tag: newTag()}); !errors.Is(err, ErrLost) {
+						t.Error(err)
+					}
+					if err := f.do(t, "HINCRBY", f.keys.Stream(sid, id.Stream), "next", "1").Error(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				start := time.Now()
+				v.wantEnd(t)
+				if v.err == nil || time.Since(start) > 15*time.Second {
+					t.Errorf("%v after %v", v.err, time.Since(start))
+				}
+				exists, err := f.do(t, "EXISTS", keys[0]).AsInt64()
+				if err != nil || exists != 0 {
+					t.Errorf("%s came back: %v", keys[0], err)
+				}
+			})
+		})
+	}
+}
+
+func TestTheReaderOfAGoneStreamBeginsNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := beginSession(t, f.store)
+		id := StreamID{sid, newCallStream(json.RawMessage(`1`))}
+		first, err := f.log.Open(t.Context(), id, f.nodes[1].ID(), "", json.RawMessage(`1`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := f.nodes[0].Resume(t.Context(), sessionstore.Record{ID: sid}, &first.ID) // its client is too slow to be sent away
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.do(t, "DEL", f.keys.Stream(sid, id.Stream)).Error(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * lookEvery)
+		exists, err := f.do(t, "EXISTS", f.keys.Stream(sid, id.Stream)).AsInt64()
+		if err != nil || exists != 0 {
+			t.Errorf("the stream came back: %v", err)
+		}
+		r.Release(t.Context())
+	})
+}
+
+func TestWhatAReaderLearnsFromADelivery(t *testing.T) {
+	t.Parallel()
+	event := func(offset int64) Event {
+		return Event{EventID{Stream: standaloneStream, Offset: offset, Tag: "AAAAAA"}, []byte("x")}
+	}
+	end := func(offset int64) Event { return Event{ID: EventID{Stream: standaloneStream, Offset: offset}} }
+	for _, test := range []struct {
+		name          string
+		happen        func(r *Reader)
+		queued        int
+		behind, ended bool
+	}{
+		{"the next event", func(r *Reader) { r.deliver(event(2), false) }, 1, false, false},
+		{"one it has", func(r *Reader) { r.deliver(event(1), false) }, 0, false, false},
+		{"one after the next", func(r *Reader) { r.deliver(event(3), false) }, 0, true, false},
+		{"more than fit", func(r *Reader) { r.deliver(event(2), false); r.deliver(event(3), false); r.deliver(event(4), false) }, 2, true, false},
+		{"the last event", func(r *Reader) { r.deliver(event(2), true) }, 1, false, true},
+		{"the last event, twice", func(r *Reader) { r.deliver(event(2), true); r.deliver(event(2), true) }, 1, false, true},
+		{"the last event, after a gap", func(r *Reader) { r.deliver(event(3), true) }, 0, true, false},
+		{"the end", func(r *Reader) { r.deliver(end(2), true) }, 0, false, true},
+		{"the end, after a gap", func(r *Reader) { r.deliver(end(3), true) }, 0, true, false},
+		{"the end, while it has to look", func(r *Reader) { r.lookInLog(); r.deliver(end(2), true) }, 0, true, false},
+		{"all there is", func(r *Reader) { r.logged([]Event{event(2)}, 3, true, r.news) }, 1, false, true},
+		{"a part of what there is", func(r *Reader) { r.logged([]Event{event(2)}, 9, true, r.news) }, 1, true, false},
+		{"news while it looked", func(r *Reader) {
+			news := r.news
+			r.deliver(event(4), false)
+			r.logged([]Event{event(2), event(3)}, 4, false, news)
+		}, 2, true, false},
+		{"more than fit, from the log", func(r *Reader) { r.logged([]Event{event(2), event(3), event(4)}, 5, true, r.news) }, 2, true, false},
+		{"anything before it is attached", func(r *Reader) {
+			r.next = unattached
+			r.deliver(event(0), false)
+			r.deliver(end(1), true)
+		}, 0, true, false},
+		{"anything before, once it is attached", func(r *Reader) {
+			r.next = unattached
+			r.deliver(event(2), false)
+			r.attach(Attachment{From: 2, Next: 2})
+		}, 0, true, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r := &Reader{node: &Node{opts: Options{MaxQueue: 2}.withDefaults()}, wake: make(chan struct{}, 1)}
+			r.attach(Attachment{From: 2, Next: 2})
+			<-r.wake
+			test.happen(r)
+			got := r.take()
+			if len(got.events) != test.queued || got.behind != test.behind || got.ended != test.ended {
+				t.Errorf("%d events, behind %v, ended %v; want %d, %v, %v", len(got.events), got.behind, got.ended, test.queued, test.behind, test.ended)
+			}
+		})
+	}
+}
+
+func TestResumeBehindTheEndIsLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := beginSession(t, f.store)
+		end := EventID{Stream: newCallStream(json.RawMessage(`1`)), Offset: endOffset}
+		if _, err := f.nodes[0].Resume(t.Context(), sessionstore.Record{ID: sid}, &end); !errors.Is(err, ErrLost) {
+			t.Errorf("resumed: %v", err)
+		}
+		if n := f.nodes[0].Streams(); n != 0 {
+			t.Errorf("%d readers are left", n)
+		}
+	})
+}
+
+func TestNoReaderStaysWhenResumeFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newBubbleFleet(t, Options{})
+		sid := beginSession(t, f.store)
+		n := f.nodes[0]
+		if _, err := n.Resume(t.Context(), sessionstore.Record{ID: sessionstore.NewID()}, nil); !errors.Is(err, sessionstore.ErrNotFound) {
+			t.Errorf("no session: %v", err)
+		}
+		if _, err := n.Resume(t.Context(), sessionstore.Record{ID: sid}, &EventID{Stream: newCallStream(nil), Offset: 1, Tag: newTag()}); !errors.Is(err, ErrLost) {
+			t.Errorf("no stream: %v", err)
+		}
+		f.links[0].Cut()
+		if _, err := n.Resume(t.Context(), sessionstore.Record{ID: sid}, nil); !errors.Is(err, sessionstore.ErrUnavailable) {
+			t.Errorf("no Redis: %v", err)
+		}
+		f.links[0].Heal()
+		n.Close(t.Context())
+		if _, err := n.Resume(t.Context(), sessionstore.Record{ID: sid}, nil); !errors.Is(err, ErrClosed) {
+			t.Errorf("no instance: %v", err)
+		}
+		if n.Streams() != 0 || len(n.sessions) != 0 {
+			t.Errorf("%d readers, %d sessions are left", n.Streams(), len(n.sessions))
+		}
+	})
+}
+
+// What comes after a stream's connection was told to end is for the next one,
+// unless there can be no next.
+func TestAClosedConnectionTakesNoMoreEvents(t *testing.T) {
+	t.Parallel()
+	for _, carries := range []bool{false, true} {
+		r := &Reader{node: &Node{opts: Options{}.withDefaults(), feeds: newFeeds()}, wake: make(chan struct{}, 1)}
+		if carries {
+			r.carry()
+		}
+		r.attach(Attachment{})
+		r.deliver(Event{EventID{Tag: "before"}, []byte(`1`)}, false)
+		r.close(closing{retry: time.Second})
+		r.deliver(Event{EventID{Offset: 1, Tag: "behind"}, []byte(`2`)}, true)
+		want := map[bool]int{false: 1, true: 2}[carries]
+		if todo := r.take(); len(todo.events) != want || todo.ended != carries || todo.closed == nil {
+			t.Errorf("the stream of a legacy session %v: %d events, ended %v, want %d", carries, len(todo.events), todo.ended, want)
+		}
+	}
+}
+
+// What waits for a slow client is bounded in bytes, too; but an event that is
+// larger than the bound goes through alone.
+func TestTheQueueOfAConnectionIsBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	r := &Reader{node: &Node{opts: Options{MaxQueueBytes: 10}.withDefaults(), feeds: newFeeds()}, wake: make(chan struct{}, 1)}
+	r.attach(Attachment{})
+	var offset int64
+	deliver := func(size int) {
+		r.deliver(Event{EventID{Offset: offset, Tag: newTag()}, make([]byte, size)}, false)
+		offset++
+	}
+	wantQueued := func(events int, behind bool) {
+		t.Helper()
+		if todo := r.take(); len(todo.events) != events || todo.behind != behind {
+			t.Errorf("%d events wait, behind %v, want %d, %v", len(todo.events), todo.behind, events, behind)
+		}
+	}
+	deliver(4)
+	deliver(6)
+	wantQueued(2, false)
+	deliver(11)
+	wantQueued(1, false)
+	deliver(4)
+	deliver(7) // this, and what follows, is left in the log
+	deliver(1)
+	wantQueued(1, true)
+}
+
+var emptyIsNil = cmp.Transformer("bytes", func(b []byte) string { return string(b) })

@@ -1,0 +1,248 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+)
+
+// Position returns the position on the bus up to which this instance has read.
+// A subscription from there on misses no update that is made after it was
+// confirmed.
+func (n *Node) Position() string { return n.tail.position().String() }
+
+// Subscribe subscribes a session to a resource, from a position on the bus on.
+// When it returns nil the session's standalone stream, if it is open, gets every
+// update made from then on. It blocks until the instance that holds the stream
+// says so, and fails with [sessionstore.ErrUnavailable] if that instance does not
+// answer; then the session may be subscribed.
+func (n *Node) Subscribe(ctx context.Context, session, uri, position string) error {
+	subscribe := func() (string, error) { return n.store.Subscribe(ctx, session, uri, position) }
+	reader, err := subscribe()
+	if err != nil {
+		return err
+	}
+	switch instance, id := splitRef(reader); instance {
+	case "":
+		return nil
+	case n.id:
+		return n.reload(ctx, id)
+	default:
+		return n.haveReloaded(ctx, reader, subscribe)
+	}
+}
+
+// Unsubscribe ends a session's subscription to a resource.
+func (n *Node) Unsubscribe(ctx context.Context, session, uri string) error {
+	reader, err := n.store.Unsubscribe(ctx, session, uri)
+	if err == nil {
+		n.resubscribe(ctx, reader)
+	}
+	return err
+}
+
+// resubscribe has a reader load its session's subscriptions again, some time.
+func (n *Node) resubscribe(ctx context.Context, ref string) {
+	switch instance, id := splitRef(ref); instance {
+	case "":
+	case n.id:
+		n.background(func() { n.reloadSubscriptions(id, "", "") })
+	default:
+		if _, err := n.send(ctx, instance, "k", kindSubscriptions, "r", id); err != nil {
+			n.opts.Logger.Warn("reader not told of its subscriptions", "error", err)
+		}
+	}
+}
+
+// askAgain is how often an instance that does not answer is looked at.
+const askAgain = 250 * time.Millisecond
+
+// haveReloaded has a reader elsewhere load its session's subscriptions, and
+// waits until it has, or until now says that it is the reader no more: whoever
+// attached later has loaded them since.
+func (n *Node) haveReloaded(ctx context.Context, ref string, now func() (ref string, err error)) error {
+	waiter, done := n.await()
+	defer n.unawait(waiter)
+	instance, id := splitRef(ref)
+	alive, err := n.send(ctx, instance, "k", kindSubscriptions, "r", id, "i", n.id, "w", waiter)
+	if err != nil || !alive { // a dead instance's reader serves nobody
+		return err
+	}
+	tick := time.NewTicker(askAgain)
+	defer tick.Stop()
+	for deadline := time.Now().Add(n.opts.Timeout); ; {
+		select {
+		case <-done:
+			return nil
+		case <-tick.C:
+		}
+		if reader, err := now(); err != nil || reader != ref {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return redisx.Unavailable("subscribe", errors.New("the instance that holds the stream does not answer"))
+		}
+	}
+}
+
+// await returns the name of something to wait for, and a channel that is closed
+// when it has happened.
+func (n *Node) await() (name string, done chan struct{}) {
+	name, done = n.nextID(), make(chan struct{})
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.awaited[name] = done
+	return name, done
+}
+
+func (n *Node) unawait(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.awaited, name)
+}
+
+// happened tells who waits.
+func (n *Node) happened(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if done, ok := n.awaited[name]; ok {
+		delete(n.awaited, name)
+		close(done)
+	}
+}
+
+// reloadSubscriptions is reload for another instance, which may wait for it.
+func (n *Node) reloadSubscriptions(reader, instance, waiter string) {
+	ctx := context.Background() // of a message from the inbox; each call to Redis is bounded
+	err := n.reload(ctx, reader)
+	if err == nil && waiter != "" {
+		_, err = n.send(ctx, instance, "k", kindSubscribed, "w", waiter)
+	}
+	if err != nil {
+		n.opts.Logger.Warn("subscriptions not loaded", "error", err)
+	}
+}
+
+// reload has a reader here load its session's subscriptions again.
+func (n *Node) reload(ctx context.Context, reader string) error {
+	r := n.reader(reader)
+	if r == nil || r.feed == nil {
+		return nil
+	}
+	return r.loads.do(func() error {
+		if err := n.learn(ctx, r); err != nil {
+			return err
+		}
+		subs, err := n.subscriptions(ctx, r.stream.Session)
+		if err != nil {
+			return err
+		}
+		// From here on what is heard of them is marked; what was heard before is
+		// looked for.
+		n.feeds.expect(r.feed, subs)
+		r.feed.subscribe(subs)
+		n.listFeed(r)
+		r.signal()
+		return nil
+	})
+}
+
+// loads has one thing loaded for many who ask at once, by one at a time: so
+// nothing newer is replaced by something older.
+type loads struct {
+	asked  atomic.Int64
+	turn   turn  // guards what follows
+	loaded int64 // how many of those that asked have what they asked for
+}
+
+// do returns when what load brings is no older than the call of do.
+func (l *loads) do(load func() error) error {
+	turn := l.asked.Add(1)
+	l.turn.Lock()
+	defer l.turn.Unlock()
+	if l.loaded >= turn {
+		return nil
+	}
+	asked := l.asked.Load()
+	err := load()
+	if err == nil {
+		l.loaded = asked
+	}
+	return err
+}
+
+// listFeed lists a reader's feed under what it wants, unless the reader has
+// been released.
+func (n *Node) listFeed(r *Reader) {
+	n.feeds.add(r.feed)
+	if n.reader(r.id) == nil {
+		n.feeds.remove(r.feed)
+	}
+}
+
+func (n *Node) subscriptions(ctx context.Context, session string) (map[string]position, error) {
+	stored, err := n.store.Subscriptions(ctx, session)
+	if err != nil {
+		return nil, err
+	}
+	subs := make(map[string]position, len(stored))
+	for uri, from := range stored {
+		// A position that cannot be read is the beginning: too many updates
+		// are better than too few.
+		subs[uri], _ = parsePosition(from)
+	}
+	return subs, nil
+}
+
+// openFeed begins what a standalone stream gets of the bus: behind a position,
+// or if that is empty from where the session began. Of a client that begins
+// anew nothing is known: it gets all that the stream wants to hear of.
+func (n *Node) openFeed(ctx context.Context, r *Reader, rec sessionstore.Record, position string, anew bool) error {
+	switch {
+	case anew:
+		position = ""
+	case position == "":
+		position = rec.Position
+	}
+	at, known := parsePosition(position)
+	if known {
+		r.told = position
+		r.mu.Lock()
+		r.sentAt = &at
+		r.mu.Unlock()
+		n.reach(ctx, at)
+	}
+	return r.loads.do(func() error {
+		// The reader is known to Redis: from now on a subscription that changes
+		// is loaded again.
+		subs, err := n.subscriptions(ctx, rec.ID)
+		if err != nil {
+			return err
+		}
+		r.feed.open(at, known, subs, announced(rec.ServerCapabilities))
+		n.listFeed(r)
+		return nil
+	})
+}
+
+// announced returns the lists whose changes a server announces.
+func announced(capabilities json.RawMessage) map[string]bool {
+	var caps mcp.ServerCapabilities
+	wanted := map[string]bool{}
+	if json.Unmarshal(capabilities, &caps) != nil {
+		return wanted
+	}
+	wanted["tools"] = caps.Tools != nil && caps.Tools.ListChanged
+	wanted["prompts"] = caps.Prompts != nil && caps.Prompts.ListChanged
+	wanted["resources"] = caps.Resources != nil && caps.Resources.ListChanged
+	maps.DeleteFunc(wanted, func(_ string, announces bool) bool { return !announces })
+	return wanted
+}

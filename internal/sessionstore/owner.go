@@ -1,0 +1,68 @@
+package sessionstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// The sessions of an owner are counted in another slot than the sessions
+// themselves, so no script covers both. A place is taken before the session is
+// created and given back after it is gone; a crash in between leaves it taken
+// until it expires. Once the session is or is not there, errors in keeping the
+// count are not its caller's: release and refresh return none.
+
+// counts reports whether the sessions of owner are counted.
+func (s *Store) counts(owner string) bool { return s.opts.MaxPerOwner > 0 && owner != "" }
+
+// reserve counts a session among its owner's before it is created. It reports
+// whether the place is this call's to give back.
+func (s *Store) reserve(ctx context.Context, owner, id string) (bool, error) {
+	if !s.counts(owner) {
+		return false, nil
+	}
+	kept := s.kept()
+	if s.opts.MaxLifetime > 0 {
+		kept = min(kept, s.opts.MaxLifetime)
+	}
+	reply, err := ownerReserve.Exec(ctx, s.rdb, []string{s.keys.OwnerSessions(owner)},
+		id, millis(kept), strconv.Itoa(s.opts.MaxPerOwner))
+	if err != nil {
+		return false, err
+	}
+	n, err := reply.AsInt64()
+	if err != nil {
+		return false, fmt.Errorf("reserve a session of the owner: unexpected reply: %w", err)
+	}
+	if n == 0 {
+		return false, fmt.Errorf("sessions of one owner, %d are allowed: %w", s.opts.MaxPerOwner, ErrTooMany)
+	}
+	return n == 1, nil
+}
+
+// release gives back the place of a session that was not created.
+func (s *Store) release(ctx context.Context, owner, id string) {
+	s.rdb.Do(ctx, s.releaseCommand(owner, id))
+}
+
+// silent reports whether err says that Redis did not answer at all: then the
+// session may be there, and another command would only wait as long.
+func silent(err error) bool {
+	var reply *rueidis.RedisError
+	return errors.Is(err, ErrUnavailable) && !errors.As(err, &reply)
+}
+
+func (s *Store) releaseCommand(owner, id string) rueidis.Completed {
+	return s.rdb.B().Zrem().Key(s.keys.OwnerSessions(owner)).Member(id).Build()
+}
+
+// refresh keeps the place of a session that lives on.
+func (s *Store) refresh(ctx context.Context, owner, id string, left time.Duration) {
+	if s.counts(owner) {
+		_, _ = ownerRefresh.Exec(ctx, s.rdb, []string{s.keys.OwnerSessions(owner)}, id, millis(left))
+	}
+}

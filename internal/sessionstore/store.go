@@ -1,0 +1,228 @@
+package sessionstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
+)
+
+// A Store stores the sessions of a fleet. It is safe for concurrent use and
+// needs no closing.
+//
+// Every method that takes the id of a session fails with [ErrNotFound] if there
+// is no such session, including ids of the wrong form (see [ValidID]), and with
+// [ErrUnavailable] if Redis does not confirm a command within
+// [Options.Timeout]. Methods do not stop when their context ends: a change
+// given up half-way would have an unknown outcome for no gain.
+type Store struct {
+	rdb   redisx.Client
+	keys  rediskeys.Space
+	opts  Options
+	ended *forgotten
+}
+
+// NewStore returns a store that uses client, which the caller still owns and
+// closes. The client must send its reads to primaries. NewStore does no I/O: if
+// Redis is unavailable, the first call of a method fails.
+func NewStore(client rueidis.Client, opts *Options) (*Store, error) {
+	if client == nil {
+		return nil, errors.New("session store: the Redis client is nil")
+	}
+	o := opts.withDefaults()
+	if err := o.validate(); err != nil {
+		return nil, fmt.Errorf("session store: %w", err)
+	}
+	space, err := rediskeys.New(o.Prefix)
+	if err != nil {
+		return nil, fmt.Errorf("session store: Options.Prefix: %w", err)
+	}
+	return &Store{
+		rdb:  redisx.New(client, o.Timeout),
+		keys: space,
+		opts: o,
+		// A read that was under way when the session ended may still fill the
+		// cache, so its time is added.
+		ended: newForgotten(o.CacheTTL + o.Timeout),
+	}, nil
+}
+
+// TTL returns how long an unused session lives.
+func (s *Store) TTL() time.Duration { return s.opts.TTL }
+
+// TouchEvery returns how long a session in use may go without [Store.Touch].
+func (s *Store) TouchEvery() time.Duration { return s.opts.TTL / 4 }
+
+// kept returns how long Redis keeps an untouched session: longer than the TTL
+// by as much as the last touch may be older than the last use.
+func (s *Store) kept() time.Duration { return s.opts.TTL + s.TouchEvery() }
+
+// Create stores a new session. It gives r an id if it has none, and sets
+// Created and Expires. It fails with [ErrTooLarge] if r's params are larger
+// than allowed, [ErrTooMany] if its owner has too many sessions and
+// [ErrExists] if there is a session with its id.
+//
+// After [ErrUnavailable] the session may exist; nobody knows its id, so it
+// expires unused.
+func (s *Store) Create(ctx context.Context, r Record) (Record, error) {
+	if r.ID == "" {
+		r.ID = NewID()
+	}
+	if !ValidID(r.ID) {
+		return Record{}, fmt.Errorf("create session: id %q is not a lower-case version 4 UUID", r.ID)
+	}
+	if n := len(r.InitializeParams); n > s.opts.MaxParams {
+		return Record{}, fmt.Errorf("create session: initialize params of %d bytes, %d are allowed: %w", n, s.opts.MaxParams, ErrTooLarge)
+	}
+	if err := checkLevel(r.LogLevel); err != nil {
+		return Record{}, err
+	}
+	reserved, err := s.reserve(ctx, r.Owner, r.ID)
+	if err != nil {
+		return Record{}, err
+	}
+	created, err := s.create(ctx, r)
+	if err != nil && reserved && !silent(err) {
+		s.release(ctx, r.Owner, r.ID)
+	}
+	return created, err
+}
+
+func (s *Store) create(ctx context.Context, r Record) (Record, error) {
+	args := append([]string{millis(s.kept()), millis(s.opts.MaxLifetime)}, r.arguments()...)
+	reply, err := sessionCreate.Exec(ctx, s.rdb, []string{s.keys.Session(r.ID)}, args...)
+	if err != nil {
+		return Record{}, err
+	}
+	if reply.IsNil() {
+		return Record{}, ErrExists
+	}
+	times, err := reply.AsIntSlice()
+	if err != nil || len(times) != 2 {
+		return Record{}, fmt.Errorf("create session: unexpected reply %v", times)
+	}
+	r.Created, r.Expires = timeOf(times[0]), timeOf(times[1])
+	return r, nil
+}
+
+// Load returns a session's record, from the client-side cache if it is there.
+// The record may be stale, by [Options.CacheTTL] at most; usually it is not,
+// because Redis notifies the client of changes. So Load may still return a
+// session that is gone, but it never returns [ErrNotFound] without having asked
+// Redis. The caller may modify the record it gets.
+func (s *Store) Load(ctx context.Context, id string) (Record, error) {
+	if !ValidID(id) {
+		return Record{}, ErrNotFound
+	}
+	if s.ended.has(id) {
+		return s.LoadFresh(ctx, id)
+	}
+	cmd := s.rdb.B().Hmget().Key(s.keys.Session(id)).Field(fields[:]...).Cache().ToStaticTTL()
+	r, err := s.record(id, s.rdb.DoCache(ctx, cmd, s.opts.CacheTTL))
+	if errors.Is(err, ErrUnavailable) {
+		return Record{}, err
+	}
+	if err != nil || r.expired() {
+		return s.LoadFresh(ctx, id)
+	}
+	return r, nil
+}
+
+// expired compares with the instance's clock, which may be wrong: it is a
+// reason to ask Redis, nothing more.
+func (r *Record) expired() bool { return !r.Expires.IsZero() && !time.Now().Before(r.Expires) }
+
+// LoadFresh returns a session's record as it is in Redis now, bypassing the
+// cache.
+func (s *Store) LoadFresh(ctx context.Context, id string) (Record, error) {
+	if !ValidID(id) {
+		return Record{}, ErrNotFound
+	}
+	cmd := s.rdb.B().Hmget().Key(s.keys.Session(id)).Field(fields[:]...).Build()
+	return s.record(id, s.rdb.Do(ctx, cmd))
+}
+
+func (s *Store) record(id string, result rueidis.RedisResult) (Record, error) {
+	values, err := result.ToArray()
+	if err != nil {
+		return Record{}, redisx.Unavailable("load session", err)
+	}
+	return parseRecord(id, values)
+}
+
+// Forget makes [Store.Load] bypass the cache for a session until no cached
+// record of it can be older than this call. Call it on learning that a session
+// has ended. It does no I/O.
+func (s *Store) Forget(id string) { s.ended.add(id) }
+
+// SetInitialized records that the session's client has sent
+// notifications/initialized. It returns true to the first call for a session,
+// on whatever instance, and false to all others. After [ErrUnavailable] the
+// call may have been the first.
+func (s *Store) SetInitialized(ctx context.Context, id string) (first bool, err error) {
+	reply, err := s.update(ctx, sessionInitialize, id)
+	if err != nil {
+		return false, err
+	}
+	n, err := reply.AsInt64()
+	return n == 1, err
+}
+
+// maxLevel bounds a log level. Its meaning is the SDK's business, its size ours.
+const maxLevel = 32
+
+// SetLogLevel stores the log level that the session's client has set. It fails
+// with [ErrTooLarge] if level is longer than any log level.
+func (s *Store) SetLogLevel(ctx context.Context, id string, level mcp.LoggingLevel) error {
+	if err := checkLevel(level); err != nil {
+		return err
+	}
+	_, err := s.update(ctx, levelSet, id, string(level))
+	return err
+}
+
+func checkLevel(level mcp.LoggingLevel) error {
+	if len(level) > maxLevel {
+		return fmt.Errorf("log level of %d bytes: %w", len(level), ErrTooLarge)
+	}
+	return nil
+}
+
+// LogLevel returns the session's log level as it is in Redis now, or "" if its
+// client has set none.
+func (s *Store) LogLevel(ctx context.Context, id string) (mcp.LoggingLevel, error) {
+	if !ValidID(id) {
+		return "", ErrNotFound
+	}
+	cmd := s.rdb.B().Hget().Key(s.keys.Session(id)).Field(fields[fieldLevel]).Build()
+	level, err := s.rdb.Do(ctx, cmd).ToString()
+	switch {
+	case rueidis.IsRedisNil(err): // a record always has the field
+		return "", ErrNotFound
+	case err != nil:
+		return "", redisx.Unavailable("read log level", err)
+	}
+	return mcp.LoggingLevel(level), nil
+}
+
+// update runs a script that changes the record of a session and answers nil
+// without one.
+func (s *Store) update(ctx context.Context, script *redisx.Script, id string, args ...string) (rueidis.RedisMessage, error) {
+	if !ValidID(id) {
+		return rueidis.RedisMessage{}, ErrNotFound
+	}
+	reply, err := script.Exec(ctx, s.rdb, []string{s.keys.Session(id)}, args...)
+	if err == nil && reply.IsNil() {
+		err = ErrNotFound
+	}
+	return reply, err
+}
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

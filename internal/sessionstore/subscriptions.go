@@ -1,0 +1,67 @@
+package sessionstore
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
+)
+
+// Subscribe subscribes a session to a resource, from a position on the bus on.
+// If the session already is subscribed, the older position stays. It returns
+// the reader of the session's standalone stream, which has to be told, or "" if
+// there is none. It fails with [ErrTooMany] if the session has too many
+// subscriptions and with [ErrTooLarge] for a URI longer than 8 KiB.
+func (s *Store) Subscribe(ctx context.Context, id, uri, position string) (reader string, err error) {
+	if len(uri) > maxURI {
+		return "", fmt.Errorf("subscribe to a URI of %d bytes: %w", len(uri), ErrTooLarge)
+	}
+	return s.subscription(ctx, subscriptionAdd, id, uri, position, strconv.Itoa(s.opts.MaxSubscriptions))
+}
+
+// Unsubscribe ends a session's subscription, if there is one, and returns the
+// reader of the session's standalone stream, or "".
+func (s *Store) Unsubscribe(ctx context.Context, id, uri string) (reader string, err error) {
+	return s.subscription(ctx, subscriptionRemove, id, uri)
+}
+
+// maxURI bounds the URI of a subscription.
+const maxURI = 8 << 10
+
+func (s *Store) subscription(ctx context.Context, script *redisx.Script, id string, args ...string) (reader string, err error) {
+	if !ValidID(id) {
+		return "", ErrNotFound
+	}
+	reply, err := script.Exec(ctx, s.rdb,
+		[]string{s.keys.Session(id), s.keys.Subscriptions(id), s.keys.Stream(id, rediskeys.Standalone)}, args...)
+	if err != nil {
+		return "", err
+	}
+	if reply.IsNil() {
+		return "", ErrNotFound
+	}
+	parts, err := reply.AsStrSlice()
+	if err != nil || len(parts) != 2 {
+		return "", fmt.Errorf("subscription: unexpected reply %v", parts)
+	}
+	if parts[0] == "0" {
+		return "", fmt.Errorf("more than %d subscriptions: %w", s.opts.MaxSubscriptions, ErrTooMany)
+	}
+	return parts[1], nil
+}
+
+// Subscriptions returns the URIs of the resources that a session is subscribed
+// to, each with the position on the bus from which its updates count. A session
+// that does not exist has none.
+func (s *Store) Subscriptions(ctx context.Context, id string) (map[string]string, error) {
+	if !ValidID(id) {
+		return nil, ErrNotFound
+	}
+	subs, err := s.rdb.Do(ctx, s.rdb.B().Hgetall().Key(s.keys.Subscriptions(id)).Build()).AsStrMap()
+	if err != nil {
+		return nil, redisx.Unavailable("load subscriptions", err)
+	}
+	return subs, nil
+}
