@@ -16,63 +16,64 @@ const maxState = 4 << 10
 // the user, every time. Nothing is remembered, so there is no consent of another
 // client or another day that an attacker could use.
 func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
-	f, client, err := s.readRequest(r)
+	session, client, err := s.readRequest(r)
 	if err != nil {
-		s.refusePage(w, r, f, client, err)
+		s.refusePage(w, r, session, client, err)
 		return
 	}
-	t, err := s.flows.create(r.Context(), f)
+	b, err := s.sessions.create(r.Context(), session)
 	if err != nil {
-		s.refusePage(w, r, flow{}, nil, err)
+		s.refusePage(w, r, authSession{}, nil, err)
 		return
 	}
-	http.SetCookie(w, s.cookie(t.id, t.browser, int(s.opts.FlowTTL.Seconds())))
-	s.pages.consent(w, s.consentPage(t, f, client))
+	http.SetCookie(w, s.cookie(b.session, b.cookie, int(s.opts.AuthSessionTTL.Seconds())))
+	s.pages.consent(w, s.consentPage(b, session, client))
 }
 
-// readRequest reads an authorization request. If it fails, the flow says as
-// much as was right: with a redirect URI, the client can be told.
-func (s *Server) readRequest(r *http.Request) (f flow, client *Client, err error) {
+// readRequest reads an authorization request. If it fails after the redirect URI
+// was found to be the client's, the session has that URI, and the error can be
+// returned to the client.
+func (s *Server) readRequest(r *http.Request) (session authSession, client *Client, err error) {
 	p, err := requestParams(r)
 	if err != nil {
-		return f, nil, err
+		return session, nil, err
 	}
 	id := p.get("client_id")
 	if id == "" {
-		return f, nil, refuse("invalid_request", "client_id is missing")
+		return session, nil, refuse("invalid_request", "client_id is missing")
 	}
 	client, err = s.clients.find(r.Context(), id, s.address(r))
 	if errors.Is(err, errNoClient) {
-		return f, nil, refuse("invalid_client", "there is no client with this client_id")
+		return session, nil, refuse("invalid_client", "there is no client with this client_id")
 	}
 	if err != nil {
-		return f, nil, err
+		return session, nil, err
 	}
 	redirect, err := s.clients.redirectURI(client, p.get("redirect_uri"))
 	if err != nil {
-		return f, nil, err
+		return session, nil, err
 	}
 	// From here on there is a client to go back to.
-	f = flow{Client: client.ID, Redirect: redirect, State: p.get("state"), Challenge: p.get("code_challenge")}
-	if len(f.State) > maxState {
-		f.State = ""
-		return f, client, refuse("invalid_request", "state has more than %d bytes", maxState)
+	session = authSession{Client: client.ID, Redirect: redirect, State: p.get("state"), Challenge: p.get("code_challenge")}
+	if len(session.State) > maxState {
+		session.State = ""
+		return session, client, refuse("invalid_request", "state has more than %d bytes", maxState)
 	}
-	if !utf8.ValidString(f.State) {
-		f.State = "" // it could not be returned as it is
-		return f, client, refuse("invalid_request", "state is not UTF-8")
+	if !utf8.ValidString(session.State) {
+		session.State = "" // it could not be returned as it is
+		return session, client, refuse("invalid_request", "state is not UTF-8")
 	}
 	if err := checkAuthorization(client, p); err != nil {
-		return f, client, err
+		return session, client, err
 	}
 	if s.opts.NoPublicClients && !client.confidential() {
-		return f, client, refuse("unauthorized_client", "public clients are not accepted here")
+		return session, client, refuse("unauthorized_client", "public clients are not accepted here")
 	}
-	if f.Scopes, err = s.scopesFor(client, p.get("scope")); err != nil {
-		return f, client, err
+	if session.Scopes, err = s.scopesFor(client, p.get("scope")); err != nil {
+		return session, client, err
 	}
-	f.Resources, err = narrow(s.opts.Resources, nil, p["resource"])
-	return f, client, err
+	session.Resources, err = narrow(s.opts.Resources, nil, p["resource"])
+	return session, client, err
 }
 
 func requestParams(r *http.Request) (params, error) {
@@ -114,22 +115,22 @@ func checkAuthorization(client *Client, p params) error {
 
 // consent serves the decision that a user makes on the consent page.
 func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
-	t, allowed, err := s.readDecision(r)
+	b, allowed, err := s.readDecision(r)
 	if err != nil {
-		s.refusePage(w, r, flow{}, nil, err)
+		s.refusePage(w, r, authSession{}, nil, err)
 		return
 	}
 	if !allowed {
-		s.deny(w, r, t)
+		s.deny(w, r, b)
 		return
 	}
-	state := t.newState()
+	state := b.newState()
 	location, data, err := s.opts.Upstream.Begin(r.Context(), state)
 	if err == nil {
-		location, err = s.flows.approve(r.Context(), t, state, location, data)
+		location, err = s.sessions.approve(r.Context(), b, state, location, data)
 	}
 	if err != nil {
-		s.refusePage(w, r, flow{}, nil, err)
+		s.refusePage(w, r, authSession{}, nil, err)
 		return
 	}
 	// Not a redirect: browsers apply the page's form-action to where it leads.
@@ -139,52 +140,52 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 // readDecision reads the form of the consent page. That another site sent it is
 // noticed by what browsers say of a request's origin, by the cookie and by the
 // form's token, each of which would be enough.
-func (s *Server) readDecision(r *http.Request) (t ticket, allowed bool, err error) {
+func (s *Server) readDecision(r *http.Request) (b browserBinding, allowed bool, err error) {
 	if err := s.crossOrigin.Check(r); err != nil {
-		return t, false, &oauthError{http.StatusForbidden, "access_denied", "the form was sent by another site"}
+		return b, false, &oauthError{http.StatusForbidden, "access_denied", "the form was sent by another site"}
 	}
 	p, err := formParams(r)
 	if err != nil {
-		return t, false, err
+		return b, false, err
 	}
-	t = ticket{id: p.get("flow"), form: p.get("token")}
-	if !isRandom(t.id, grantIDBytes) || !isRandom(t.form, secretBytes) {
-		return t, false, errNoFlow
+	b = browserBinding{session: p.get("flow"), form: p.get("token")}
+	if !isRandom(b.session, grantIDBytes) || !isRandom(b.form, secretBytes) {
+		return b, false, errNoAuthSession
 	}
-	if t.browser = s.browser(r, t.id); t.browser == "" {
-		return t, false, errNoFlow
+	if b.cookie = s.readCookie(r, b.session); b.cookie == "" {
+		return b, false, errNoAuthSession
 	}
 	switch p.get("decision") {
 	case "allow":
-		return t, true, nil
+		return b, true, nil
 	case "deny":
-		return t, false, nil
+		return b, false, nil
 	}
-	return t, false, refuse("invalid_request", "the decision is missing")
+	return b, false, refuse("invalid_request", "the decision is missing")
 }
 
 // deny tells the client that the user declined.
-func (s *Server) deny(w http.ResponseWriter, r *http.Request, t ticket) {
-	f, err := s.flows.load(r.Context(), t.id)
+func (s *Server) deny(w http.ResponseWriter, r *http.Request, b browserBinding) {
+	session, err := s.sessions.load(r.Context(), b.session)
 	if err == nil {
-		err = s.flows.deny(r.Context(), t)
+		err = s.sessions.deny(r.Context(), b)
 	}
 	if err != nil {
-		s.refusePage(w, r, flow{}, nil, err)
+		s.refusePage(w, r, authSession{}, nil, err)
 		return
 	}
-	s.clearCookie(w, t.id)
-	to := s.answer(f, url.Values{"error": {"access_denied"}, "error_description": {"the user declined"}})
-	s.pages.leave(w, leavePage{To: to, Host: hostOf(to), Denied: true, Auto: s.clients.preregistered(f.Client)})
+	s.clearCookie(w, b.session)
+	to := s.answer(session, url.Values{"error": {"access_denied"}, "error_description": {"the user declined"}})
+	s.pages.leave(w, leavePage{To: to, Host: hostOf(to), Denied: true, Auto: s.clients.preregistered(session.Client)})
 }
 
 // refusePage tells the user, not the client, that a request cannot be served:
 // nobody has logged in, so for all we know the client's redirect URI is the
 // attacker's, and we do not send browsers there by ourselves (OAuth 2.1, section
 // 7.12.2). The user may follow a link.
-func (s *Server) refusePage(w http.ResponseWriter, r *http.Request, f flow, client *Client, err error) {
-	if errors.Is(err, errNoFlow) {
-		err = &oauthError{http.StatusForbidden, "access_denied", errNoFlow.Error()}
+func (s *Server) refusePage(w http.ResponseWriter, r *http.Request, session authSession, client *Client, err error) {
+	if errors.Is(err, errNoAuthSession) {
+		err = &oauthError{http.StatusForbidden, "access_denied", errNoAuthSession.Error()}
 	}
 	e := s.errorFor(r, err)
 	retryAfter(w, e, err)
@@ -193,9 +194,9 @@ func (s *Server) refusePage(w http.ResponseWriter, r *http.Request, f flow, clie
 		status = http.StatusBadRequest // there is nobody who could authenticate
 	}
 	page := problemPage{Code: e.code, Description: e.description}
-	if f.Redirect != "" {
-		page.Back = s.answer(f, url.Values{"error": {e.code}, "error_description": {e.description}})
-		page.BackHost = hostOf(f.Redirect)
+	if session.Redirect != "" {
+		page.Back = s.answer(session, url.Values{"error": {e.code}, "error_description": {e.description}})
+		page.BackHost = hostOf(session.Redirect)
 	}
 	if client != nil {
 		page.Client = client.Name
@@ -206,14 +207,14 @@ func (s *Server) refusePage(w http.ResponseWriter, r *http.Request, f flow, clie
 // answer returns the authorization response as the URI that takes it to the
 // client: its redirect URI with the given parameters, its state, and the issuer
 // (RFC 9207), each exactly once whatever the redirect URI has of its own.
-func (s *Server) answer(f flow, values url.Values) string {
-	u, err := url.Parse(f.Redirect)
+func (s *Server) answer(session authSession, values url.Values) string {
+	u, err := url.Parse(session.Redirect)
 	if err != nil {
-		return "" // it was parsed before the flow began
+		return "" // it was parsed before the session began
 	}
 	values.Set("iss", s.opts.Issuer)
-	if f.State != "" {
-		values.Set("state", f.State)
+	if session.State != "" {
+		values.Set("state", session.State)
 	}
 	var kept []string
 	for pair := range strings.SplitSeq(u.RawQuery, "&") {

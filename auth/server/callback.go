@@ -13,39 +13,40 @@ import (
 // not allowed to.
 var ErrLoginDenied = errors.New("login denied")
 
-// callback serves the browser that comes back from the upstream. The flow ends
-// here, whatever comes of it: a state is good for one login.
+// callback serves the browser that comes back from the upstream. The
+// authorization session ends here, whatever the outcome: a state is good for one
+// login.
 func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
-	f, data, err := s.finishFlow(w, r)
+	session, data, err := s.finishAuthSession(w, r)
 	if err != nil {
-		s.refusePage(w, r, flow{}, nil, err)
+		s.refusePage(w, r, authSession{}, nil, err)
 		return
 	}
 	login, err := s.opts.Upstream.End(r.Context(), r, data)
 	if errors.Is(err, ErrLoginDenied) {
-		to := s.answer(f, url.Values{"error": {"access_denied"}, "error_description": {"the user did not log in"}})
-		s.pages.leave(w, leavePage{To: to, Host: hostOf(to), Denied: true, Auto: s.clients.preregistered(f.Client)})
+		to := s.answer(session, url.Values{"error": {"access_denied"}, "error_description": {"the user did not log in"}})
+		s.pages.leave(w, leavePage{To: to, Host: hostOf(to), Denied: true, Auto: s.clients.preregistered(session.Client)})
 		return
 	}
 	if err == nil {
 		err = checkSubject(login.Subject)
 	}
 	if err != nil {
-		s.refusePage(w, r, f, nil, err)
+		s.refusePage(w, r, session, nil, err)
 		return
 	}
 	code, err := s.grants.create(r.Context(), grant{
-		Client: f.Client, Subject: login.Subject, Scopes: f.Scopes, Resources: f.Resources,
-		Redirect: f.Redirect, Challenge: f.Challenge,
+		Client: session.Client, Subject: login.Subject, Scopes: session.Scopes, Resources: session.Resources,
+		Redirect: session.Redirect, Challenge: session.Challenge,
 	})
 	if err != nil {
-		s.refusePage(w, r, f, nil, err)
+		s.refusePage(w, r, session, nil, err)
 		return
 	}
-	s.logger.InfoContext(r.Context(), "authorization granted", "client", f.Client)
+	s.logger.InfoContext(r.Context(), "authorization granted", "client", session.Client)
 	// 303, not 307: what the user typed into a form stays here (OAuth 2.1,
 	// section 7.5.4).
-	w.Header().Set("Location", s.answer(f, url.Values{"code": {code.String()}}))
+	w.Header().Set("Location", s.answer(session, url.Values{"code": {code.String()}}))
 	w.WriteHeader(http.StatusSeeOther)
 }
 
@@ -64,23 +65,25 @@ func checkSubject(subject string) error {
 	return nil
 }
 
-func (s *Server) finishFlow(w http.ResponseWriter, r *http.Request) (flow, []byte, error) {
+// finishAuthSession ends the session that a callback belongs to, if it comes from
+// the browser that the session is bound to.
+func (s *Server) finishAuthSession(w http.ResponseWriter, r *http.Request) (authSession, []byte, error) {
 	p, err := parseParams(r.URL.RawQuery)
 	if err != nil {
-		return flow{}, nil, err
+		return authSession{}, nil, err
 	}
 	state := p.get("state")
-	id, ok := flowOf(state)
+	id, ok := parseState(state)
 	if !ok {
-		return flow{}, nil, errNoFlow
+		return authSession{}, nil, errNoAuthSession
 	}
-	browser := s.browser(r, id)
-	if browser == "" {
-		return flow{}, nil, errNoFlow
+	cookie := s.readCookie(r, id)
+	if cookie == "" {
+		return authSession{}, nil, errNoAuthSession
 	}
-	f, data, err := s.flows.finish(r.Context(), id, browser, state)
+	session, data, err := s.sessions.finish(r.Context(), id, cookie, state)
 	if err == nil {
 		s.clearCookie(w, id)
 	}
-	return f, data, err
+	return session, data, err
 }

@@ -2,32 +2,33 @@ package server
 
 import "net/http"
 
-// cookieName returns the name of a flow's cookie. Each flow has its own, so that
-// those of two tabs do not meet. With the prefix, browsers take it from nobody
-// but this host, over https (RFC 6265bis, section 4.1.3.2).
-func (s *Server) cookieName(flow string) string {
+// cookieName returns the name of an authorization session's cookie. Each session
+// has its own, so that those of two tabs do not meet. With the prefix __Host-,
+// browsers accept it from this host only, over https (RFC 6265bis, section
+// 4.1.3.2).
+func (s *Server) cookieName(session string) string {
 	if s.issuer.Scheme == "https" {
-		return "__Host-mcp-flow-" + flow
+		return "__Host-mcp-flow-" + session
 	}
-	return "mcp-flow-" + flow
+	return "mcp-flow-" + session
 }
 
-func (s *Server) cookie(flow, value string, maxAge int) *http.Cookie {
+func (s *Server) cookie(session, value string, maxAge int) *http.Cookie {
 	return &http.Cookie{
-		Name: s.cookieName(flow), Value: value, Path: "/", MaxAge: maxAge,
+		Name: s.cookieName(session), Value: value, Path: "/", MaxAge: maxAge,
 		Secure: s.issuer.Scheme == "https", HttpOnly: true,
 		SameSite: http.SameSiteLaxMode, // the upstream sends the browser back by a link
 	}
 }
 
-func (s *Server) clearCookie(w http.ResponseWriter, flow string) {
-	http.SetCookie(w, s.cookie(flow, "", -1))
+func (s *Server) clearCookie(w http.ResponseWriter, session string) {
+	http.SetCookie(w, s.cookie(session, "", -1))
 }
 
-// browser returns the secret that the request's browser has of a flow, empty if
-// it has none.
-func (s *Server) browser(r *http.Request, flow string) string {
-	c, err := r.Cookie(s.cookieName(flow))
+// readCookie returns the value of a session's cookie, empty if the request has
+// none.
+func (s *Server) readCookie(r *http.Request, session string) string {
+	c, err := r.Cookie(s.cookieName(session))
 	if err != nil || !isRandom(c.Value, secretBytes) {
 		return ""
 	}

@@ -33,7 +33,7 @@ type instruction struct {
 }
 
 var scripts = []string{
-	"flow create", "flow create", "approve", "approve", "deny", "finish", "finish",
+	"begin", "begin", "approve", "approve", "deny", "finish", "finish",
 	"grant create", "grant create", "redeem", "redeem", "redeem", "refresh", "refresh", "refresh", "refresh", "revoke", "take", "look",
 }
 
@@ -82,16 +82,16 @@ func (m *machine) run(ctx context.Context, in instruction) string {
 		}
 		return reply.String()
 	}
-	flow, grant := m.keys.Flow(id), m.keys.Grant(id)
+	session, grant := m.keys.AuthSession(id), m.keys.Grant(id)
 	switch in.Script {
-	case "flow create":
-		return exec(flowCreate, flow, in.D, in.A, in.B, millis(in.Life))
+	case "begin":
+		return exec(authSessionCreate, session, in.D, in.A, in.B, millis(in.Life))
 	case "approve":
-		return exec(flowApprove, flow, in.A, in.B, in.C, in.D, in.D)
+		return exec(authSessionApprove, session, in.A, in.B, in.C, in.D, in.D)
 	case "deny":
-		return exec(flowDeny, flow, in.A, in.B)
+		return exec(authSessionDeny, session, in.A, in.B)
 	case "finish":
-		return exec(flowFinish, flow, in.A, in.C)
+		return exec(authSessionFinish, session, in.A, in.C)
 	case "grant create":
 		return exec(grantCreate, grant, in.D, in.A, millis(in.Life))
 	case "redeem":

@@ -84,7 +84,7 @@ func (s *Server) limit(w http.ResponseWriter, r *http.Request, e endpoint) error
 // failAt answers with an error in the form that suits the endpoint.
 func (s *Server) failAt(w http.ResponseWriter, r *http.Request, e endpoint, err error) {
 	if e.page {
-		s.refusePage(w, r, flow{}, nil, err)
+		s.refusePage(w, r, authSession{}, nil, err)
 		return
 	}
 	s.fail(w, r, err)

@@ -466,11 +466,11 @@ func TestT44_CookiesDoNotAuthenticateAtTheTokenEndpoint(t *testing.T) {
 	evil := []func(*http.Request){header("Origin", "https://evil.example"), header("Sec-Fetch-Site", "cross-site"), header("Sec-Fetch-Mode", "cors")}
 	l := fl.login(t, private)
 	code := l.code(t, "alice")
-	l.ask(t) // the browser has a cookie of another flow as well
+	l.ask(t) // the browser has a cookie of another session as well
 	for name, form := range map[string]url.Values{
 		"code without verifier": {"grant_type": {grantCode}, "code": {code}, "client_id": {private.ID}},
 		"without the secret":    {"grant_type": {grantCode}, "code": {code}, "code_verifier": {l.verifier}, "client_id": {private.ID}},
-		"flow instead":          {"grant_type": {grantCode}, "code": {l.form.Get("flow")}, "code_verifier": {l.verifier}, "client_id": {private.ID}},
+		"session instead":       {"grant_type": {grantCode}, "code": {l.form.Get("flow")}, "code_verifier": {l.verifier}, "client_id": {private.ID}},
 	} {
 		withCookies, without := l.post(t, fl.url+tokenPath, form, evil...), newBrowser(t).post(t, fl.url+tokenPath, form, evil...)
 		if withCookies.status != http.StatusUnauthorized || withCookies.status != without.status || withCookies.body != without.body {

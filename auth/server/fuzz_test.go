@@ -136,7 +136,7 @@ func FuzzAuthorizeParams(f *testing.F) {
 			t.Fatalf("scope %q", scope)
 		}
 		data, _ := json.Marshal(got)
-		var stored flow
+		var stored authSession
 		if json.Unmarshal(data, &stored) != nil || stored.State != got.State || stored.Redirect != got.Redirect {
 			t.Fatalf("%+v is kept as %+v", got, stored)
 		}

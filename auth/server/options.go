@@ -83,9 +83,10 @@ type Options struct {
 	// CodeTTL is how long an authorization code is valid. If zero, 60 seconds;
 	// at most 10 minutes.
 	CodeTTL time.Duration
-	// FlowTTL is how long a user may take from the authorization request to the
-	// end of the login. If zero, 10 minutes.
-	FlowTTL time.Duration
+	// AuthSessionTTL is how long an authorization session lives: the time that a
+	// user has from the authorization request to the end of the login. If zero, 10
+	// minutes.
+	AuthSessionTTL time.Duration
 	// ClientTTL is how long a registered client lives unused. If zero, 30 days.
 	ClientTTL time.Duration
 
@@ -151,7 +152,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"AccessTokenTTL", &o.AccessTokenTTL, time.Hour},
 		{"RefreshTokenTTL", &o.RefreshTokenTTL, 7 * 24 * time.Hour},
 		{"CodeTTL", &o.CodeTTL, time.Minute},
-		{"FlowTTL", &o.FlowTTL, 10 * time.Minute},
+		{"AuthSessionTTL", &o.AuthSessionTTL, 10 * time.Minute},
 		{"ClientTTL", &o.ClientTTL, 30 * 24 * time.Hour},
 	} {
 		if *d.is == 0 {

@@ -34,16 +34,16 @@ func newPages(schemes []string) *pages {
 
 // A consentPage asks the user for a decision.
 type consentPage struct {
-	Flow, Token string // hidden fields of the form
-	Action      string // where the form goes
-	Client      string // the client's name for itself
-	ClientHost  string // of the client's document, empty for other clients
-	Vouched     bool   // the operator knows the client
-	Redirect    string // the host that the answer goes to, or the scheme
-	App         bool   // it is the scheme of an application
-	Local       bool   // it is the user's own machine
-	Scopes      []Scope
-	Resources   []string
+	Session, Token string // hidden fields of the form
+	Action         string // where the form goes
+	Client         string // the client's name for itself
+	ClientHost     string // of the client's document, empty for other clients
+	Vouched        bool   // the operator knows the client
+	Redirect       string // the host that the answer goes to, or the scheme
+	App            bool   // it is the scheme of an application
+	Local          bool   // it is the user's own machine
+	Scopes         []Scope
+	Resources      []string
 }
 
 // A leavePage takes the browser elsewhere.
@@ -137,21 +137,21 @@ func (p *pages) link(uri string) template.URL {
 }
 
 // consentPage returns what the user is asked.
-func (s *Server) consentPage(t ticket, f flow, client *Client) consentPage {
+func (s *Server) consentPage(b browserBinding, session authSession, client *Client) consentPage {
 	view := consentPage{
-		Flow: t.id, Token: t.form, Action: s.opts.Issuer + consentPath,
+		Session: b.session, Token: b.form, Action: s.opts.Issuer + consentPath,
 		Client: client.Name, Vouched: s.clients.preregistered(client.ID),
-		Redirect: hostOf(f.Redirect), Resources: f.Resources,
+		Redirect: hostOf(session.Redirect), Resources: session.Resources,
 	}
 	if !view.Vouched && isDocument(client.ID) { // else nobody looked at the document
 		view.ClientHost = hostOf(client.ID)
 	}
-	if u, err := url.Parse(f.Redirect); err == nil {
+	if u, err := url.Parse(session.Redirect); err == nil {
 		view.App = u.Scheme != "https" && u.Scheme != "http"
 		view.Local = view.App || loopback.IsHost(u.Hostname())
 	}
 	for _, scope := range s.opts.Scopes {
-		if slices.Contains(f.Scopes, scope.Name) {
+		if slices.Contains(session.Scopes, scope.Name) {
 			scope.Description = htmlpage.Text(scope.Description, maxShownDescription)
 			view.Scopes = append(view.Scopes, scope)
 		}

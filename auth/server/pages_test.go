@@ -80,7 +80,7 @@ func TestT12_ConsentFromElsewhereIsRefused(t *testing.T) {
 				l.form.Set("token", o.form.Get("token"))
 				return l.browser, nil
 			},
-			"of another's flow": func(l, o *login) (*browser, []func(*http.Request)) {
+			"of another's session": func(l, o *login) (*browser, []func(*http.Request)) {
 				l.form.Set("flow", o.form.Get("flow"))
 				return l.browser, nil
 			},
@@ -193,21 +193,21 @@ func TestT13_ACallbackThatNobodyConsentedToIsRefused(t *testing.T) {
 	})
 }
 
-func TestT13_AFlowThatTookTooLongIsOver(t *testing.T) {
+func TestT13_ASessionThatTookTooLongIsOver(t *testing.T) {
 	t.Parallel()
 	fl := oneFleet(t)
 	l := fl.login(t, public)
 	state := l.upstreamState(t)
-	flow := fl.instances[0].keys.Flow(l.form.Get("flow"))
-	if ttl := fl.admin.Do(t.Context(), fl.admin.B().Pttl().Key(flow).Build()); must(ttl.AsInt64()) > (10 * time.Minute).Milliseconds() {
-		t.Error("a flow lives for more than 10 minutes")
+	key := fl.instances[0].keys.AuthSession(l.form.Get("flow"))
+	if ttl := fl.admin.Do(t.Context(), fl.admin.B().Pttl().Key(key).Build()); must(ttl.AsInt64()) > (10 * time.Minute).Milliseconds() {
+		t.Error("an authorization session lives for more than 10 minutes")
 	}
 	// As if the time had passed.
-	if err := fl.admin.Do(t.Context(), fl.admin.B().Pexpire().Key(flow).Milliseconds(1).Build()).Error(); err != nil {
+	if err := fl.admin.Do(t.Context(), fl.admin.B().Pexpire().Key(key).Milliseconds(1).Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
-	redistest.Until(t, "the flow has ended", func() bool {
-		return must(fl.admin.Do(t.Context(), fl.admin.B().Exists().Key(flow).Build()).AsInt64()) == 0
+	redistest.Until(t, "the session has ended", func() bool {
+		return must(fl.admin.Do(t.Context(), fl.admin.B().Exists().Key(key).Build()).AsInt64()) == 0
 	})
 	// The browser's cookie has ended as well; an attacker would have kept it.
 	wantRefused(t, "too late", l.callBack(t, l.browser, state))
@@ -246,7 +246,7 @@ func TestT15_ALoginFinishesWhereItBegan(t *testing.T) {
 		state, other := attacker.upstreamState(t), victim.upstreamState(t)
 		wantRefused(t, "attacker's login in the victim's browser", attacker.callBack(t, victim.browser, state))
 		wantRefused(t, "victim's login in the attacker's browser", victim.callBack(t, attacker.browser, other))
-		// A cookie of the right name but another flow's value.
+		// A cookie of the right name but another session's value.
 		var cookies []*http.Cookie
 		at, err := url.Parse(fl.url)
 		if err != nil {
@@ -263,7 +263,7 @@ func TestT15_ALoginFinishesWhereItBegan(t *testing.T) {
 	})
 }
 
-func TestFlowCookieIsTheBrowsersOnly(t *testing.T) {
+func TestSessionCookieIsTheBrowsersOnly(t *testing.T) {
 	t.Parallel()
 	for issuer, prefix := range map[string]string{"https://auth.example": "__Host-", "http://localhost": ""} {
 		fl := oneFleet(t, func(o *Options) { o.Issuer = issuer })
@@ -537,7 +537,7 @@ func TestT17_WhatClientsWriteStaysText(t *testing.T) {
 				checkShown(t, name, fl.login(t, named, with(name, text), with("request", "x")).ask(t))
 				checkShown(t, name+" alone", fl.login(t, named, with(name, text)).ask(t))
 			}
-			checkShown(t, "consent without flow", post(consentPath, url.Values{"flow": {text}, "token": {text}, "decision": {text}})(t, fl))
+			checkShown(t, "consent without a session", post(consentPath, url.Values{"flow": {text}, "token": {text}, "decision": {text}})(t, fl))
 			checkShown(t, "callback", get("/callback?"+url.Values{"state": {text}, "error": {text}, "error_description": {text}}.Encode())(t, fl))
 		})
 	}

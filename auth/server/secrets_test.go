@@ -16,7 +16,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
-// Canaries are the secrets of a flow by what they are.
+// Canaries are the secrets of a login by what they are.
 type canaries map[string]string
 
 // found returns which of the canaries a text has in it, as they are, or in one
@@ -136,7 +136,7 @@ func mustURL(t *testing.T, text string) *url.URL {
 	return u
 }
 
-// wantCanaries fails the test if the flow did not have all that must not be found.
+// wantCanaries fails the test if the login did not have all that must not be found.
 func wantCanaries(t *testing.T, seen canaries, method string) {
 	t.Helper()
 	for _, name := range []string{
@@ -144,7 +144,7 @@ func wantCanaries(t *testing.T, seen canaries, method string) {
 		"access token 1", "refresh token 1", "access token 2", "refresh token 2", "access token 3", "refresh token 3",
 	} {
 		if len(seen[name]) < 16 {
-			t.Errorf("the flow had no %s", name)
+			t.Errorf("the login had no %s", name)
 		}
 	}
 	if (seen["client secret"] != "") != (method != methodNone) {
@@ -234,19 +234,19 @@ func TestT40_TheDebugLogHasNoSecret(t *testing.T) {
 }
 
 // What Redis keeps of the upstream's data is of no use without the cookie.
-func TestSealedDataOpensForItsSecretAndFlowOnly(t *testing.T) {
+func TestSealedDataOpensForItsSecretAndContextOnly(t *testing.T) {
 	t.Parallel()
-	sealed := seal("secret", "flow", []byte("data"))
-	if data, err := unseal("secret", "flow", sealed); err != nil || string(data) != "data" {
+	sealed := seal("secret", "context", []byte("data"))
+	if data, err := unseal("secret", "context", sealed); err != nil || string(data) != "data" {
 		t.Errorf("%q, %v", data, err)
 	}
 	changed := append([]byte(nil), sealed...)
 	changed[len(changed)-1] ^= 1
 	for name, f := range map[string]func() ([]byte, error){
-		"another secret": func() ([]byte, error) { return unseal("other", "flow", sealed) },
-		"another flow":   func() ([]byte, error) { return unseal("secret", "other", sealed) },
-		"changed":        func() ([]byte, error) { return unseal("secret", "flow", changed) },
-		"nothing":        func() ([]byte, error) { return unseal("secret", "flow", nil) },
+		"another secret":  func() ([]byte, error) { return unseal("other", "context", sealed) },
+		"another context": func() ([]byte, error) { return unseal("secret", "other", sealed) },
+		"changed":         func() ([]byte, error) { return unseal("secret", "context", changed) },
+		"nothing":         func() ([]byte, error) { return unseal("secret", "context", nil) },
 	} {
 		if data, err := f(); err == nil {
 			t.Errorf("%s: %q", name, data)

@@ -18,16 +18,16 @@ import (
 // A Server is one instance of the authorization server. It is safe for
 // concurrent use, starts no goroutine and needs no closing.
 type Server struct {
-	opts    Options
-	issuer  *url.URL
-	logger  *slog.Logger
-	rdb     redisx.Client
-	keys    rediskeys.Space
-	grants  *grants
-	flows   *flows
-	clients *clients
-	limiter *limit.Limiter
-	signer  *signer // nil if access tokens are opaque
+	opts     Options
+	issuer   *url.URL
+	logger   *slog.Logger
+	rdb      redisx.Client
+	keys     rediskeys.Space
+	grants   *grants
+	sessions *authSessions
+	clients  *clients
+	limiter  *limit.Limiter
+	signer   *signer // nil if access tokens are opaque
 	// clientKeys are what clients sign assertions with.
 	clientKeys *clientKeys
 	pages      *pages
@@ -68,17 +68,17 @@ func New(opts *Options) (*Server, error) {
 	limiter := limit.New(rdb, space)
 	fetcher := newFetcher(limiter, &o)
 	return &Server{
-		opts:    o,
-		issuer:  issuer,
-		logger:  o.Logger,
-		rdb:     rdb,
-		keys:    space,
-		grants:  newGrants(rdb, space, &o),
-		flows:   &flows{rdb: rdb, keys: space, ttl: o.FlowTTL},
-		clients: newClients(rdb, space, &o, fetcher),
-		limiter: limiter,
-		signer:  signer,
-		pages:   newPages(o.RedirectSchemes),
+		opts:     o,
+		issuer:   issuer,
+		logger:   o.Logger,
+		rdb:      rdb,
+		keys:     space,
+		grants:   newGrants(rdb, space, &o),
+		sessions: &authSessions{rdb: rdb, keys: space, ttl: o.AuthSessionTTL},
+		clients:  newClients(rdb, space, &o, fetcher),
+		limiter:  limiter,
+		signer:   signer,
+		pages:    newPages(o.RedirectSchemes),
 
 		clientKeys:  newClientKeys(fetcher),
 		crossOrigin: crossOrigin,

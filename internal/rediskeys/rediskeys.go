@@ -84,8 +84,9 @@ func (s Space) OwnerSessions(owner string) string {
 // refresh token and the access tokens that came of it.
 func (s Space) Grant(id string) string { return s.of("grant:"+id, "grant") }
 
-// Flow is the hash that holds an authorization that a user is deciding on.
-func (s Space) Flow(id string) string { return s.of("flow:"+id, "flow") }
+// AuthSession is the hash that holds an authorization session: a request that a
+// user has to consent to and log in for.
+func (s Space) AuthSession(id string) string { return s.of("flow:"+id, "flow") }
 
 // Login is the string that holds a login at the fake upstream, on its way to
 // the authorization server with that code.

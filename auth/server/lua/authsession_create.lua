@@ -1,8 +1,8 @@
--- Stores an authorization that a user has to decide on.
--- KEYS[1] the flow
+-- Stores an authorization session, which waits for the user's decision.
+-- KEYS[1] the authorization session
 -- ARGV[1] its data  ARGV[2] hash of the browser's cookie  ARGV[3] hash of the form's token
--- ARGV[4] life, ms
--- Returns 1, or 0 if there is such a flow already.
+-- ARGV[4] its life, ms
+-- Returns 1, or 0 if there is a session with this id already.
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return 0
 end
