@@ -33,8 +33,8 @@ func (s *Server) authMethods() []string {
 // prove who it is: nobody shall learn which clients there are.
 func errClient() error { return refuse("invalid_client", "client authentication failed") }
 
-// credentials are what a request says of its client.
-type credentials struct {
+// A clientAuth is how a request authenticates its client.
+type clientAuth struct {
 	id        string
 	method    string
 	secret    string
@@ -42,9 +42,10 @@ type credentials struct {
 }
 
 // authenticate returns the client that a request comes from. A public client
-// says no more than its id: what it asks for is bound to secrets of its own.
+// names itself without proof: its codes and refresh tokens are credentials that
+// only it has.
 func (s *Server) authenticate(r *http.Request, p params) (*Client, error) {
-	c, err := readCredentials(r, p)
+	c, err := readClientAuth(r, p)
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +60,8 @@ func (s *Server) authenticate(r *http.Request, p params) (*Client, error) {
 	return client, err
 }
 
-// identify returns the client that has the credentials.
-func (s *Server) identify(r *http.Request, c credentials) (*Client, error) {
+// identify returns the client that authenticates.
+func (s *Server) identify(r *http.Request, c clientAuth) (*Client, error) {
 	client, err := s.clients.find(r.Context(), c.id, s.address(r))
 	if errors.Is(err, errNoClient) {
 		return nil, errClient()
@@ -93,71 +94,71 @@ func validSecret(client *Client, secret string) bool {
 	return same && (client.SecretExpires.IsZero() || time.Now().Before(client.SecretExpires))
 }
 
-// readCredentials finds the one way in which a request says who its client is.
-func readCredentials(r *http.Request, p params) (credentials, error) {
-	var found []credentials
+// readClientAuth finds the one way in which a request authenticates its client.
+func readClientAuth(r *http.Request, p params) (clientAuth, error) {
+	var found []clientAuth
 	id := p.get("client_id")
 	if len(r.Header.Values("Authorization")) > 1 {
-		return credentials{}, refuse("invalid_request", "there is more than one Authorization header")
+		return clientAuth{}, refuse("invalid_request", "there is more than one Authorization header")
 	}
 	if header := r.Header.Get("Authorization"); header != "" {
-		c, err := basicCredentials(header)
+		c, err := basicAuth(header)
 		if err != nil {
-			return credentials{}, err
+			return clientAuth{}, err
 		}
 		if id != "" && id != c.id {
-			return credentials{}, refuse("invalid_request", "client_id differs from the one in the Authorization header")
+			return clientAuth{}, refuse("invalid_request", "client_id differs from the one in the Authorization header")
 		}
 		found = append(found, c)
 	}
 	if secret := p.get("client_secret"); secret != "" {
-		found = append(found, credentials{id: id, method: methodPost, secret: secret})
+		found = append(found, clientAuth{id: id, method: methodPost, secret: secret})
 	}
 	if assertion := p.get("client_assertion"); assertion != "" || p.get("client_assertion_type") != "" {
 		if p.get("client_assertion_type") != assertionType {
-			return credentials{}, refuse("invalid_request", "client_assertion_type must be %s", assertionType)
+			return clientAuth{}, refuse("invalid_request", "client_assertion_type must be %s", assertionType)
 		}
 		claimed, err := assertionSubject(assertion)
 		if err != nil {
-			return credentials{}, err
+			return clientAuth{}, err
 		}
 		if id != "" && id != claimed {
-			return credentials{}, refuse("invalid_request", "client_id differs from the subject of client_assertion")
+			return clientAuth{}, refuse("invalid_request", "client_id differs from the subject of client_assertion")
 		}
-		found = append(found, credentials{id: claimed, method: methodAssertion, assertion: assertion})
+		found = append(found, clientAuth{id: claimed, method: methodAssertion, assertion: assertion})
 	}
 	switch {
 	case len(found) > 1:
-		return credentials{}, refuse("invalid_request", "the client authenticates in more than one way")
+		return clientAuth{}, refuse("invalid_request", "the client authenticates in more than one way")
 	case len(found) == 1 && found[0].id != "":
 		return found[0], nil
 	case id == "":
-		return credentials{}, refuse("invalid_client", "client_id is missing")
+		return clientAuth{}, refuse("invalid_client", "client_id is missing")
 	}
-	return credentials{id: id, method: methodNone}, nil
+	return clientAuth{id: id, method: methodNone}, nil
 }
 
-// basicCredentials reads HTTP Basic credentials, whose two parts are encoded as
+// basicAuth reads HTTP Basic credentials, whose two parts are encoded as
 // in forms (RFC 6749, section 2.3.1). Clients that try everything send an empty
 // secret for a public client.
-func basicCredentials(header string) (credentials, error) {
+func basicAuth(header string) (clientAuth, error) {
 	malformed := refuse("invalid_client", "the Authorization header is not of scheme Basic")
 	scheme, encoded, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Basic") {
-		return credentials{}, malformed
+		return clientAuth{}, malformed
 	}
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 	id, secret, ok := strings.Cut(string(raw), ":")
 	if err != nil || !ok {
-		return credentials{}, malformed
+		return clientAuth{}, malformed
 	}
 	decodedID, err1 := url.QueryUnescape(id)
 	decodedSecret, err2 := url.QueryUnescape(secret)
 	if err1 != nil || err2 != nil || decodedID == "" {
-		return credentials{}, malformed
+		return clientAuth{}, malformed
 	}
 	if decodedSecret == "" {
-		return credentials{id: decodedID, method: methodNone}, nil
+		return clientAuth{id: decodedID, method: methodNone}, nil
 	}
-	return credentials{id: decodedID, method: methodBasic, secret: decodedSecret}, nil
+	return clientAuth{id: decodedID, method: methodBasic, secret: decodedSecret}, nil
 }

@@ -54,7 +54,7 @@ func (s *grants) issue(ctx context.Context, g grant, a access) (tokens, error) {
 	if err != nil {
 		return tokens{}, err
 	}
-	t := tokens{access: newSecret(accessKind, random(grantIDBytes)), life: s.accessTTL}
+	t := tokens{access: newCredential(accessKind, random(grantIDBytes)), life: s.accessTTL}
 	reply, err := grantIssue.Exec(ctx, s.rdb, []string{s.keys.Grant(t.access.grant)},
 		string(data), t.access.hash(), millis(t.life), a.String())
 	if err != nil {

@@ -275,13 +275,13 @@ func TestARedemptionWhoseAnswerWasLostEndsTheGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fl, links := bubbleFleet(t)
 		l := fl.login(t, public)
-		code, ok := parseSecret(codeKind, l.code(t, "alice"))
+		code, ok := parseCredential(codeKind, l.code(t, "alice"))
 		if !ok {
 			t.Fatal("no code")
 		}
 		// Not every command arrives late: rueidis may have had to connect first.
 		for arrived := false; !arrived; {
-			if _, err := fl.instances[0].grants.redeem(t.Context(), newSecret(codeKind, code.grant), grant{}, access{}, true); !errors.Is(err, errNoGrant) {
+			if _, err := fl.instances[0].grants.redeem(t.Context(), newCredential(codeKind, code.grant), grant{}, access{}, true); !errors.Is(err, errNoGrant) {
 				t.Fatal(err) // with it, the script is known
 			}
 			links[0].Freeze()

@@ -5,7 +5,8 @@
 //
 // Whatever must happen only once happens in one Lua script on keys of one slot:
 // a code is redeemed once and a refresh token rotated once, even if several
-// instances are asked at the same time. Redis holds only hashes of secrets.
+// instances are asked at the same time. Redis stores only hashes of codes, tokens
+// and client secrets.
 //
 // Users log in through an [Upstream]: your identity provider
 // ([NewOAuth2Upstream]), or package auth/fakeupstream for demos and tests.

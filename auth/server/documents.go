@@ -318,8 +318,8 @@ func checkKeys(document []byte) error {
 	}
 	for _, key := range set.Keys {
 		// RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1; priv is of newer sorts.
-		for _, secret := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"} {
-			if _, ok := key[secret]; ok {
+		for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"} {
+			if _, ok := key[private]; ok {
 				return errors.New("it has a private or symmetric key")
 			}
 		}

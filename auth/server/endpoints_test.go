@@ -38,7 +38,7 @@ func TestT30_AnUnknownClientAndAWrongSecretAreAnsweredAlike(t *testing.T) {
 	fl := oneFleet(t)
 	b := newBrowser(t)
 	for _, path := range []string{tokenPath, revokePath} {
-		form := url.Values{"grant_type": {grantCode}, "code": {newSecret(codeKind, random(grantIDBytes)).String()}, "code_verifier": {random(secretBytes)}, "token": {"x"}}
+		form := url.Values{"grant_type": {grantCode}, "code": {newCredential(codeKind, random(grantIDBytes)).String()}, "code_verifier": {random(secretBytes)}, "token": {"x"}}
 		want := b.post(t, fl.url+path, form, basic(private.ID, "wrong"))
 		mustRefuse(t, "wrong secret", want, http.StatusUnauthorized, "invalid_client")
 		for name, change := range map[string]func(*http.Request){
@@ -122,7 +122,7 @@ func TestT31_NobodyLearnsOfForeignTokens(t *testing.T) {
 	accessToken, refreshToken := l.tokens(t, "alice")
 	thief := *l
 	thief.client = second
-	want := thief.asClient(t, revokePath, url.Values{"token": {newSecret(accessKind, random(grantIDBytes)).String()}})
+	want := thief.asClient(t, revokePath, url.Values{"token": {newCredential(accessKind, random(grantIDBytes)).String()}})
 	if want.status != http.StatusOK || want.body != "" {
 		t.Errorf("an unknown token: %d %s", want.status, want.body)
 	}
@@ -133,7 +133,7 @@ func TestT31_NobodyLearnsOfForeignTokens(t *testing.T) {
 	}
 	fl.valid(t, "after foreign revocations", accessToken)
 	// Whoever sees an access token knows the grant's id, and of a public client all.
-	for _, text := range []string{newSecret(refreshKind, strings.Split(accessToken, ".")[1]).String(), newSecret(accessKind, strings.Split(accessToken, ".")[1]).String()} {
+	for _, text := range []string{newCredential(refreshKind, strings.Split(accessToken, ".")[1]).String(), newCredential(accessKind, strings.Split(accessToken, ".")[1]).String()} {
 		if got := l.asClient(t, revokePath, url.Values{"token": {text}}); got.status != want.status {
 			t.Errorf("%s: %d %s", text, got.status, got.body)
 		}
@@ -273,7 +273,7 @@ func TestT32_RegistrationsAreBounded(t *testing.T) {
 				}
 			}
 			mustStay(t, "a client that nobody used", l.ask(t))
-			mustRefuse(t, "at the token endpoint", l.refresh(t, newSecret(refreshKind, random(grantIDBytes)).String()), http.StatusUnauthorized, "invalid_client")
+			mustRefuse(t, "at the token endpoint", l.refresh(t, newCredential(refreshKind, random(grantIDBytes)).String()), http.StatusUnauthorized, "invalid_client")
 		})
 	})
 }
@@ -285,7 +285,7 @@ func TestT33_GuessingASecretShutsOutNobodyElse(t *testing.T) {
 		from := func(address string) func(*http.Request) { return header("X-Forwarded-For", address) }
 		b := newBrowser(t)
 		try := func(id, secret, address string) reply {
-			form := url.Values{"grant_type": {grantRefreshToken}, "refresh_token": {newSecret(refreshKind, random(grantIDBytes)).String()}, "client_id": {id}}
+			form := url.Values{"grant_type": {grantRefreshToken}, "refresh_token": {newCredential(refreshKind, random(grantIDBytes)).String()}, "client_id": {id}}
 			if secret != "" {
 				form.Set("client_secret", secret)
 			}
@@ -334,7 +334,7 @@ func TestT33_AResourceServerMayAskAsOftenAsItIsAsked(t *testing.T) {
 		return l.post(t, fl.url+introspectPath, url.Values{"token": {text}}, change)
 	}
 	for range 5 {
-		if res := ask(newSecret(accessKind, random(grantIDBytes)).String(), basic("rs", "rs secret")); res.status != http.StatusOK {
+		if res := ask(newCredential(accessKind, random(grantIDBytes)).String(), basic("rs", "rs secret")); res.status != http.StatusOK {
 			t.Fatalf("a made-up token: %d %s", res.status, res.body)
 		}
 	}

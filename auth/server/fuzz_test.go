@@ -45,7 +45,7 @@ func FuzzRedirectMatch(f *testing.F) {
 	})
 }
 
-func FuzzBasicCredentials(f *testing.F) {
+func FuzzBasicAuth(f *testing.F) {
 	encode := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
 	for _, text := range []string{"a:b", "a:", ":b", ":", "", "a", "https%3A%2F%2Fc.example%2Fd:", "a%zz:b", "a:b:c", "a+b:c%2B", "\xff:\x00"} {
 		f.Add("Basic " + encode(text))
@@ -55,7 +55,7 @@ func FuzzBasicCredentials(f *testing.F) {
 	f.Add("Basic")
 	f.Add("Basic !")
 	f.Fuzz(func(t *testing.T, header string) {
-		c, err := basicCredentials(header)
+		c, err := basicAuth(header)
 		if err != nil {
 			if !isInvalidClient(err) {
 				t.Fatalf("%v is no invalid_client", err)
@@ -67,7 +67,7 @@ func FuzzBasicCredentials(f *testing.F) {
 		}
 		r := httptest.NewRequest(http.MethodPost, "/", nil)
 		r.SetBasicAuth(url.QueryEscape(c.id), url.QueryEscape(c.secret))
-		if again, err := basicCredentials(r.Header.Get("Authorization")); err != nil || again != c {
+		if again, err := basicAuth(r.Header.Get("Authorization")); err != nil || again != c {
 			t.Fatalf("%+v is read as %+v, %v", c, again, err)
 		}
 	})
@@ -145,7 +145,7 @@ func FuzzAuthorizeParams(f *testing.F) {
 
 func FuzzTokenForm(f *testing.F) {
 	s := fuzzServer(f)
-	code, refresh := newSecret(codeKind, random(grantIDBytes)).String(), newSecret(refreshKind, random(grantIDBytes)).String()
+	code, refresh := newCredential(codeKind, random(grantIDBytes)).String(), newCredential(refreshKind, random(grantIDBytes)).String()
 	for _, body := range []string{
 		"grant_type=authorization_code&client_id=c&code=" + code + "&code_verifier=" + strings.Repeat("v", 43), "grant_type=refresh_token&client_id=c&refresh_token=" + refresh,
 		"grant_type=refresh_token&client_id=c&client_id=c", "grant_type=x&client_id=c", "client_id=c", "", "%", "a=%ff", "client_assertion=x&client_assertion_type=y",
@@ -212,9 +212,9 @@ func FuzzRegistration(f *testing.F) {
 	})
 }
 
-func FuzzParseSecret(f *testing.F) {
+func FuzzParseCredential(f *testing.F) {
 	for _, k := range []kind{codeKind, accessKind, refreshKind} {
-		text := newSecret(k, random(grantIDBytes)).String()
+		text := newCredential(k, random(grantIDBytes)).String()
 		f.Add(text)
 		f.Add(text[:len(text)-1])
 		f.Add(text + "A")
@@ -228,15 +228,15 @@ func FuzzParseSecret(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		kinds := 0
 		for _, k := range []kind{codeKind, accessKind, refreshKind} {
-			s, ok := parseSecret(k, text)
+			c, ok := parseCredential(k, text)
 			if !ok {
 				continue
 			}
 			kinds++
-			if s.String() != text || s.kind != k {
-				t.Fatalf("%q is read as %q: two texts for one secret", text, s)
+			if c.String() != text || c.kind != k {
+				t.Fatalf("%q is read as %q: two texts for one credential", text, c)
 			}
-			if strings.ContainsAny(s.grant+s.value, "{}:. \r\n\x00+/=") {
+			if strings.ContainsAny(c.grant+c.value, "{}:. \r\n\x00+/=") {
 				t.Fatalf("%q has characters that mean something in keys", text)
 			}
 		}

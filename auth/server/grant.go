@@ -37,9 +37,9 @@ var (
 // errNoGrant says that a code or a token is none, or none any more.
 var errNoGrant = errors.New("no such grant")
 
-// errReused says that a secret was used once too often, so that the grant, and
-// all that came of it, was deleted.
-var errReused = errors.New("the grant's secret was used before; the grant is revoked")
+// errReused says that a credential was used once too often, and that the grant
+// was therefore deleted with all its tokens.
+var errReused = errors.New("the code or refresh token was used before; the grant is revoked")
 
 // A grant is what a user allowed a client. It never changes: what does, codes
 // and tokens, is beside it in the same hash, where scripts change it.
@@ -92,17 +92,17 @@ func newGrants(rdb redisx.Client, space rediskeys.Space, o *Options) *grants {
 }
 
 // create stores a grant and returns the code for it.
-func (s *grants) create(ctx context.Context, g grant) (secret, error) {
+func (s *grants) create(ctx context.Context, g grant) (credential, error) {
 	g.Version = grantVersion
 	g.Issued = time.Now().Unix()
 	data, err := json.Marshal(g)
 	if err != nil {
-		return secret{}, err
+		return credential{}, err
 	}
-	code := newSecret(codeKind, random(grantIDBytes))
+	code := newCredential(codeKind, random(grantIDBytes))
 	reply, err := grantCreate.Exec(ctx, s.rdb, []string{s.keys.Grant(code.grant)}, string(data), code.hash(), millis(s.codeTTL))
 	if err != nil {
-		return secret{}, err
+		return credential{}, err
 	}
 	return code, expectOne("create grant", reply, errors.New("there is one with this id"))
 }
@@ -133,8 +133,8 @@ func decodeGrant(data []byte) (grant, error) {
 // redeem exchanges a code for tokens; withRefresh says whether a refresh token
 // is among them. The caller has checked that the code's client is asking. It
 // fails with errNoGrant, or with errReused if the code was redeemed before.
-func (s *grants) redeem(ctx context.Context, code secret, g grant, a access, withRefresh bool) (tokens, error) {
-	t := tokens{access: newSecret(accessKind, code.grant)}
+func (s *grants) redeem(ctx context.Context, code credential, g grant, a access, withRefresh bool) (tokens, error) {
+	t := tokens{access: newCredential(accessKind, code.grant)}
 	var life time.Duration
 	var err error
 	if t.life, life, err = s.lives(g); err != nil {
@@ -142,7 +142,7 @@ func (s *grants) redeem(ctx context.Context, code secret, g grant, a access, wit
 	}
 	refreshHash, family := "", ""
 	if withRefresh {
-		t.refresh = newSecret(refreshKind, code.grant)
+		t.refresh = newCredential(refreshKind, code.grant)
 		refreshHash, family = t.refresh.hash(), t.refresh.family()
 	} else {
 		life = t.life
@@ -166,8 +166,8 @@ func (s *grants) redeem(ctx context.Context, code secret, g grant, a access, wit
 // refresh exchanges a refresh token for new tokens. The caller has checked that
 // the grant's client is asking. It fails with errNoGrant, or with errReused if
 // the token had been replaced for longer than the grace, or its successor used.
-func (s *grants) refresh(ctx context.Context, token secret, g grant, a access) (tokens, error) {
-	t := tokens{access: newSecret(accessKind, token.grant)}
+func (s *grants) refresh(ctx context.Context, token credential, g grant, a access) (tokens, error) {
+	t := tokens{access: newCredential(accessKind, token.grant)}
 	var life time.Duration
 	var err error
 	if t.life, life, err = s.lives(g); err != nil {
@@ -210,13 +210,13 @@ func (s *grants) lives(g grant) (access, whole time.Duration, err error) {
 
 // revokeRefresh deletes the grant of a refresh token, if it is or was one: no
 // code and no token of it is valid any more.
-func (s *grants) revokeRefresh(ctx context.Context, token secret) error {
+func (s *grants) revokeRefresh(ctx context.Context, token credential) error {
 	_, err := grantRevoke.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)}, token.family())
 	return err
 }
 
 // revokeAccess deletes one access token.
-func (s *grants) revokeAccess(ctx context.Context, token secret) error {
+func (s *grants) revokeAccess(ctx context.Context, token credential) error {
 	cmd := s.rdb.B().Hdel().Key(s.keys.Grant(token.grant)).Field("at:" + token.hash()).Build()
 	if err := s.rdb.Do(ctx, cmd).Error(); err != nil {
 		return redisx.Unavailable("revoke access token", err)
@@ -227,7 +227,7 @@ func (s *grants) revokeAccess(ctx context.Context, token secret) error {
 // access returns what a token allows, and until when, from the client's cache
 // if it is there. What it returns may be stale by cacheTTL at most; that there
 // is no such token it says only after having asked Redis.
-func (s *grants) access(ctx context.Context, token secret) (grant, access, time.Time, error) {
+func (s *grants) access(ctx context.Context, token credential) (grant, access, time.Time, error) {
 	key, field := s.keys.Grant(token.grant), "at:"+token.hash()
 	cached := s.rdb.B().Hmget().Key(key).Field("data", field).Cache().ToStaticTTL()
 	g, a, until, err := decodeAccess(s.rdb.DoCache(ctx, cached, s.cacheTTL))
@@ -270,9 +270,9 @@ func decodeAccess(reply rueidis.RedisResult) (g grant, a access, until time.Time
 
 // tokens are what a client gets.
 type tokens struct {
-	access  secret
+	access  credential
 	life    time.Duration // of the access token
-	refresh secret        // without a kind if there is none
+	refresh credential    // without a kind if there is none
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

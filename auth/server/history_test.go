@@ -241,10 +241,10 @@ func (h *history) step(ctx context.Context, client int, n grantNode, rng *rand.R
 	case refreshToken == "":
 		// Nobody has anything yet.
 	case p < 65:
-		token, _ := parseSecret(refreshKind, refreshToken)
+		token, _ := parseCredential(refreshKind, refreshToken)
 		h.record(client, attempt{"refresh", refreshToken}, func() (tokens, error) { return n.grants.refresh(ctx, token, grant{}, access{}) })
 	case p < 98:
-		token, _ := parseSecret(accessKind, accessToken)
+		token, _ := parseCredential(accessKind, accessToken)
 		h.record(client, attempt{"verify", accessToken}, func() (tokens, error) {
 			// What the cache has may be stale, which is for other tests.
 			hmget := n.grants.rdb.B().Hmget().Key(n.grants.keys.Grant(token.grant)).Field("data", "at:"+token.hash()).Build()
@@ -252,7 +252,7 @@ func (h *history) step(ctx context.Context, client int, n grantNode, rng *rand.R
 			return tokens{}, err
 		})
 	default:
-		token, _ := parseSecret(refreshKind, refreshToken)
+		token, _ := parseCredential(refreshKind, refreshToken)
 		h.record(client, attempt{"revoke", refreshToken}, func() (tokens, error) { return tokens{}, n.grants.revokeRefresh(ctx, token) })
 	}
 }

@@ -80,7 +80,7 @@ func (s *Server) resourceServer(r *http.Request) (*ResourceServer, error) {
 	if r.Header.Get("Authorization") == "" {
 		return nil, errClient()
 	}
-	c, err := basicCredentials(r.Header.Get("Authorization"))
+	c, err := basicAuth(r.Header.Get("Authorization"))
 	if err != nil {
 		return nil, err
 	}

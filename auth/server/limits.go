@@ -65,10 +65,10 @@ func allow(v limit.Verdict, err error) error {
 	return err
 }
 
-// guarded runs prove, which finds out whether the request comes from who it says
-// by a secret, unless that failed too often. Failures count for the address and
-// the id together: nobody shuts out a client that is elsewhere, and an id that
-// does not exist is counted like one that does.
+// guarded runs prove, which checks the proof of who sent the request, unless that
+// failed too often. Failures count for the address and the id together: nobody
+// can lock out a client at another address, and an id that does not exist is
+// counted like one that does.
 func (s *Server) guarded(r *http.Request, id string, prove func() error) error {
 	who := s.address(r) + " " + id
 	rate := limit.Rate(s.opts.Limits.Failures)

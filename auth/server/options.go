@@ -287,7 +287,7 @@ func checkClientKeys(c Client) error {
 
 // isSecretHash reports whether text could be what HashSecret returned for a
 // secret, which the empty one is not.
-func isSecretHash(text string) bool { return isHash.MatchString(text) && text != HashSecret("") }
+func isSecretHash(text string) bool { return isHash(text) && text != HashSecret("") }
 
 // forbiddenSchemes are those by which browsers run, show or fetch something
 // themselves.
@@ -298,7 +298,6 @@ var forbiddenSchemes = []string{
 var (
 	// isScheme is of RFC 3986, section 3.1, in lower case as schemes are compared.
 	isScheme = regexp.MustCompile(`^[a-z][a-z0-9+.-]*$`)
-	isHash   = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	// isPath keeps to what a mux takes for itself.
 	isPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 )

@@ -138,7 +138,7 @@ func TestT24_AStolenRefreshTokenIsOfNoUseAndDoesNoHarm(t *testing.T) {
 			"a scope there is not":     {"invalid_scope", []func(url.Values){with("scope", "admin")}, client},
 			"another resource":         {"invalid_target", []func(url.Values){with("resource", fl.url+"/other")}, client},
 			"a further resource":       {"invalid_target", []func(url.Values){with("resource", fl.url+"/mcp", fl.url+"/other")}, client},
-			"a guess":                  {"invalid_grant", []func(url.Values){with("refresh_token", newSecret(refreshKind, grantID).String())}, client},
+			"a guess":                  {"invalid_grant", []func(url.Values){with("refresh_token", newCredential(refreshKind, grantID).String())}, client},
 			"the access token":         {"invalid_grant", []func(url.Values){with("refresh_token", accessToken)}, client},
 			"the access token renamed": {"invalid_grant", []func(url.Values){with("refresh_token", "mcpr"+accessToken[4:])}, client},
 			"made of the access token": {"invalid_grant", []func(url.Values){with("refresh_token", "mcpr"+accessToken[4:]+random(familyBytes))}, client},

@@ -183,7 +183,7 @@ func TestT25_OtherSecretsAreNoAccessTokens(t *testing.T) {
 		access, refresh := tokensIn(t, l.redeem(t, code))
 		elsewhere := fl.login(t, public, func(q url.Values) { q.Set("resource", fl.url+"/other") })
 		other, _ := elsewhere.tokens(t, "alice")
-		parsed, _ := parseSecret(accessKind, access)
+		parsed, _ := parseCredential(accessKind, access)
 		for i := range fl.instances {
 			handler := fl.resource(t, i).Protect(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 			status := func(token string) int {
@@ -203,8 +203,8 @@ func TestT25_OtherSecretsAreNoAccessTokens(t *testing.T) {
 				"a refresh token, called an access token": strings.Replace(refresh, "mcpr.", "mcpa.", 1),
 				"a code, called an access token":          strings.Replace(spare, "mcpc.", "mcpa.", 1),
 				"a token for another resource":            other,
-				"another secret of its grant":             newSecret(accessKind, parsed.grant).String(),
-				"a secret of another grant":               secret{kind: accessKind, grant: random(grantIDBytes), value: parsed.value}.String(),
+				"another access token of its grant":       newCredential(accessKind, parsed.grant).String(),
+				"an access token of another grant":        credential{kind: accessKind, grant: random(grantIDBytes), value: parsed.value}.String(),
 				"the grant alone":                         "mcpa." + parsed.grant + ".",
 				"a token with more":                       access + "A",
 				"a token of the upstream":                 "gho_16C7e42F292c6912E7710c838347Ae178B4a",

@@ -29,7 +29,7 @@ func (s *Server) revokeToken(r *http.Request) error {
 	if text == "" {
 		return refuse("invalid_request", "token is missing")
 	}
-	token, isRefresh := parseSecret(refreshKind, text)
+	token, isRefresh := parseCredential(refreshKind, text)
 	if !isRefresh {
 		var ok bool
 		if token, _, ok = s.accessToken(text); !ok {

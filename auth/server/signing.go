@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -97,7 +96,7 @@ type accessClaims struct {
 // token returns the JWT that stands for an access token. Its jti is where the
 // token's record is: the grant's id and the hash of the opaque token, which
 // nobody gets. So who reads a jti in some log has nothing that he could use.
-func (s *signer) token(access secret, g grant, a access, life time.Duration) (string, error) {
+func (s *signer) token(access credential, g grant, a access, life time.Duration) (string, error) {
 	now := time.Now()
 	return jwt.Signed(s.sign).Claims(accessClaims{
 		Claims: jwt.Claims{
@@ -113,7 +112,7 @@ const maxJWT = 16 << 10
 
 // parse returns where the record of a token is, and when the token ends, if it
 // is one that a key of ours signed as an access token.
-func (s *signer) parse(text string) (access secret, until time.Time, ok bool) {
+func (s *signer) parse(text string) (access credential, until time.Time, ok bool) {
 	if s == nil || len(text) > maxJWT {
 		return access, until, false
 	}
@@ -127,22 +126,16 @@ func (s *signer) parse(text string) (access secret, until time.Time, ok bool) {
 			continue
 		}
 		id, hash, _ := strings.Cut(c.ID, ".")
-		ok = c.Issuer == s.issuer && c.Expiry != nil && isRandom(id, grantIDBytes) && isDigest(hash)
-		return secret{kind: accessKind, grant: id, digest: hash}, c.Expiry.Time(), ok
+		ok = c.Issuer == s.issuer && c.Expiry != nil && isRandom(id, grantIDBytes) && isHash(hash)
+		return credential{kind: accessKind, grant: id, digest: hash}, c.Expiry.Time(), ok
 	}
 	return access, until, false
 }
 
-// isDigest reports whether text could be what HashSecret returned.
-func isDigest(text string) bool {
-	b, err := hex.DecodeString(text)
-	return err == nil && len(b) == 32 && strings.ToLower(text) == text
-}
-
 // accessToken returns an access token, opaque or signed, if text has the form
 // of one, and until when it is valid at most; zero if it does not say.
-func (s *Server) accessToken(text string) (secret, time.Time, bool) {
-	if access, ok := parseSecret(accessKind, text); ok {
+func (s *Server) accessToken(text string) (credential, time.Time, bool) {
+	if access, ok := parseCredential(accessKind, text); ok {
 		return access, time.Time{}, true
 	}
 	return s.signer.parse(text)

@@ -66,7 +66,7 @@ func (s *Server) issue(r *http.Request) (*tokenResponse, error) {
 // client (OAuth 2.1, section 7.5.3).
 func (s *Server) redeem(r *http.Request, client *Client, p params) (*tokenResponse, error) {
 	invalid := refuse("invalid_grant", "the code is not valid, or was not issued for this client, redirect URI and code_verifier")
-	code, ok := parseSecret(codeKind, p.get("code"))
+	code, ok := parseCredential(codeKind, p.get("code"))
 	if !ok {
 		return nil, invalid
 	}
@@ -108,7 +108,7 @@ func (s *Server) redeem(r *http.Request, client *Client, p params) (*tokenRespon
 // never for more.
 func (s *Server) refresh(r *http.Request, client *Client, p params) (*tokenResponse, error) {
 	invalid := refuse("invalid_grant", "the refresh token is not valid, or was not issued to this client")
-	token, ok := parseSecret(refreshKind, p.get("refresh_token"))
+	token, ok := parseCredential(refreshKind, p.get("refresh_token"))
 	if !ok {
 		return nil, invalid
 	}
