@@ -21,10 +21,10 @@ type refusal struct {
 func (e *refusal) Error() string { return e.description }
 
 // refusedTime is how long a client that is refused has for the rest of its body,
-// which net/http reads before it answers.
+// which net/http reads before it writes the response.
 const refusedTime = 5 * time.Second
 
-// refuse answers a request that is not served.
+// refuse responds to a request that is not served.
 func (r *Resource) refuse(w http.ResponseWriter, req *http.Request, err error) {
 	refused, ok := errors.AsType[*refusal](err)
 	switch {
@@ -48,11 +48,11 @@ func (r *Resource) refuse(w http.ResponseWriter, req *http.Request, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(refused.status)
-	said := map[string]string{"error": refused.code, "error_description": refused.description}
+	body := map[string]string{"error": refused.code, "error_description": refused.description}
 	if refused.code == "" {
-		said["error"] = "unauthorized"
+		body["error"] = "unauthorized"
 	}
-	_ = json.NewEncoder(w).Encode(said) // a client that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(body) // a client that has gone needs no response
 }
 
 // challenge returns the WWW-Authenticate header that tells a client what it

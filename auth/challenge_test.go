@@ -47,7 +47,7 @@ func TestChallengesOfAResourceWithoutScopes(t *testing.T) {
 }
 
 // Nothing that a client sends comes back to it.
-func TestT28_AnswersRepeatNothing(t *testing.T) {
+func TestT28_ResponsesRepeatNothing(t *testing.T) {
 	t.Parallel()
 	r := newResource(t, &tokenBook{}, policy)
 	for _, w := range []http.Header{
@@ -65,9 +65,9 @@ func TestAStrangerDoesNotHoldAConnectionByABodyThatHeDoesNotSend(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		served := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("served") })
-		answer, held := authtest.Stall(t, &http.Server{Handler: newResource(t, &tokenBook{}).Protect(served)}, "/mcp")
-		if held > 10*time.Second || !strings.HasPrefix(answer, "HTTP/1.1 401") {
-			t.Errorf("held for %v, answered %.20q", held, answer)
+		response, held := authtest.Stall(t, &http.Server{Handler: newResource(t, &tokenBook{}).Protect(served)}, "/mcp")
+		if held > 10*time.Second || !strings.HasPrefix(response, "HTTP/1.1 401") {
+			t.Errorf("held for %v, answered %.20q", held, response)
 		}
 	})
 }

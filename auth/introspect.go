@@ -19,7 +19,7 @@ import (
 // IntrospectorOptions configure [NewIntrospector]. All but the last three are
 // required.
 type IntrospectorOptions struct {
-	// Issuer is the authorization server's issuer identifier. An answer with
+	// Issuer is the authorization server's issuer identifier. A response with
 	// another iss is rejected.
 	Issuer string
 	// Endpoint is introspection_endpoint in its metadata.
@@ -27,7 +27,7 @@ type IntrospectorOptions struct {
 	// ClientID and ClientSecret are the resource server's own credentials (HTTP
 	// Basic). RFC 7662, section 2.1, requires the resource server to authenticate.
 	ClientID, ClientSecret string
-	// CacheTTL is how long the answer that a token is active is cached, and so
+	// CacheTTL is how long a response is cached that the token is active, and so
 	// how long a revoked token is accepted. If zero, 5 seconds; if negative,
 	// nothing is cached.
 	CacheTTL time.Duration
@@ -38,8 +38,7 @@ type IntrospectorOptions struct {
 }
 
 // NewIntrospector returns a [Verifier] that asks an authorization server about
-// tokens (RFC 7662). The answer that a token is active is cached, any other
-// never. It does no I/O.
+// tokens (RFC 7662). Only responses that a token is active are cached. It does no I/O.
 func NewIntrospector(opts *IntrospectorOptions) (Verifier, error) {
 	if opts == nil {
 		opts = &IntrospectorOptions{}
@@ -123,8 +122,8 @@ func (i *introspector) keep(key [sha256.Size]byte, t introspected) {
 	i.cache[key] = t
 }
 
-// An answer is the response of RFC 7662, section 2.2.
-type answer struct {
+// An introspection is the response of RFC 7662, section 2.2.
+type introspection struct {
 	Active    bool       `json:"active"`
 	Issuer    string     `json:"iss"`
 	Subject   string     `json:"sub"`
@@ -150,7 +149,7 @@ func (a *audience) UnmarshalJSON(data []byte) error {
 }
 
 func (i *introspector) ask(ctx context.Context, token string) (*Token, error) {
-	// Its own bound, not the request's: the answer is for other requests too.
+	// Its own bound, not the request's: the response is for other requests too.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetch.Timeout)
 	defer cancel()
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
@@ -175,30 +174,30 @@ func (i *introspector) ask(ctx context.Context, token string) (*Token, error) {
 	if res.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%w: introspect: status %d", ErrUnavailable, res.StatusCode)
 	}
-	var a answer
-	if err := json.Unmarshal(body, &a); err != nil {
+	var result introspection
+	if err := json.Unmarshal(body, &result); err != nil {
 		return nil, fmt.Errorf("%w: introspect: %w", ErrUnavailable, err)
 	}
-	return i.token(&a)
+	return i.token(&result)
 }
 
-// token returns what an answer says of a token, if it is an access token that is
-// valid now.
-func (i *introspector) token(a *answer) (*Token, error) {
+// token returns the token that a response describes. It fails with
+// [ErrInvalidToken] unless that is an access token that is valid now.
+func (i *introspector) token(in *introspection) (*Token, error) {
 	now := time.Now()
-	expires := time.Unix(int64(a.Expires), 0)
+	expires := time.Unix(int64(in.Expires), 0)
 	switch {
-	case !a.Active, a.Subject == "", a.Expires == 0, !now.Before(expires):
+	case !in.Active, in.Subject == "", in.Expires == 0, !now.Before(expires):
 		return nil, ErrInvalidToken
-	case a.Issuer != "" && a.Issuer != i.opts.Issuer:
+	case in.Issuer != "" && in.Issuer != i.opts.Issuer:
 		return nil, ErrInvalidToken
-	case a.NotBefore != 0 && now.Before(time.Unix(int64(a.NotBefore), 0)):
+	case in.NotBefore != 0 && now.Before(time.Unix(int64(in.NotBefore), 0)):
 		return nil, ErrInvalidToken
-	case a.Type != "" && !strings.EqualFold(a.Type, "Bearer"):
+	case in.Type != "" && !strings.EqualFold(in.Type, "Bearer"):
 		return nil, ErrInvalidToken
 	}
 	return &Token{
-		Issuer: i.opts.Issuer, Subject: a.Subject, ClientID: a.ClientID,
-		Audience: a.Audience, Scopes: a.Scope, Expires: expires,
+		Issuer: i.opts.Issuer, Subject: in.Subject, ClientID: in.ClientID,
+		Audience: in.Audience, Scopes: in.Scope, Expires: expires,
 	}, nil
 }

@@ -18,15 +18,15 @@ import (
 
 // An endpointStub is an introspection endpoint, without a network.
 type endpointStub struct {
-	mu     sync.Mutex
-	answer map[string]any
-	status int
-	down   error
-	body   string // instead of answer
-	cut    bool   // the body breaks off
-	hang   bool
-	asked  []*http.Request
-	forms  []url.Values
+	mu       sync.Mutex
+	response map[string]any
+	status   int
+	down     error
+	body     string // instead of response
+	cut      bool   // the body breaks off
+	hang     bool
+	asked    []*http.Request
+	forms    []url.Values
 }
 
 func (e *endpointStub) set(f func(*endpointStub)) {
@@ -65,7 +65,7 @@ func (e *endpointStub) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	text := e.body
 	if text == "" {
-		text = string(must(json.Marshal(e.answer)))
+		text = string(must(json.Marshal(e.response)))
 	}
 	var reader io.Reader = strings.NewReader(text)
 	if e.cut {
@@ -85,7 +85,7 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-func activeAnswer(change ...func(claimSet)) claimSet {
+func activeResponse(change ...func(claimSet)) claimSet {
 	c := claimSet{
 		"active": true, "iss": jwtIssuer, "sub": "alice", "client_id": "client", "aud": jwtResource,
 		"scope": "read write", "exp": time.Now().Unix() + 600, "token_type": "Bearer",
@@ -114,7 +114,7 @@ func (e *endpointStub) verifier(t *testing.T, change ...func(*IntrospectorOption
 
 func TestAnIntrospectorAsksWithItsOwnCredentials(t *testing.T) {
 	t.Parallel()
-	e := &endpointStub{answer: activeAnswer(func(c claimSet) { c["aud"] = []string{jwtResource, "other"} })}
+	e := &endpointStub{response: activeResponse(func(c claimSet) { c["aud"] = []string{jwtResource, "other"} })}
 	token, err := e.verifier(t).Verify(t.Context(), "a token & more")
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +132,7 @@ func TestAnIntrospectorAsksWithItsOwnCredentials(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatIsNoValidAccessTokenIsRefused(t *testing.T) {
+func TestAResponseThatIsNoValidAccessTokenIsRefused(t *testing.T) {
 	t.Parallel()
 	now := time.Now().Unix()
 	for name, change := range map[string]func(claimSet){
@@ -148,7 +148,7 @@ func TestAnAnswerThatIsNoValidAccessTokenIsRefused(t *testing.T) {
 		"a refresh token":  func(c claimSet) { c["token_type"] = "refresh_token" },
 		"active as a name": func(c claimSet) { delete(c, "active") },
 	} {
-		e := &endpointStub{answer: activeAnswer(change)}
+		e := &endpointStub{response: activeResponse(change)}
 		v := e.verifier(t)
 		for range 2 {
 			if token, err := v.Verify(t.Context(), "token"); !errors.Is(err, ErrInvalidToken) {
@@ -159,13 +159,13 @@ func TestAnAnswerThatIsNoValidAccessTokenIsRefused(t *testing.T) {
 			t.Errorf("%s: the refusal was kept", name)
 		}
 	}
-	e := &endpointStub{answer: activeAnswer()}
+	e := &endpointStub{response: activeResponse()}
 	if _, err := e.verifier(t).Verify(t.Context(), strings.Repeat("x", maxToken+1)); !errors.Is(err, ErrInvalidToken) || e.requests() > 0 {
 		t.Errorf("too long: %v", err)
 	}
 }
 
-func TestT42_WithoutAnAnswerNoTokenIsCalledInvalid(t *testing.T) {
+func TestT42_WithoutAResponseNoTokenIsCalledInvalid(t *testing.T) {
 	t.Parallel()
 	for name, trouble := range map[string]func(*endpointStub){
 		"down":                   func(e *endpointStub) { e.down = io.ErrUnexpectedEOF },
@@ -180,7 +180,7 @@ func TestT42_WithoutAnAnswerNoTokenIsCalledInvalid(t *testing.T) {
 		"broken off":             func(e *endpointStub) { e.cut = true },
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			e := &endpointStub{answer: activeAnswer()}
+			e := &endpointStub{response: activeResponse()}
 			e.set(trouble)
 			v := e.verifier(t)
 			start := time.Now()
@@ -194,7 +194,7 @@ func TestT42_WithoutAnAnswerNoTokenIsCalledInvalid(t *testing.T) {
 			if e.requests() != 1 {
 				t.Errorf("%s: asked %d times", name, e.requests())
 			}
-			*e = endpointStub{answer: activeAnswer()}
+			*e = endpointStub{response: activeResponse()}
 			if _, err := v.Verify(t.Context(), "token"); err != nil {
 				t.Errorf("%s, when it is over: %v", name, err)
 			}
@@ -205,7 +205,7 @@ func TestT42_WithoutAnAnswerNoTokenIsCalledInvalid(t *testing.T) {
 func TestAnActiveTokenIsNotAskedForAgainForAWhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		e := &endpointStub{answer: activeAnswer(func(c claimSet) { c["exp"] = time.Now().Unix() + 7 })}
+		e := &endpointStub{response: activeResponse(func(c claimSet) { c["exp"] = time.Now().Unix() + 7 })}
 		v := e.verifier(t)
 		verify := func() error {
 			_, err := v.Verify(t.Context(), "token")
@@ -224,24 +224,24 @@ func TestAnActiveTokenIsNotAskedForAgainForAWhile(t *testing.T) {
 			t.Errorf("after 5 seconds: %v, asked %d times", err, e.requests())
 		}
 		// It ends with the token, at the latest.
-		e.set(func(e *endpointStub) { e.answer["active"] = false })
+		e.set(func(e *endpointStub) { e.response["active"] = false })
 		time.Sleep(2 * time.Second)
 		if err := verify(); !errors.Is(err, ErrInvalidToken) {
 			t.Errorf("expired: %v", err)
 		}
-		e.set(func(e *endpointStub) { e.answer = activeAnswer() })
+		e.set(func(e *endpointStub) { e.response = activeResponse() })
 		for range 2 {
 			if err := verify(); err != nil {
 				t.Error(err)
 			}
 		}
-		e.set(func(e *endpointStub) { e.answer["active"] = false })
+		e.set(func(e *endpointStub) { e.response["active"] = false })
 		time.Sleep(5 * time.Second)
 		if err := verify(); !errors.Is(err, ErrInvalidToken) {
 			t.Errorf("revoked: %v", err)
 		}
 		none := e.verifier(t, func(o *IntrospectorOptions) { o.CacheTTL = -1 })
-		e.set(func(e *endpointStub) { e.answer, e.asked = activeAnswer(), nil })
+		e.set(func(e *endpointStub) { e.response, e.asked = activeResponse(), nil })
 		for range 3 {
 			if _, err := none.Verify(t.Context(), "token"); err != nil {
 				t.Error(err)
@@ -257,7 +257,7 @@ func TestTheCacheOfAnIntrospectorIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const most = 100
-		e := &endpointStub{answer: activeAnswer(func(c claimSet) { c["exp"] = time.Now().Unix() + 3600 })}
+		e := &endpointStub{response: activeResponse(func(c claimSet) { c["exp"] = time.Now().Unix() + 3600 })}
 		v := e.verifier(t, func(o *IntrospectorOptions) { o.MaxCached = most })
 		for n := range 10 * most {
 			if _, err := v.Verify(t.Context(), rand.Text()); err != nil {

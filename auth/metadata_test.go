@@ -89,16 +89,16 @@ func TestT36_NothingIsDerivedFromTheRequest(t *testing.T) {
 	t.Parallel()
 	r := newResource(t, &tokenBook{})
 	for _, handler := range []http.Handler{r.Metadata(), r.Protect(serving())} {
-		answer := func(host string, header http.Header) *httptest.ResponseRecorder {
+		response := func(host string, header http.Header) *httptest.ResponseRecorder {
 			req := httptest.NewRequest("GET", "http://mcp.example.com"+r.MetadataPath(), nil)
 			req.Host, req.Header = host, header
 			w := httptest.NewRecorder()
 			handler.ServeHTTP(w, req)
 			return w
 		}
-		want := answer("mcp.example.com", http.Header{})
+		want := response("mcp.example.com", http.Header{})
 		for _, host := range []string{"", "evil.example", "mcp.example.com.evil.example", "127.0.0.1:1"} {
-			got := answer(host, http.Header{
+			got := response(host, http.Header{
 				"X-Forwarded-Host": {"evil.example"}, "X-Forwarded-Proto": {"http"}, "X-Forwarded-Port": {"1"}, "X-Forwarded-Prefix": {"/evil"},
 				"Forwarded": {"host=evil.example;proto=http"}, "X-Original-Url": {"/evil"}, "X-Forwarded-Server": {"evil.example"},
 			})

@@ -101,7 +101,7 @@ func TestRefusedRequests(t *testing.T) {
 					t.Errorf("challenge (-want +got)\n%s", diff)
 				}
 				if w.Header().Get("Cache-Control") != "no-store" {
-					t.Error("the answer may be stored")
+					t.Error("the response may be stored")
 				}
 			}
 		})

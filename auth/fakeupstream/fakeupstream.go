@@ -222,17 +222,17 @@ func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !verdict.Allowed:
 		u.problem(w, http.StatusTooManyRequests, "Too many requests. Wait a little, then try again.")
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
-		u.ask(w, r)
+		u.show(w, r)
 	case r.Method == http.MethodPost:
-		u.answer(w, r)
+		u.submit(w, r)
 	default:
 		w.Header().Set("Allow", "GET, POST")
 		u.problem(w, http.StatusMethodNotAllowed, "This method is not allowed here.")
 	}
 }
 
-// ask serves the login page.
-func (u *Upstream) ask(w http.ResponseWriter, r *http.Request) {
+// show serves the login page.
+func (u *Upstream) show(w http.ResponseWriter, r *http.Request) {
 	states := r.URL.Query()["state"]
 	if len(states) != 1 || !isState(states[0]) {
 		u.problem(w, http.StatusBadRequest, "This page was opened without a state. Start again in the application.")
@@ -247,8 +247,8 @@ type view struct {
 	Wrong               string // what is wrong with User, if it was sent
 }
 
-// answer takes the login page's form.
-func (u *Upstream) answer(w http.ResponseWriter, r *http.Request) {
+// submit takes the login page's form.
+func (u *Upstream) submit(w http.ResponseWriter, r *http.Request) {
 	if err := u.crossOrigin.Check(r); err != nil {
 		u.problem(w, http.StatusForbidden, "The form was sent by another site.")
 		return

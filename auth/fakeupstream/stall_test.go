@@ -19,9 +19,9 @@ func TestAFormThatDoesNotArriveHoldsNoConnection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer, held := authtest.Stall(t, &http.Server{Handler: up}, fakeupstream.AuthorizePath)
-		if held > 15*time.Second || !strings.HasPrefix(answer, "HTTP/1.1 4") {
-			t.Errorf("held for %v, answered %.20q", held, answer)
+		response, held := authtest.Stall(t, &http.Server{Handler: up}, fakeupstream.AuthorizePath)
+		if held > 15*time.Second || !strings.HasPrefix(response, "HTTP/1.1 4") {
+			t.Errorf("held for %v, answered %.20q", held, response)
 		}
 	})
 }

@@ -97,7 +97,7 @@ func assertionOf(t testing.TB, fl *fleet, key crypto.Signer, client string, chan
 
 // withAssertion asks for something that a client with that assertion does not
 // get: invalid_grant says that the assertion was accepted.
-func (fl *fleet) withAssertion(t *testing.T, assertion string, change ...func(url.Values)) reply {
+func (fl *fleet) withAssertion(t *testing.T, assertion string, change ...func(url.Values)) response {
 	t.Helper()
 	form := url.Values{
 		"grant_type": {grantRefreshToken}, "refresh_token": {"none"},

@@ -175,7 +175,7 @@ func (s *Server) deny(w http.ResponseWriter, r *http.Request, b browserBinding) 
 		return
 	}
 	s.clearCookie(w, b.session)
-	to := s.answer(session, url.Values{"error": {"access_denied"}, "error_description": {"the user declined"}})
+	to := s.responseURI(session, url.Values{"error": {"access_denied"}, "error_description": {"the user declined"}})
 	s.pages.leave(w, leavePage{To: to, Host: hostOf(to), Denied: true, Auto: s.clients.preregistered(session.Client)})
 }
 
@@ -195,7 +195,7 @@ func (s *Server) refusePage(w http.ResponseWriter, r *http.Request, session auth
 	}
 	page := problemPage{Code: e.code, Description: e.description}
 	if session.Redirect != "" {
-		page.Back = s.answer(session, url.Values{"error": {e.code}, "error_description": {e.description}})
+		page.Back = s.responseURI(session, url.Values{"error": {e.code}, "error_description": {e.description}})
 		page.BackHost = hostOf(session.Redirect)
 	}
 	if client != nil {
@@ -204,10 +204,11 @@ func (s *Server) refusePage(w http.ResponseWriter, r *http.Request, session auth
 	s.pages.problem(w, status, page)
 }
 
-// answer returns the authorization response as the URI that takes it to the
-// client: its redirect URI with the given parameters, its state, and the issuer
-// (RFC 9207), each exactly once whatever the redirect URI has of its own.
-func (s *Server) answer(session authSession, values url.Values) string {
+// responseURI returns the URI that takes an authorization response to the client
+// (OAuth 2.1, section 4.1.2): the redirect URI with the given parameters, the
+// state and the issuer (RFC 9207), each exactly once, whatever parameters the
+// redirect URI has already.
+func (s *Server) responseURI(session authSession, values url.Values) string {
 	u, err := url.Parse(session.Redirect)
 	if err != nil {
 		return "" // it was parsed before the session began
@@ -216,14 +217,14 @@ func (s *Server) answer(session authSession, values url.Values) string {
 	if session.State != "" {
 		values.Set("state", session.State)
 	}
-	var kept []string
+	var pairs []string
 	for pair := range strings.SplitSeq(u.RawQuery, "&") {
 		name, _, _ := strings.Cut(pair, "=")
 		if decoded, err := url.QueryUnescape(name); err == nil && pair != "" && !isResponseParameter(decoded) {
-			kept = append(kept, pair)
+			pairs = append(pairs, pair)
 		}
 	}
-	u.RawQuery = strings.Join(append(kept, values.Encode()), "&")
+	u.RawQuery = strings.Join(append(pairs, values.Encode()), "&")
 	return u.String()
 }
 

@@ -24,7 +24,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 	}
 	login, err := s.opts.Upstream.End(r.Context(), r, data)
 	if errors.Is(err, ErrLoginDenied) {
-		to := s.answer(session, url.Values{"error": {"access_denied"}, "error_description": {"the user did not log in"}})
+		to := s.responseURI(session, url.Values{"error": {"access_denied"}, "error_description": {"the user did not log in"}})
 		s.pages.leave(w, leavePage{To: to, Host: hostOf(to), Denied: true, Auto: s.clients.preregistered(session.Client)})
 		return
 	}
@@ -46,7 +46,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 	s.logger.InfoContext(r.Context(), "authorization granted", "client", session.Client)
 	// 303, not 307: what the user typed into a form stays here (OAuth 2.1,
 	// section 7.5.4).
-	w.Header().Set("Location", s.answer(session, url.Values{"code": {code.String()}}))
+	w.Header().Set("Location", s.responseURI(session, url.Values{"code": {code.String()}}))
 	w.WriteHeader(http.StatusSeeOther)
 }
 

@@ -29,7 +29,7 @@ func robots(jwks string) []Client {
 
 // clientCredentials asks for a token, as the client with the secret unless form
 // says otherwise.
-func (fl *fleet) clientCredentials(t *testing.T, form url.Values) reply {
+func (fl *fleet) clientCredentials(t *testing.T, form url.Values) response {
 	t.Helper()
 	form.Set("grant_type", grantClientCredentials)
 	return newBrowser(t).post(t, fl.url+tokenPath, form, func(r *http.Request) {

@@ -16,7 +16,7 @@ import (
 )
 
 // mustRefuse fails the test unless a client was refused with that error.
-func mustRefuse(t *testing.T, what string, res reply, status int, code string) {
+func mustRefuse(t *testing.T, what string, res response, status int, code string) {
 	t.Helper()
 	if v := res.json(t); res.status != status || v["error"] != code {
 		t.Errorf("%s: %d %s, want %d %s", what, res.status, res.body, status, code)
@@ -24,7 +24,7 @@ func mustRefuse(t *testing.T, what string, res reply, status int, code string) {
 }
 
 // mustServe fails the test unless a client got tokens.
-func mustServe(t *testing.T, what string, res reply) (accessToken, refreshToken string) {
+func mustServe(t *testing.T, what string, res response) (accessToken, refreshToken string) {
 	t.Helper()
 	accessToken, refreshToken = tokensIn(t, res)
 	if res.status != http.StatusOK || accessToken == "" {
@@ -96,15 +96,15 @@ func TestT07_WrongAttemptsNeitherConsumeACodeNorRevoke(t *testing.T) {
 	for _, client := range []Client{public, private} {
 		l := fl.login(t, client)
 		code := l.code(t, "alice")
-		attempts := map[string]func() reply{
-			"wrong verifier": func() reply { return l.redeem(t, code, with("code_verifier", random(secretBytes))) },
-			"no verifier":    func() reply { return l.redeem(t, code, with("code_verifier")) },
-			"wrong redirect": func() reply { return l.redeem(t, code, with("redirect_uri", "https://client.example/other")) },
-			"wrong resource": func() reply { return l.redeem(t, code, with("resource", fl.url+"/other")) },
-			"guessed code": func() reply {
+		attempts := map[string]func() response{
+			"wrong verifier": func() response { return l.redeem(t, code, with("code_verifier", random(secretBytes))) },
+			"no verifier":    func() response { return l.redeem(t, code, with("code_verifier")) },
+			"wrong redirect": func() response { return l.redeem(t, code, with("redirect_uri", "https://client.example/other")) },
+			"wrong resource": func() response { return l.redeem(t, code, with("resource", fl.url+"/other")) },
+			"guessed code": func() response {
 				return l.redeem(t, code[:len(code)-secretBytes]+random(secretBytes)[:secretBytes])
 			},
-			"another client": func() reply {
+			"another client": func() response {
 				thief := *l
 				thief.client = other
 				if client.ID == other.ID {
@@ -112,7 +112,7 @@ func TestT07_WrongAttemptsNeitherConsumeACodeNorRevoke(t *testing.T) {
 				}
 				return thief.redeem(t, code)
 			},
-			"wrong secret": func() reply {
+			"wrong secret": func() response {
 				form := url.Values{
 					"grant_type": {grantCode}, "code": {code}, "code_verifier": {l.verifier},
 					"client_id": {private.ID}, "client_secret": {"guessed"},
@@ -143,9 +143,9 @@ func TestT08_ConcurrentRedemptionsGiveTokensOnce(t *testing.T) {
 	eachFleet(t, func(t *testing.T, fl *fleet) {
 		l := fl.login(t, public)
 		code := l.code(t, "alice")
-		replies := atOnce(100, func(int) reply { return l.redeem(t, code) })
-		var won []reply
-		for _, res := range replies {
+		responses := atOnce(100, func(int) response { return l.redeem(t, code) })
+		var won []response
+		for _, res := range responses {
 			if res.status == http.StatusOK {
 				won = append(won, res)
 				continue
@@ -268,9 +268,9 @@ func TestACodeEndsAfterAMinute(t *testing.T) {
 	})
 }
 
-// A lost answer is an unknown outcome: if the client asks again, the code was
+// A lost response is an unknown outcome: if the client asks again, the code was
 // used, and all that came of it goes, rather than tokens that nobody has.
-func TestARedemptionWhoseAnswerWasLostEndsTheGrant(t *testing.T) {
+func TestARedemptionWhoseResponseWasLostEndsTheGrant(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		fl, links := bubbleFleet(t)
@@ -359,7 +359,7 @@ func TestALoginWhoseSubjectWouldChangeInJSONIsRefused(t *testing.T) {
 }
 
 // tokenJSON is what a token response has.
-func tokenJSON(t *testing.T, res reply) (v tokenResponse) {
+func tokenJSON(t *testing.T, res response) (v tokenResponse) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(res.body), &v); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ func TestAServerWithoutPublicClientsHasNone(t *testing.T) {
 	if slices.Contains(methods, any(methodNone)) || len(methods) != len(authMethods)-1 {
 		t.Errorf("the metadata lists %v", methods)
 	}
-	register := func(method string) reply {
+	register := func(method string) response {
 		body := `{"redirect_uris":["` + callbackURI + `"],"token_endpoint_auth_method":"` + method + `"}`
 		req, err := http.NewRequest(http.MethodPost, fl.url+registerPath, strings.NewReader(body))
 		if err != nil {

@@ -472,7 +472,7 @@ func TestT22_OneAddressCausesFewFetches(t *testing.T) {
 			f := instance.clients.documents.fetcher
 			f.forAddress, f.fromHost = limit.Rate{Requests: 10, Per: time.Hour}, limit.Rate{Requests: 15, Per: time.Hour}
 		}
-		ask := func(address, uri string) reply {
+		ask := func(address, uri string) response {
 			req, err := http.NewRequest(http.MethodGet, fl.url+authorizePath+"?"+url.Values{"client_id": {uri}}.Encode(), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -518,7 +518,7 @@ func TestT22_OneAddressCausesFewFetchesOfKeys(t *testing.T) {
 	for n := range 20 {
 		id, uri := fmt.Sprintf("https://host%d.example/client", n), fmt.Sprintf("https://victim%d.example/keys", n)
 		w.put(id, webPage{body: documentOf(metadataSet{"client_id": id, "token_endpoint_auth_method": methodAssertion, "jwks_uri": uri})})
-		ask := func(address string) reply {
+		ask := func(address string) response {
 			form := url.Values{
 				"grant_type": {grantRefreshToken}, "refresh_token": {"none"},
 				"client_assertion_type": {assertionType}, "client_assertion": {assertionOf(t, fl, newKey(), id)},

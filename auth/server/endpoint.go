@@ -81,7 +81,7 @@ func (s *Server) limit(w http.ResponseWriter, r *http.Request, e endpoint) error
 	return allow(verdict, nil)
 }
 
-// failAt answers with an error in the form that suits the endpoint.
+// failAt responds with an error: a page where users come, else JSON.
 func (s *Server) failAt(w http.ResponseWriter, r *http.Request, e endpoint, err error) {
 	if e.page {
 		s.refusePage(w, r, authSession{}, nil, err)

@@ -31,7 +31,7 @@ func header(name string, values ...string) func(*http.Request) {
 	return func(r *http.Request) { r.Header[name] = values }
 }
 
-// What differs in nothing but a secret must not be told apart by the answer; that
+// What differs in nothing but a secret must not be told apart by the response; that
 // comparing takes the same time is for the eye, helped by the next test.
 func TestT30_AnUnknownClientAndAWrongSecretAreAnsweredAlike(t *testing.T) {
 	t.Parallel()
@@ -141,7 +141,7 @@ func TestT31_NobodyLearnsOfForeignTokens(t *testing.T) {
 	fl.valid(t, "after made-up tokens of its grant", accessToken)
 
 	const inactive = `{"active":false}`
-	ask := func(text string, change ...func(*http.Request)) reply {
+	ask := func(text string, change ...func(*http.Request)) response {
 		return l.post(t, fl.url+introspectPath, url.Values{"token": {text}}, change...)
 	}
 	for name, change := range map[string]func(*http.Request){
@@ -152,7 +152,7 @@ func TestT31_NobodyLearnsOfForeignTokens(t *testing.T) {
 			mustRefuse(t, name, ask(text, change), http.StatusUnauthorized, "invalid_client")
 		}
 	}
-	for name, res := range map[string]reply{
+	for name, res := range map[string]response{
 		"foreign audience": ask(accessToken, basic("other-rs", "other secret")), "unknown token": ask("nonsense", basic("rs", "rs secret")),
 		"refresh token": ask(refreshToken, basic("rs", "rs secret")),
 	} {
@@ -284,7 +284,7 @@ func TestT33_GuessingASecretShutsOutNobodyElse(t *testing.T) {
 	eachFleet(t, func(t *testing.T, fl *fleet) {
 		from := func(address string) func(*http.Request) { return header("X-Forwarded-For", address) }
 		b := newBrowser(t)
-		try := func(id, secret, address string) reply {
+		try := func(id, secret, address string) response {
 			form := url.Values{"grant_type": {grantRefreshToken}, "refresh_token": {newCredential(refreshKind, random(grantIDBytes)).String()}, "client_id": {id}}
 			if secret != "" {
 				form.Set("client_secret", secret)
@@ -330,7 +330,7 @@ func TestT33_AResourceServerMayAskAsOftenAsItIsAsked(t *testing.T) {
 	fl := oneFleet(t, func(o *Options) { o.Limits = &Limits{Introspect: Rate{2, time.Hour}} })
 	l := fl.login(t, public)
 	accessToken, _ := l.tokens(t, "alice")
-	ask := func(text string, change func(*http.Request)) reply {
+	ask := func(text string, change func(*http.Request)) response {
 		return l.post(t, fl.url+introspectPath, url.Values{"token": {text}}, change)
 	}
 	for range 5 {

@@ -57,7 +57,7 @@ func (s *Server) errorFor(r *http.Request, err error) *oauthError {
 	return &oauthError{http.StatusInternalServerError, "server_error", "the authorization server failed"}
 }
 
-// fail answers a client that is a program.
+// fail responds to a program with an error (OAuth 2.1, section 3.2.4).
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := s.errorFor(r, err)
 	if e.status == http.StatusUnauthorized { // RFC 9110, section 15.5.2
@@ -86,5 +86,5 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // a client that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(v) // a client that has gone needs no response
 }

@@ -76,9 +76,9 @@ func ExampleNew() {
 	authorization.Handle(mux)
 
 	// A client without a token learns that it needs one.
-	answer := httptest.NewRecorder()
-	mux.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, base+"/mcp", nil))
-	fmt.Println(answer.Code)
+	response := httptest.NewRecorder()
+	mux.ServeHTTP(response, httptest.NewRequest(http.MethodPost, base+"/mcp", nil))
+	fmt.Println(response.Code)
 	// Output: 401
 }
 

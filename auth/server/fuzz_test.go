@@ -105,17 +105,17 @@ func FuzzAuthorizeParams(f *testing.F) {
 			if client == nil || !slices.ContainsFunc(client.RedirectURIs, func(one string) bool { return matchRedirectURI(one, got.Redirect) }) {
 				t.Fatalf("leads to %q of %v", got.Redirect, client)
 			}
-			to, err := url.Parse(s.answer(got, url.Values{"code": {"x"}}))
+			to, err := url.Parse(s.responseURI(got, url.Values{"code": {"x"}}))
 			if err != nil {
 				t.Fatal(err)
 			}
 			q := to.Query()
 			if !slices.Equal(q["iss"], []string{s.opts.Issuer}) || !slices.Equal(q["code"], []string{"x"}) || len(q["error"]) > 0 || q.Get("state") != got.State || len(q["state"]) > 1 {
-				t.Fatalf("the answer goes to %s", to)
+				t.Fatalf("the response goes to %s", to)
 			}
 			want, _ := url.Parse(got.Redirect)
 			if to.Scheme != want.Scheme || to.Host != want.Host || to.EscapedPath() != want.EscapedPath() || to.Fragment != "" {
-				t.Fatalf("the answer goes to %s, not to %s", to, want)
+				t.Fatalf("the response goes to %s, not to %s", to, want)
 			}
 		}
 		if err != nil {

@@ -30,7 +30,7 @@ type outcome struct {
 }
 
 // A grantState is the whole truth about one grant. lost stands for a refresh
-// token whose answer nobody has seen.
+// token whose response nobody has seen.
 type grantState struct {
 	redeemed, gone  bool
 	current, before string

@@ -119,8 +119,8 @@ func (u *OAuth2Upstream) End(ctx context.Context, callback *http.Request, data [
 	return Login{Subject: subject}, nil
 }
 
-// exchangeError returns what is logged of a failed exchange: not the provider's
-// answer, which may quote what it was sent.
+// exchangeError returns the error that is logged for a failed exchange. It leaves
+// out the provider's response, which may quote the request.
 func exchangeError(err error) error {
 	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok {
@@ -130,5 +130,5 @@ func exchangeError(err error) error {
 	if refused.ErrorCode == "invalid_grant" {
 		return fmt.Errorf("%w: the provider does not accept the code", ErrLoginDenied)
 	}
-	return fmt.Errorf("upstream: exchange code: the provider answered %s, error %q", refused.Response.Status, refused.ErrorCode)
+	return fmt.Errorf("upstream: exchange code: the provider responded with %s, error %q", refused.Response.Status, refused.ErrorCode)
 }

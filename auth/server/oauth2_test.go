@@ -24,7 +24,7 @@ type provider struct {
 	mu         sync.Mutex
 	challenges map[string]string // by code
 	verifiers  []string          // all it saw
-	answer     func(w http.ResponseWriter) bool
+	response   func(w http.ResponseWriter) bool
 }
 
 func newProvider(t *testing.T) *provider {
@@ -63,7 +63,7 @@ func (p *provider) authorize(w http.ResponseWriter, r *http.Request) {
 func (p *provider) token(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.answer != nil && p.answer(w) {
+	if p.response != nil && p.response(w) {
 		return
 	}
 	code, verifier := r.FormValue("code"), r.FormValue("code_verifier")
@@ -197,7 +197,7 @@ func TestTroubleAtAProvider(t *testing.T) {
 	p := newProvider(t)
 	for name, one := range map[string]struct {
 		query    string // of the callback
-		answer   func(http.ResponseWriter) bool
+		response func(http.ResponseWriter) bool
 		identify IdentifyFunc
 		status   int
 		denied   bool
@@ -207,17 +207,17 @@ func TestTroubleAtAProvider(t *testing.T) {
 		"no code":           {query: "x=y", status: 400},
 		"two codes":         {query: "code=a&code=b", status: 400},
 		"unknown code":      {query: "code=a", status: 200, denied: true},
-		"not an OAuth one":  {query: "code=a", answer: func(w http.ResponseWriter) bool { http.Error(w, "secret: x", 500); return true }, status: 500},
-		"no token":          {query: "code=a", answer: func(w http.ResponseWriter) bool { writeJSON(w, 200, map[string]string{}); return true }, status: 500},
+		"not an OAuth one":  {query: "code=a", response: func(w http.ResponseWriter) bool { http.Error(w, "secret: x", 500); return true }, status: 500},
+		"no token":          {query: "code=a", response: func(w http.ResponseWriter) bool { writeJSON(w, 200, map[string]string{}); return true }, status: 500},
 		"user not welcome":  {identify: func(context.Context, *oauth2.Token) (string, error) { return "", ErrLoginDenied }, status: 200, denied: true},
 		"user not known":    {identify: func(context.Context, *oauth2.Token) (string, error) { return "", errors.New("secret: x") }, status: 500},
 		"user without name": {identify: func(context.Context, *oauth2.Token) (string, error) { return "", nil }, status: 500},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := p
-			if one.answer != nil {
+			if one.response != nil {
 				p = newProvider(t)
-				p.answer = one.answer
+				p.response = one.response
 			}
 			if one.identify == nil {
 				one.identify = p.identify

@@ -52,16 +52,16 @@ func outage(t *testing.T, fl *fleet, client Client, each func(func(*redistest.Li
 	back := leaving.url + "/callback?user=alice&state=" + upstream.Query().Get("state")
 
 	each(fail)
-	for name, call := range map[string]func() reply{
-		"authorize": func() reply { return fl.login(t, client).ask(t) },
-		"consent":   func() reply { return deciding.decide(t, "allow") },
-		"denial":    func() reply { return deciding.decide(t, "deny") },
-		"callback":  func() reply { return leaving.get(t, back) },
-		"code":      func() reply { return waiting.redeem(t, code) },
-		"refresh":   func() reply { return waiting.refresh(t, refreshToken) },
-		"revoke":    func() reply { return waiting.asClient(t, revokePath, url.Values{"token": {refreshToken}}) },
-		"register":  func() reply { return fl.register(t, map[string]any{"redirect_uris": []string{callbackURI}}) },
-		"introspect": func() reply {
+	for name, call := range map[string]func() response{
+		"authorize": func() response { return fl.login(t, client).ask(t) },
+		"consent":   func() response { return deciding.decide(t, "allow") },
+		"denial":    func() response { return deciding.decide(t, "deny") },
+		"callback":  func() response { return leaving.get(t, back) },
+		"code":      func() response { return waiting.redeem(t, code) },
+		"refresh":   func() response { return waiting.refresh(t, refreshToken) },
+		"revoke":    func() response { return waiting.asClient(t, revokePath, url.Values{"token": {refreshToken}}) },
+		"register":  func() response { return fl.register(t, map[string]any{"redirect_uris": []string{callbackURI}}) },
+		"introspect": func() response {
 			return waiting.post(t, fl.url+introspectPath, url.Values{"token": {accessToken}}, basic("rs", "rs secret"))
 		},
 	} {
@@ -72,7 +72,7 @@ func outage(t *testing.T, fl *fleet, client Client, each func(func(*redistest.Li
 		}
 		for _, lie := range []string{"invalid", "active", "redis", "EOF", "127.0.0.1"} {
 			if strings.Contains(res.body, lie) {
-				t.Errorf("%s: the answer says %q: %s", name, lie, res.body)
+				t.Errorf("%s: the response says %q: %s", name, lie, res.body)
 			}
 		}
 		if took := time.Since(start); took > 4*time.Second {

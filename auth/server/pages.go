@@ -39,7 +39,7 @@ type consentPage struct {
 	Client         string // the client's name for itself
 	ClientHost     string // of the client's document, empty for other clients
 	Vouched        bool   // the operator knows the client
-	Redirect       string // the host that the answer goes to, or the scheme
+	Redirect       string // the host that the response goes to, or the scheme
 	App            bool   // it is the scheme of an application
 	Local          bool   // it is the user's own machine
 	Scopes         []Scope

@@ -32,8 +32,8 @@ func grantKeys(t *testing.T, fl *fleet) (n int) {
 	return n
 }
 
-// wantRefused fails unless the reply is a page that says no and leads nowhere.
-func wantRefused(t *testing.T, what string, res reply) {
+// wantRefused fails unless the response is a page that says no and leads nowhere.
+func wantRefused(t *testing.T, what string, res response) {
 	t.Helper()
 	if res.status != http.StatusForbidden || res.header.Get("Location") != "" || strings.Contains(res.body, "http-equiv") {
 		t.Errorf("%s: %d %v", what, res.status, res.header)
@@ -59,7 +59,7 @@ func (l *login) upstreamState(t *testing.T) string {
 }
 
 // callBack opens the callback as an upstream would have the browser do it.
-func (l *login) callBack(t *testing.T, b *browser, state string) reply {
+func (l *login) callBack(t *testing.T, b *browser, state string) response {
 	t.Helper()
 	return b.get(t, l.url+l.instances[0].opts.CallbackPath+"?"+url.Values{"state": {state}, "user": {"mallory"}}.Encode())
 }
@@ -228,7 +228,7 @@ func TestT14_EveryClientIsAskedForEveryTime(t *testing.T) {
 			t.Errorf("%s: %d %v", client.ID, res.status, res.header)
 		}
 		if !strings.Contains(res.body, hostOf(client.RedirectURIs[0])) {
-			t.Errorf("%s: the page does not say where the answer goes", client.ID)
+			t.Errorf("%s: the page does not say where the response goes", client.ID)
 		}
 		l.back(t, "alice")
 	}
@@ -280,8 +280,8 @@ func TestSessionCookieIsTheBrowsersOnly(t *testing.T) {
 
 var inlineStyle = regexp.MustCompile(`(?s)<style>(.*?)</style>`)
 
-// checkPage fails unless a reply has what every page must have.
-func checkPage(t *testing.T, what string, res reply) {
+// checkPage fails unless a response has what every page must have.
+func checkPage(t *testing.T, what string, res response) {
 	t.Helper()
 	h := res.header
 	policy := h.Get("Content-Security-Policy")
@@ -313,8 +313,8 @@ func checkPage(t *testing.T, what string, res reply) {
 	checkHeaders(t, what, res)
 }
 
-// checkHeaders fails unless a reply has what every one must have.
-func checkHeaders(t *testing.T, what string, res reply) {
+// checkHeaders fails unless a response has what every one must have.
+func checkHeaders(t *testing.T, what string, res response) {
 	t.Helper()
 	for name, want := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"} {
 		if got := res.header.Get(name); got != want && !(name == "Cache-Control" && strings.HasPrefix(got, "public, max-age=")) {
@@ -327,20 +327,20 @@ func checkHeaders(t *testing.T, what string, res reply) {
 type route struct {
 	name   string
 	status int
-	do     func(t *testing.T, fl *fleet) reply
+	do     func(t *testing.T, fl *fleet) response
 	html   bool
 }
 
-func get(path string) func(*testing.T, *fleet) reply {
-	return func(t *testing.T, fl *fleet) reply { return newBrowser(t).get(t, fl.url+path) }
+func get(path string) func(*testing.T, *fleet) response {
+	return func(t *testing.T, fl *fleet) response { return newBrowser(t).get(t, fl.url+path) }
 }
 
-func post(path string, form url.Values) func(*testing.T, *fleet) reply {
-	return func(t *testing.T, fl *fleet) reply { return newBrowser(t).post(t, fl.url+path, form) }
+func post(path string, form url.Values) func(*testing.T, *fleet) response {
+	return func(t *testing.T, fl *fleet) response { return newBrowser(t).post(t, fl.url+path, form) }
 }
 
-func method(name, path string) func(*testing.T, *fleet) reply {
-	return func(t *testing.T, fl *fleet) reply {
+func method(name, path string) func(*testing.T, *fleet) response {
+	return func(t *testing.T, fl *fleet) response {
 		req, err := http.NewRequest(name, fl.url+path, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -349,20 +349,20 @@ func method(name, path string) func(*testing.T, *fleet) reply {
 	}
 }
 
-func asking(change ...func(url.Values)) func(*testing.T, *fleet) reply {
-	return func(t *testing.T, fl *fleet) reply { return fl.login(t, public, change...).ask(t) }
+func asking(change ...func(url.Values)) func(*testing.T, *fleet) response {
+	return func(t *testing.T, fl *fleet) response { return fl.login(t, public, change...).ask(t) }
 }
 
-func deciding(decision string) func(*testing.T, *fleet) reply {
-	return func(t *testing.T, fl *fleet) reply {
+func deciding(decision string) func(*testing.T, *fleet) response {
+	return func(t *testing.T, fl *fleet) response {
 		l := fl.login(t, public)
 		l.ask(t)
 		return l.decide(t, decision)
 	}
 }
 
-func callingBack(query string) func(*testing.T, *fleet) reply {
-	return func(t *testing.T, fl *fleet) reply {
+func callingBack(query string) func(*testing.T, *fleet) response {
+	return func(t *testing.T, fl *fleet) response {
 		l := fl.login(t, public)
 		return l.get(t, l.url+l.instances[0].opts.CallbackPath+"?state="+l.upstreamState(t)+query)
 	}
@@ -371,7 +371,7 @@ func callingBack(query string) func(*testing.T, *fleet) reply {
 // routes are all endpoints, and every way in which the pages can go wrong.
 var routes = []route{
 	{"authorize", 200, asking(), true},
-	{"authorize by form", 200, func(t *testing.T, fl *fleet) reply {
+	{"authorize by form", 200, func(t *testing.T, fl *fleet) response {
 		l := fl.login(t, public)
 		return l.post(t, l.url+authorizePath, l.request)
 	}, true},
@@ -385,7 +385,7 @@ var routes = []route{
 	{"authorize, long state", 400, asking(with("state", strings.Repeat("x", maxState+1))), true},
 	{"authorize, twice", 400, get(authorizePath + "?client_id=a&client_id=b"), true},
 	{"authorize, malformed", 400, get(authorizePath + "?client_id=%zz"), true},
-	{"authorize, JSON", 400, func(t *testing.T, fl *fleet) reply {
+	{"authorize, JSON", 400, func(t *testing.T, fl *fleet) response {
 		return newBrowser(t).post(t, fl.url+authorizePath, nil, func(r *http.Request) { r.Header.Set("Content-Type", "application/json") })
 	}, true},
 	{"authorize, too large", 413, post(authorizePath, url.Values{"state": {strings.Repeat("x", maxBody)}}), true},
@@ -405,13 +405,13 @@ var routes = []route{
 	{"token, nothing", 401, post(tokenPath, nil), false},
 	{"token, method", 405, get(tokenPath), false},
 	{"token, preflight", 204, method("OPTIONS", tokenPath), false},
-	{"token", 200, func(t *testing.T, fl *fleet) reply {
+	{"token", 200, func(t *testing.T, fl *fleet) response {
 		l := fl.login(t, public)
 		return l.redeem(t, l.back(t, "alice").Query().Get("code"))
 	}, false},
 	{"register, nothing", 400, post(registerPath, nil), false},
 	{"register, method", 405, get(registerPath), false},
-	{"register", 201, func(t *testing.T, fl *fleet) reply {
+	{"register", 201, func(t *testing.T, fl *fleet) response {
 		return fl.register(t, map[string]any{"redirect_uris": []string{callbackURI}})
 	}, false},
 	{"revoke, nothing", 401, post(revokePath, nil), false},
@@ -450,13 +450,13 @@ func TestT16_TroublePagesForbidFramesAndScripts(t *testing.T) {
 	for name, one := range map[string]struct {
 		change func(*Options)
 		status int
-		do     func(t *testing.T, fl *fleet) reply
+		do     func(t *testing.T, fl *fleet) response
 	}{
-		"too many": {func(o *Options) { o.Limits = &Limits{Authorize: Rate{1, time.Hour}} }, 429, func(t *testing.T, fl *fleet) reply {
+		"too many": {func(o *Options) { o.Limits = &Limits{Authorize: Rate{1, time.Hour}} }, 429, func(t *testing.T, fl *fleet) response {
 			asking()(t, fl)
 			return asking()(t, fl)
 		}},
-		"store away": {func(o *Options) { o.RedisTimeout = 200 * time.Millisecond }, 503, func(t *testing.T, fl *fleet) reply {
+		"store away": {func(o *Options) { o.RedisTimeout = 200 * time.Millisecond }, 503, func(t *testing.T, fl *fleet) response {
 			for _, instance := range fl.instances {
 				instance.rdb.Close()
 			}
@@ -493,7 +493,7 @@ var nasty = []string{
 }
 
 // checkShown fails if what a client wrote is more than text on a page.
-func checkShown(t *testing.T, what string, res reply) {
+func checkShown(t *testing.T, what string, res response) {
 	t.Helper()
 	checkPage(t, what, res)
 	for _, bad := range []string{"<script", "<img", "onerror=alert(1)>", "' onmouseover", "\u202e", "\u2066", "\u2067", "\u200b", "\ufeff", "\x00", "\x1b", "\r", strings.Repeat("x", 500), "\u0300\u0300\u0300\u0300"} {
@@ -674,7 +674,7 @@ func TestT03_DenyTellsTheClientByTheRuleOfTrust(t *testing.T) {
 	}
 }
 
-func TestT35_AnswersAreNotStoredRepeatedOrShared(t *testing.T) {
+func TestT35_ResponsesAreNotStoredRepeatedOrShared(t *testing.T) {
 	t.Parallel()
 	fl := oneFleet(t)
 	for _, r := range routes {

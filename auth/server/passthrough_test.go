@@ -25,13 +25,13 @@ func TestT26_AnUpstreamsTokenGoesNowhere(t *testing.T) {
 		})
 		l := fl.login(t, public)
 		back := l.get(t, l.toProvider(t).String())
-		replies := []reply{back, l.redeem(t, mustURL(t, back.header.Get("Location")).Query().Get("code"))}
-		access, refresh := tokensIn(t, replies[1])
+		responses := []response{back, l.redeem(t, mustURL(t, back.header.Get("Location")).Query().Get("code"))}
+		access, refresh := tokensIn(t, responses[1])
 		if _, err := fl.instances[0].Verify(t.Context(), access); err != nil {
 			t.Fatal(err)
 		}
-		replies = append(replies, l.refresh(t, refresh))
-		for i, res := range replies {
+		responses = append(responses, l.refresh(t, refresh))
+		for i, res := range responses {
 			if text := fmt.Sprint(res.header, res.body); strings.Contains(text, token) {
 				t.Errorf("response %d has the upstream's token: %s", i, text)
 			}

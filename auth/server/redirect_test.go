@@ -11,7 +11,7 @@ import (
 )
 
 // mustStay fails the test if a page takes the browser anywhere, or offers to.
-func mustStay(t *testing.T, what string, res reply) {
+func mustStay(t *testing.T, what string, res response) {
 	t.Helper()
 	if res.status != http.StatusBadRequest || res.header.Get("Location") != "" || res.header.Get("Refresh") != "" ||
 		strings.Contains(strings.ToLower(res.body), "http-equiv") || strings.Contains(res.body, "<a ") || strings.Contains(res.body, "<form") {
@@ -121,7 +121,7 @@ func TestT05_DangerousRedirectURIsAreRefusedAtRegistrationAndAtUse(t *testing.T)
 }
 
 // register registers a client.
-func (fl *fleet) register(t *testing.T, metadata map[string]any, change ...func(*http.Request)) reply {
+func (fl *fleet) register(t *testing.T, metadata map[string]any, change ...func(*http.Request)) response {
 	t.Helper()
 	body, err := json.Marshal(metadata)
 	if err != nil {
@@ -130,7 +130,7 @@ func (fl *fleet) register(t *testing.T, metadata map[string]any, change ...func(
 	return fl.registerJSON(t, string(body), change...)
 }
 
-func (fl *fleet) registerJSON(t *testing.T, body string, change ...func(*http.Request)) reply {
+func (fl *fleet) registerJSON(t *testing.T, body string, change ...func(*http.Request)) response {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodPost, fl.url+registerPath, strings.NewReader(body))
 	if err != nil {
@@ -193,7 +193,7 @@ func TestT03_ADenialIsToldByTheSameRule(t *testing.T) {
 			t.Fatal(err)
 		}
 		atLogin := l.get(t, l.url+"/callback?deny=1&state="+upstream.Query().Get("state"))
-		for where, res := range map[string]reply{"consent": atConsent, "login": atLogin} {
+		for where, res := range map[string]response{"consent": atConsent, "login": atLogin} {
 			if res.status != http.StatusOK || res.header.Get("Location") != "" {
 				t.Errorf("%s: %d %v", where, res.status, res.header)
 			}
@@ -218,7 +218,7 @@ func TestT03_ADenialIsToldByTheSameRule(t *testing.T) {
 }
 
 // RFC 9207. (Defect 13: a redirect URI's own query is kept, and state encoded.)
-func TestT11_EveryAnswerNamesTheIssuerOnce(t *testing.T) {
+func TestT11_EveryResponseNamesTheIssuerOnce(t *testing.T) {
 	t.Parallel()
 	const state = "a b&code=x#%2f+é\""
 	uris := []string{
@@ -262,7 +262,7 @@ func TestT11_EveryAnswerNamesTheIssuerOnce(t *testing.T) {
 	}
 }
 
-func (fl *fleet) metadata(t *testing.T, path string, change ...func(*http.Request)) reply {
+func (fl *fleet) metadata(t *testing.T, path string, change ...func(*http.Request)) response {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, fl.url+path, nil)
 	if err != nil {

@@ -36,22 +36,22 @@ func TestT23_AReplacedRefreshTokenRevokesTheGrantEverywhere(t *testing.T) {
 	}, func(o *Options) { o.RefreshGrace = -1 })
 }
 
-func TestT23_WithinTheGraceALostAnswerIsGivenAgain(t *testing.T) {
+func TestT23_WithinTheGraceALostResponseIsGivenAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		fl, _ := bubbleFleet(t)
 		l := fl.login(t, public)
 		firstAccess, first := l.tokens(t, "alice")
-		lostAccess, second := mustServe(t, "a refresh whose answer is lost", l.refresh(t, first))
+		lostAccess, second := mustServe(t, "a refresh whose response is lost", l.refresh(t, first))
 		time.Sleep(10*time.Second - time.Millisecond)
 		againAccess, again := mustServe(t, "the same again", l.refresh(t, first))
 		if again != second {
-			t.Error("the second answer has another refresh token: there are two families")
+			t.Error("the second response has another refresh token: there are two families")
 		}
 		fl.valid(t, "the access token before", firstAccess)
 		time.Sleep(time.Millisecond)
 		fl.dead(t, "the access token before, after the grace", firstAccess)
-		fl.valid(t, "the one of the lost answer", lostAccess)
+		fl.valid(t, "the one of the lost response", lostAccess)
 
 		thirdAccess, third := mustServe(t, "the successor", l.refresh(t, second))
 		mustRefuse(t, "a token whose successor was used", l.refresh(t, first), http.StatusBadRequest, "invalid_grant")
@@ -84,7 +84,7 @@ func TestT23_ConcurrentRefreshesLeaveOneFamily(t *testing.T) {
 		for range 3 {
 			successors := map[string]bool{}
 			var accessTokens []string
-			for _, res := range atOnce(20, func(int) reply { return l.refresh(t, refreshToken) }) {
+			for _, res := range atOnce(20, func(int) response { return l.refresh(t, refreshToken) }) {
 				a, r := mustServe(t, "one of 20", res)
 				successors[r] = true
 				accessTokens = append(accessTokens, a)
@@ -106,7 +106,7 @@ func TestT23_WithoutGraceConcurrentRefreshesLeaveNoFamily(t *testing.T) {
 		l := fl.login(t, public)
 		_, refreshToken := l.tokens(t, "alice")
 		won := 0
-		for _, res := range atOnce(20, func(int) reply { return l.refresh(t, refreshToken) }) {
+		for _, res := range atOnce(20, func(int) response { return l.refresh(t, refreshToken) }) {
 			if res.status == http.StatusOK {
 				won++
 				accessToken, _ := tokensIn(t, res)

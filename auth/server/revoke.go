@@ -5,9 +5,9 @@ import (
 	"net/http"
 )
 
-// revoke serves token revocation (RFC 7009). A refresh token takes its grant
-// with it, and so all tokens of it. What is no token, or no token of the client,
-// is answered in the same way: it is of no use to the client already.
+// revoke serves token revocation (RFC 7009). Revoking a refresh token deletes its
+// grant with all tokens. The response is the same for an unknown token and for
+// one of another client: the client cannot use either.
 func (s *Server) revoke(w http.ResponseWriter, r *http.Request) {
 	if err := s.revokeToken(r); err != nil {
 		s.fail(w, r, err)

@@ -163,14 +163,14 @@ func newBrowser(t *testing.T) *browser {
 	return &browser{http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
-// A reply is a response, read.
-type reply struct {
+// A response is an HTTP response whose body was read.
+type response struct {
 	status int
 	header http.Header
 	body   string
 }
 
-func (r reply) json(t *testing.T) map[string]any {
+func (r response) json(t *testing.T) map[string]any {
 	t.Helper()
 	var v map[string]any
 	if err := json.Unmarshal([]byte(r.body), &v); err != nil {
@@ -179,7 +179,7 @@ func (r reply) json(t *testing.T) map[string]any {
 	return v
 }
 
-func (b *browser) do(t *testing.T, req *http.Request) reply {
+func (b *browser) do(t *testing.T, req *http.Request) response {
 	t.Helper()
 	res, err := b.Do(req.WithContext(t.Context()))
 	if err != nil {
@@ -190,10 +190,10 @@ func (b *browser) do(t *testing.T, req *http.Request) reply {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return reply{res.StatusCode, res.Header, string(body)}
+	return response{res.StatusCode, res.Header, string(body)}
 }
 
-func (b *browser) get(t *testing.T, uri string) reply {
+func (b *browser) get(t *testing.T, uri string) response {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, uri, nil)
 	if err != nil {
@@ -202,7 +202,7 @@ func (b *browser) get(t *testing.T, uri string) reply {
 	return b.do(t, req)
 }
 
-func (b *browser) post(t *testing.T, uri string, form url.Values, change ...func(*http.Request)) reply {
+func (b *browser) post(t *testing.T, uri string, form url.Values, change ...func(*http.Request)) response {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodPost, uri, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -245,7 +245,7 @@ func challengeOf(verifier string) string {
 }
 
 // ask opens the consent page.
-func (l *login) ask(t *testing.T) reply {
+func (l *login) ask(t *testing.T) response {
 	t.Helper()
 	res := l.get(t, l.url+authorizePath+"?"+l.request.Encode())
 	l.form = hiddenFields(res.body)
@@ -253,14 +253,14 @@ func (l *login) ask(t *testing.T) reply {
 }
 
 // decide sends the consent page's form.
-func (l *login) decide(t *testing.T, decision string, change ...func(*http.Request)) reply {
+func (l *login) decide(t *testing.T, decision string, change ...func(*http.Request)) response {
 	t.Helper()
 	l.form.Set("decision", decision)
 	return l.post(t, l.url+consentPath, l.form, change...)
 }
 
 // link returns where a page leads.
-func (r reply) link(t *testing.T) string {
+func (r response) link(t *testing.T) string {
 	t.Helper()
 	m := regexp.MustCompile(`<a[^>]* href="([^"]*)"`).FindStringSubmatch(r.body)
 	if m == nil {
@@ -305,14 +305,14 @@ func (l *login) back(t *testing.T, user string) *url.URL {
 }
 
 // redeem exchanges a code.
-func (l *login) redeem(t *testing.T, code string, change ...func(url.Values)) reply {
+func (l *login) redeem(t *testing.T, code string, change ...func(url.Values)) response {
 	t.Helper()
 	form := url.Values{"grant_type": {grantCode}, "code": {code}, "code_verifier": {l.verifier}, "redirect_uri": l.request["redirect_uri"]}
 	return l.asClient(t, tokenPath, form, change...)
 }
 
 // asClient posts a form with the client's credentials.
-func (l *login) asClient(t *testing.T, path string, form url.Values, change ...func(url.Values)) reply {
+func (l *login) asClient(t *testing.T, path string, form url.Values, change ...func(url.Values)) response {
 	t.Helper()
 	if !l.client.confidential() {
 		form.Set("client_id", l.client.ID)
@@ -337,7 +337,7 @@ func (l *login) tokens(t *testing.T, user string) (accessToken, refreshToken str
 	return tokensIn(t, res)
 }
 
-func tokensIn(t *testing.T, res reply) (accessToken, refreshToken string) {
+func tokensIn(t *testing.T, res response) (accessToken, refreshToken string) {
 	t.Helper()
 	v := res.json(t)
 	accessToken, _ = v["access_token"].(string)
@@ -346,7 +346,7 @@ func tokensIn(t *testing.T, res reply) (accessToken, refreshToken string) {
 }
 
 // refresh exchanges a refresh token.
-func (l *login) refresh(t *testing.T, token string, change ...func(url.Values)) reply {
+func (l *login) refresh(t *testing.T, token string, change ...func(url.Values)) response {
 	t.Helper()
 	return l.asClient(t, tokenPath, url.Values{"grant_type": {grantRefreshToken}, "refresh_token": {token}}, change...)
 }

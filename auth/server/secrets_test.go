@@ -103,7 +103,7 @@ func (fl *fleet) everything(t *testing.T, method string, step func(canaries)) ca
 	seen["code"] = to.Query().Get("code")
 	step(seen)
 
-	note := func(n int, res reply) {
+	note := func(n int, res response) {
 		a, r := mustServe(t, "tokens", res)
 		seen[fmt.Sprint("access token ", n)], seen[fmt.Sprint("refresh token ", n)] = a, r
 		step(seen)

@@ -38,7 +38,7 @@ type Server struct {
 var _ auth.Verifier = (*Server)(nil)
 
 // New returns an instance of the authorization server. It fails if an option is
-// invalid. It does no I/O: if Redis is unavailable, requests are answered 503.
+// invalid. It does no I/O: if Redis is unavailable, requests get a 503 response.
 func New(opts *Options) (*Server, error) {
 	if opts == nil {
 		opts = &Options{}

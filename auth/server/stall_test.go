@@ -29,9 +29,9 @@ func TestNobodyHoldsAConnectionByABodyThatHeDoesNotSend(t *testing.T) {
 			}
 			mux := http.NewServeMux()
 			s.Handle(mux)
-			answer, held := authtest.Stall(t, &http.Server{Handler: mux}, path)
-			if held > 15*time.Second || !strings.HasPrefix(answer, "HTTP/1.1 4") {
-				t.Errorf("%s: held for %v, answered %.20q", path, held, answer)
+			response, held := authtest.Stall(t, &http.Server{Handler: mux}, path)
+			if held > 15*time.Second || !strings.HasPrefix(response, "HTTP/1.1 4") {
+				t.Errorf("%s: held for %v, answered %.20q", path, held, response)
 			}
 		})
 	}

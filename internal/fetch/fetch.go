@@ -59,13 +59,13 @@ type Document struct {
 	MaxAge time.Duration // how long it may be kept; zero if nothing is said, or not at all
 }
 
-// ErrRefused says that the other side answered that there is no document, or
-// with something else.
+// ErrRefused says that the other side has no such document, or something else in
+// its place.
 var ErrRefused = errors.New("there is no such document")
 
 // JSON gets a document of at most maxBytes. It fails with [ErrRefused] for any
-// answer but 200 with a JSON body; other errors may pass, and so may the trouble
-// of a server that answers with 429 or 5xx.
+// response but 200 with a JSON body. Other errors may be temporary, such as that
+// of a server that responds with 429 or 5xx.
 func JSON(ctx context.Context, c *http.Client, url string, maxBytes int64) (Document, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Timeout)
 	defer cancel()

@@ -55,7 +55,7 @@ func hash(source string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// Write answers with the page that has that name. It panics if the template
+// Write writes the page that has that name as the response. It panics if the template
 // fails, which is for tests to find.
 func (s *Set) Write(w http.ResponseWriter, status int, name string, data any) {
 	var body bytes.Buffer

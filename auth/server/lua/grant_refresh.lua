@@ -1,6 +1,6 @@
 -- Takes a refresh token and says by which salt the next one is made of it. The
 -- same token again, soon and while the next is not used, gets the same salt:
--- its answer was lost, or two tabs were quick. Any other token of the family shows
+-- its response was lost, or two tabs were quick. Any other token of the family shows
 -- a theft, however long ago it was replaced: the grant goes (OAuth 2.1, section
 -- 4.3.1). A token that never was one does no harm: whoever sees an access token
 -- knows the grant's id.
