@@ -61,17 +61,18 @@ func NewIntrospector(opts *IntrospectorOptions) (Verifier, error) {
 	if o.HTTPClient == nil {
 		o.HTTPClient = fetch.Trusted()
 	}
-	return &introspector{opts: o, cache: map[[sha256.Size]byte]introspected{}}, nil
+	return &introspector{opts: o, cache: map[[sha256.Size]byte]cachedToken{}}, nil
 }
 
 type introspector struct {
-	opts  IntrospectorOptions
-	mu    sync.Mutex
-	cache map[[sha256.Size]byte]introspected
+	opts IntrospectorOptions
+
+	mu    sync.Mutex // guards cache
+	cache map[[sha256.Size]byte]cachedToken
 }
 
-// An introspected is an active token and until when it is not asked for again.
-type introspected struct {
+// A cachedToken is an active token, and when it has to be introspected again.
+type cachedToken struct {
 	token *Token
 	until time.Time
 }
@@ -84,12 +85,12 @@ func (i *introspector) Verify(ctx context.Context, token string) (*Token, error)
 	key := sha256.Sum256([]byte(token))
 	now := time.Now()
 	i.mu.Lock()
-	known, ok := i.cache[key]
+	cached, ok := i.cache[key]
 	i.mu.Unlock()
-	if ok && now.Before(known.until) && now.Before(known.token.Expires) {
-		return known.token, nil
+	if ok && now.Before(cached.until) && now.Before(cached.token.Expires) {
+		return cached.token, nil
 	}
-	t, err := i.ask(ctx, token)
+	t, err := i.introspect(ctx, token)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if err != nil {
@@ -99,15 +100,15 @@ func (i *introspector) Verify(ctx context.Context, token string) (*Token, error)
 		return nil, err
 	}
 	if i.opts.CacheTTL > 0 {
-		i.keep(key, introspected{t, now.Add(i.opts.CacheTTL)})
+		i.store(key, cachedToken{t, now.Add(i.opts.CacheTTL)})
 	}
 	return t, nil
 }
 
-// keep caches a token. If there are too many the outdated go, and all if that
-// makes too little room: to find the oldest would cost more than to ask again,
-// and to look for the outdated each time as well.
-func (i *introspector) keep(key [sha256.Size]byte, t introspected) {
+// store caches a token. If the cache is full, outdated tokens are removed, and all
+// tokens if it is still over three quarters full: finding the oldest would cost
+// more than asking again, and so would removing outdated ones each time.
+func (i *introspector) store(key [sha256.Size]byte, t cachedToken) {
 	if len(i.cache) >= i.opts.MaxCached {
 		now := time.Now()
 		for k, other := range i.cache {
@@ -148,8 +149,9 @@ func (a *audience) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]string)(a))
 }
 
-func (i *introspector) ask(ctx context.Context, token string) (*Token, error) {
-	// Its own bound, not the request's: the response is for other requests too.
+// introspect asks the authorization server about a token (RFC 7662, section 2.1).
+func (i *introspector) introspect(ctx context.Context, token string) (*Token, error) {
+	// The bound is not the request's: other requests use the response as well.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetch.Timeout)
 	defer cancel()
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
@@ -159,7 +161,7 @@ func (i *introspector) ask(ctx context.Context, token string) (*Token, error) {
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
-	// RFC 6749, section 2.3.1: as in forms.
+	// The two are encoded like fields of a form (RFC 6749, section 2.3.1).
 	req.SetBasicAuth(url.QueryEscape(i.opts.ClientID), url.QueryEscape(i.opts.ClientSecret))
 	res, err := i.opts.HTTPClient.Do(req)
 	if err != nil {
@@ -170,7 +172,7 @@ func (i *introspector) ask(ctx context.Context, token string) (*Token, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: introspect: %w", ErrUnavailable, err)
 	}
-	// Also 401 and 403: it is our credentials that are refused, not the token.
+	// With 401 and 403 the server refuses our credentials, not the token.
 	if res.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%w: introspect: status %d", ErrUnavailable, res.StatusCode)
 	}

@@ -135,9 +135,9 @@ func (u *Upstream) Begin(_ context.Context, state string) (*url.URL, []byte, err
 	return location, nil, nil
 }
 
-// A login is what Redis keeps of a user who has logged in, under the hash of
-// the code that the browser takes to the callback: the query of the callback
-// names no user, so that nobody changes it there.
+// A login is a user who has logged in, as Redis stores it under the hash of the
+// code that the browser takes to the callback. The callback's query does not name
+// the user, so nobody can change it there.
 type login struct {
 	Version int    `json:"v"`
 	User    string `json:"user"`

@@ -109,8 +109,9 @@ func checkAssertionClaims(c jwt.Claims, client, issuer string, now time.Time) er
 	return c.ValidateWithLeeway(jwt.Expected{Time: now}, assertionSkew)
 }
 
-// useAssertion notes that an assertion was used. The note is kept for longer
-// than any instance would accept the assertion.
+// useAssertion records that an assertion was used, and fails if it was used
+// before. The record outlives the time in which any instance would accept the
+// assertion.
 func (s *Server) useAssertion(ctx context.Context, client string, c jwt.Claims) error {
 	life := time.Until(c.Expiry.Time()) + 3*assertionSkew
 	cmd := s.rdb.B().Set().Key(s.keys.Assertion(client, c.ID)).Value("1").Nx().Px(life).Build()
@@ -125,12 +126,13 @@ func (s *Server) useAssertion(ctx context.Context, client string, c jwt.Claims) 
 	return nil
 }
 
-// clientKeys finds the keys of clients. Those that are fetched it keeps, for a
-// bounded number of clients.
+// clientKeys finds the keys that clients sign assertions with. It caches fetched
+// keys of a bounded number of clients.
 type clientKeys struct {
 	fetcher *fetcher
-	mu      sync.Mutex
-	sets    map[string]*jwks.Set // by URL
+
+	mu   sync.Mutex           // guards sets
+	sets map[string]*jwks.Set // by URL
 }
 
 const maxKeySets = 1000

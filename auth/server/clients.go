@@ -62,7 +62,7 @@ func (c *clients) find(ctx context.Context, id, address string) (*Client, error)
 // preregistered reports whether the server's operator vouches for a client.
 func (c *clients) preregistered(id string) bool { return c.known[id] != nil }
 
-// A registration is a registered client as Redis keeps it.
+// A registration is a registered client as Redis stores it.
 type registration struct {
 	Version int     `json:"v"`
 	Client  *Client `json:"client"`

@@ -106,7 +106,7 @@ func (m *machine) run(ctx context.Context, in instruction) string {
 	case "take", "look":
 		ask := m.limits.Take
 		if in.Script == "look" {
-			ask = m.limits.Look
+			ask = m.limits.Peek
 		}
 		v, err := ask(ctx, "n", id, limit.Rate{Requests: in.LimitRequests, Per: 24 * time.Hour})
 		return fmt.Sprint(v.Allowed, v.Remaining, (v.Reset + 10*time.Second).Truncate(time.Minute), err)

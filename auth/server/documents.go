@@ -22,33 +22,33 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
-// Bounds of documents, their size and how long they are kept (OAuth Client ID
+// Bounds of a document's size, and of how long it is cached (OAuth Client ID
 // Metadata Document, sections 4.3 and 6.6).
 const (
 	maxDocument = 5 << 10
-	minKept     = time.Minute
-	maxKept     = 24 * time.Hour
+	minCached   = time.Minute
+	maxCached   = 24 * time.Hour
 )
 
 // documents finds clients whose id is the URL of a document that describes them
-// (OAuth Client ID Metadata Document). Redis keeps documents as they were
-// fetched, and each use judges them anew: rules may have become stricter. What
-// is no such document is never kept.
+// (OAuth Client ID Metadata Document). Documents are cached in Redis as they were
+// fetched, and checked at each use, because the rules may have become stricter.
+// Only documents that pass the checks are cached.
 type documents struct {
 	rdb     redisx.Client
 	keys    rediskeys.Space
 	fetcher *fetcher
 	schemes []string
-	// keptLong bounds how many documents are kept for longer than minKept.
-	keptLong limit.Rate
+	// cachedLong bounds how many documents are cached for longer than minCached.
+	cachedLong limit.Rate
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards running
 	running map[string]*documentFetch
 }
 
-// A documentFetch is one that runs, for everybody who needs it.
+// A documentFetch is a running fetch, which all requests for that document share.
 type documentFetch struct {
-	done   chan struct{}
+	done   chan struct{} // closed when client and err are set
 	client *Client
 	err    error
 }
@@ -56,7 +56,7 @@ type documentFetch struct {
 func newDocuments(rdb redisx.Client, space rediskeys.Space, o *Options, f *fetcher) *documents {
 	return &documents{
 		rdb: rdb, keys: space, fetcher: f, schemes: o.RedirectSchemes,
-		keptLong: limit.Rate{Requests: 10_000, Per: maxKept}, running: map[string]*documentFetch{},
+		cachedLong: limit.Rate{Requests: 10_000, Per: maxCached}, running: map[string]*documentFetch{},
 	}
 }
 
@@ -66,7 +66,7 @@ func (d *documents) client(ctx context.Context, id, address string) (*Client, er
 	if err := checkDocumentURL(id); err != nil {
 		return nil, refuse("invalid_client", "client_id %v", err)
 	}
-	client, err := d.kept(ctx, id)
+	client, err := d.cached(ctx, id)
 	if client != nil || err != nil {
 		return client, err
 	}
@@ -76,9 +76,9 @@ func (d *documents) client(ctx context.Context, id, address string) (*Client, er
 	return d.once(ctx, id)
 }
 
-// kept returns the client whose document Redis has, nil if it has none that is
-// of use.
-func (d *documents) kept(ctx context.Context, id string) (*Client, error) {
+// cached returns the client that a cached document describes, nil if there is no
+// cached document or it does not pass the checks.
+func (d *documents) cached(ctx context.Context, id string) (*Client, error) {
 	body, err := d.rdb.Do(ctx, d.rdb.B().Get().Key(d.keys.Document(id)).Build()).AsBytes()
 	if rueidis.IsRedisNil(err) {
 		return nil, nil
@@ -89,10 +89,10 @@ func (d *documents) kept(ctx context.Context, id string) (*Client, error) {
 	if client, err := parseDocument(id, body, d.schemes); err == nil {
 		return client, nil
 	}
-	return nil, nil // it was kept under other rules
+	return nil, nil // it was cached under other rules
 }
 
-// once fetches a document, or waits for the fetch that runs.
+// once fetches a document, or waits for the running fetch.
 func (d *documents) once(ctx context.Context, id string) (*Client, error) {
 	d.mu.Lock()
 	if f := d.running[id]; f != nil {
@@ -113,14 +113,14 @@ func (d *documents) once(ctx context.Context, id string) (*Client, error) {
 		delete(d.running, id)
 		close(f.done)
 	}()
-	// Others wait for it: who asked first may go.
+	// Others may wait for it, so it does not end with the first request.
 	f.client, f.err = d.fetch(context.WithoutCancel(ctx), id)
 	return f.client, f.err
 }
 
 func (d *documents) fetch(ctx context.Context, id string) (*Client, error) {
-	// Another request may have fetched it since this one looked.
-	client, err := d.kept(ctx, id)
+	// Another request may have fetched it in the meantime.
+	client, err := d.cached(ctx, id)
 	if client != nil || err != nil {
 		return client, err
 	}
@@ -142,23 +142,23 @@ func (d *documents) fetch(ctx context.Context, id string) (*Client, error) {
 	}
 	cmd := d.rdb.B().Set().Key(d.keys.Document(id)).Value(rueidis.BinaryString(doc.Body)).Px(life).Build()
 	if err := d.rdb.Do(ctx, cmd).Error(); err != nil {
-		return nil, redisx.Unavailable("keep client document", err)
+		return nil, redisx.Unavailable("cache client document", err)
 	}
 	return client, nil
 }
 
-// life returns how long a document is kept that may be kept for age. Whose it is
-// nobody has to say, so many of them for long would fill Redis: then all that
-// come are kept for as short as it goes.
+// life returns how long to cache a document that may be cached for age. Documents
+// are cached for strangers, and many of them would fill Redis: those over the
+// limit are cached for the shortest time only.
 func (d *documents) life(ctx context.Context, age time.Duration) (time.Duration, error) {
-	if age <= minKept {
-		return minKept, nil
+	if age <= minCached {
+		return minCached, nil
 	}
-	verdict, err := d.fetcher.limiter.Take(ctx, "document", "", d.keptLong)
+	verdict, err := d.fetcher.limiter.Take(ctx, "document", "", d.cachedLong)
 	if err != nil || !verdict.Allowed {
-		return minKept, err
+		return minCached, err
 	}
-	return min(age, maxKept), nil
+	return min(age, maxCached), nil
 }
 
 // checkDocumentURL fails unless text has the form of the URL of a client

@@ -151,8 +151,8 @@ func byDocument(redirect string) Client {
 	return Client{ID: documentURL, RedirectURIs: []string{redirect}}
 }
 
-// kept returns the document that Redis has, and for how long.
-func (fl *fleet) kept(t *testing.T, uri string) (string, time.Duration) {
+// cached returns the document that Redis has, and for how long.
+func (fl *fleet) cached(t *testing.T, uri string) (string, time.Duration) {
 	t.Helper()
 	key := fl.instances[0].keys.Document(uri)
 	body, err := fl.admin.Do(t.Context(), fl.admin.B().Get().Key(key).Build()).ToString()
@@ -215,8 +215,8 @@ func TestT43_DocumentsOfRealClientsAreUnderstood(t *testing.T) {
 			if n := w.fetches(uri); n != 1 {
 				t.Errorf("%s: fetched %d times", name, n)
 			}
-			if _, life := fl.kept(t, uri); life <= 4*time.Minute || life > 5*time.Minute {
-				t.Errorf("%s: kept for %v", name, life)
+			if _, life := fl.cached(t, uri); life <= 4*time.Minute || life > 5*time.Minute {
+				t.Errorf("%s: cached for %v", name, life)
 			}
 		}
 		redistest.AssertTTLs(t, fl.admin, fl.prefix)
@@ -338,8 +338,8 @@ func TestT21_WhatIsNoClientDocumentIsRefusedAndNotKept(t *testing.T) {
 		if res.status != http.StatusUnauthorized || res.json(t)["error"] != "invalid_client" {
 			t.Errorf("%s: %d %s", name, res.status, res.body)
 		}
-		if body, _ := fl.kept(t, documentURL); body != "" {
-			t.Fatalf("%s: kept %s", name, body)
+		if body, _ := fl.cached(t, documentURL); body != "" {
+			t.Fatalf("%s: cached %s", name, body)
 		}
 	}
 	if n := w.fetches(documentURL); n != 2*len(documents) {
@@ -361,7 +361,7 @@ func TestT05_ADangerousRedirectURIBesideGoodOnesIsNotUsed(t *testing.T) {
 		}
 	}
 	fl.login(t, byDocument(callbackURI)).tokens(t, "alice")
-	// A record that was kept under other rules.
+	// A record that was cached under other rules.
 	key := fl.instances[0].keys.Document(documentURL)
 	old := strings.Replace(documentOf(nil), callbackURI, "javascript:alert(1)//", 1)
 	if err := fl.admin.Do(t.Context(), fl.admin.B().Set().Key(key).Value(old).Px(time.Hour).Build()).Error(); err != nil {
@@ -421,8 +421,8 @@ func TestDocumentsAreKeptAsLongAsTheyMayBe(t *testing.T) {
 					t.Fatalf("%d %s", res.status, res.body)
 				}
 			}
-			if body, life := fl.kept(t, uri); body != document || life > want || life < want-10*time.Second {
-				t.Errorf("%s: kept for %v: %s", cache, life, body)
+			if body, life := fl.cached(t, uri); body != document || life > want || life < want-10*time.Second {
+				t.Errorf("%s: cached for %v: %s", cache, life, body)
 			}
 			if w.fetches(uri) != 1 {
 				t.Errorf("%s: fetched %d times by two instances", cache, w.fetches(uri))
@@ -489,7 +489,7 @@ func TestT22_OneAddressCausesFewFetches(t *testing.T) {
 		if n := w.fetches(""); n != 10 {
 			t.Errorf("one address caused %d fetches", n)
 		}
-		// What is kept needs no fetch.
+		// What is cached needs no fetch.
 		w.put(documentURL, webPage{body: documentOf(nil)})
 		ask("192.0.2.2", documentURL)
 		if res := ask("192.0.2.1", documentURL); res.status == 429 {
@@ -525,7 +525,7 @@ func TestT22_OneAddressCausesFewFetchesOfKeys(t *testing.T) {
 			}
 			return newBrowser(t).post(t, fl.url+tokenPath, form, header("X-Forwarded-For", address))
 		}
-		ask(fmt.Sprint("198.51.100.", n)) // who has the document kept, on one instance
+		ask(fmt.Sprint("198.51.100.", n)) // who has the document cached, on one instance
 		before := w.fetches(uri)
 		res := ask("192.0.2.1")
 		if want := map[bool]int{true: http.StatusUnauthorized, false: http.StatusTooManyRequests}[n < 5]; res.status != want {
@@ -542,7 +542,7 @@ func TestT22_ManyDocumentsAreNotKeptForLong(t *testing.T) {
 	t.Parallel()
 	fl, w := oneFleetOnWeb(t)
 	for _, instance := range fl.instances {
-		instance.clients.documents.keptLong = limit.Rate{Requests: 3, Per: time.Hour}
+		instance.clients.documents.cachedLong = limit.Rate{Requests: 3, Per: time.Hour}
 	}
 	for n := range 6 {
 		uri := fmt.Sprintf("https://host%d.example/client", n)
@@ -550,8 +550,8 @@ func TestT22_ManyDocumentsAreNotKeptForLong(t *testing.T) {
 		if res := fl.login(t, Client{ID: uri, RedirectURIs: []string{callbackURI}}).ask(t); res.status != http.StatusOK {
 			t.Fatalf("%d: %d %s", n, res.status, res.body)
 		}
-		if _, ttl := fl.kept(t, uri); ttl <= 0 || (ttl > minKept) != (n < 3) {
-			t.Errorf("document %d is kept for %v", n, ttl)
+		if _, ttl := fl.cached(t, uri); ttl <= 0 || (ttl > minCached) != (n < 3) {
+			t.Errorf("document %d is cached for %v", n, ttl)
 		}
 	}
 }

@@ -62,13 +62,13 @@ type access struct {
 	Resources []string
 }
 
-// String returns the access as Redis keeps it: scopes and resource identifiers
-// have neither spaces nor bars.
+// String returns the access as Redis stores it: scopes and resource identifiers
+// contain neither spaces nor bars.
 func (a access) String() string {
 	return strings.Join(a.Scopes, " ") + "|" + strings.Join(a.Resources, " ")
 }
 
-// grants keeps the grants in Redis. It is safe for concurrent use.
+// grants stores the grants in Redis. It is safe for concurrent use.
 type grants struct {
 	rdb      redisx.Client
 	keys     rediskeys.Space

@@ -72,7 +72,7 @@ func allow(v limit.Verdict, err error) error {
 func (s *Server) guarded(r *http.Request, id string, prove func() error) error {
 	who := s.address(r) + " " + id
 	rate := limit.Rate(s.opts.Limits.Failures)
-	if err := allow(s.limiter.Look(r.Context(), failureLimit, who, rate)); err != nil {
+	if err := allow(s.limiter.Peek(r.Context(), failureLimit, who, rate)); err != nil {
 		return err
 	}
 	err := prove()

@@ -14,7 +14,7 @@ import (
 const (
 	maxRedirectURIs = 10
 	maxURILength    = 2048
-	maxURIsLength   = 4096 // of all redirect URIs, because Redis has to keep many
+	maxURIsLength   = 4096 // of all redirect URIs, because Redis has to store many
 	maxNameLength   = 200
 )
 

@@ -56,7 +56,7 @@ func client(dialer *net.Dialer) *http.Client {
 // A Document is what was fetched.
 type Document struct {
 	Body   []byte
-	MaxAge time.Duration // how long it may be kept; zero if nothing is said, or not at all
+	MaxAge time.Duration // how long it may be cached; zero if it may not, or if that is not stated
 }
 
 // ErrRefused says that the other side has no such document, or something else in
@@ -103,8 +103,8 @@ func isJSON(contentType string) bool {
 	return err == nil && (media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json"))
 }
 
-// maxAge reads how long a response may be kept from now, as far as it matters
-// here (RFC 9111, sections 5.1 and 5.2).
+// maxAge returns how long a response may be cached from now (RFC 9111, sections
+// 5.1 and 5.2).
 func maxAge(h http.Header) time.Duration {
 	var age time.Duration
 	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {

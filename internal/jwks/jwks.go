@@ -1,5 +1,5 @@
-// Package jwks keeps public keys that others publish as JWK sets (RFC 7517),
-// to check signatures by.
+// Package jwks fetches and caches the public keys that others publish as JWK sets
+// (RFC 7517), to verify signatures with.
 package jwks
 
 import (
@@ -18,22 +18,22 @@ import (
 )
 
 const (
-	// fresh is how long keys are used before they are fetched again, which nobody
-	// waits for unless they are stale: nobody may have asked for them for days.
+	// Keys older than fresh are fetched again while the old ones stay in use. Keys
+	// older than stale, which nobody used for a while, are used only when the fetch
+	// has ended.
 	fresh = 10 * time.Minute
 	stale = 2 * fresh
 	// retry is the least time between two fetches.
 	retry = 10 * time.Second
-	// maxCandidates bounds what one signature costs.
+	// maxCandidates bounds the cost of verifying one signature.
 	maxCandidates = 8
-	// minRSA is the least size of an RSA key (RFC 7518, section 3.3), maxRSA
-	// bounds what a signature by one costs.
+	// minRSA is the least size of an RSA key (RFC 7518, section 3.3); maxRSA bounds
+	// the cost of verifying a signature.
 	minRSA, maxRSA = 2048, 8192
 )
 
-// Parse returns the keys of a JWK set that can check signatures. Keys of other
-// sorts, or for other purposes, are left out: issuers publish what not everybody
-// knows (RFC 7517, section 5).
+// Parse returns the keys of a JWK set that can verify signatures. Keys of unknown
+// types and for other purposes are left out, as RFC 7517, section 5, asks.
 func Parse(data []byte) ([]jose.JSONWebKey, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -42,7 +42,7 @@ func Parse(data []byte) ([]jose.JSONWebKey, error) {
 		return nil, fmt.Errorf("JWK set: %w", err)
 	}
 	if set.Keys == nil {
-		return nil, errors.New("JWK set: it has no member keys") // section 5.1; all other JSON is none
+		return nil, errors.New("JWK set: it has no member keys") // required by RFC 7517, section 5.1
 	}
 	var keys []jose.JSONWebKey
 	for _, raw := range set.Keys {
@@ -54,9 +54,8 @@ func Parse(data []byte) ([]jose.JSONWebKey, error) {
 	return keys, nil
 }
 
-// Candidates returns those of the keys that may have made a signature with
-// this header. It is more than one only if keys share their id or the header
-// names none.
+// Candidates returns the keys that may have made a signature with this header.
+// There are several only if keys share an id, or if the header names none.
 func Candidates(keys []jose.JSONWebKey, h jose.Header) []jose.JSONWebKey {
 	var found []jose.JSONWebKey
 	for _, key := range keys {
@@ -68,8 +67,8 @@ func Candidates(keys []jose.JSONWebKey, h jose.Header) []jose.JSONWebKey {
 	return found
 }
 
-// fits reports whether a public key is of the sort and size that an algorithm
-// needs (RFC 7518, section 3.1). Nothing fits "none" and symmetric ones.
+// fits reports whether a public key has the type and size that an algorithm needs
+// (RFC 7518, section 3.1). No key fits "none" or a symmetric algorithm.
 func fits(key any, algorithm string) bool {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
@@ -87,29 +86,29 @@ func fits(key any, algorithm string) bool {
 	return false
 }
 
-// A Set is keys that are fetched from where they are published. Its zero value
-// is empty. It is safe for concurrent use.
+// A Set caches keys that are fetched from where they are published. Its zero
+// value is empty. It is safe for concurrent use.
 type Set struct {
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	keys    []jose.JSONWebKey
-	fetched time.Time // successfully
-	tried   time.Time
-	err     error         // of the last try
-	running chan struct{} // closed when the fetch that runs has ended; nil if none does
+	fetched time.Time     // when the last fetch succeeded
+	tried   time.Time     // when the last fetch began
+	err     error         // of the last fetch that has ended
+	running chan struct{} // closed when the running fetch has ended; nil if none is running
 }
 
-// A Fetch gets keys. It bounds its own time, because who waits for it first may
-// not wait to the end while others do.
+// A Fetch gets keys. It must bound its own time: its context does not end when
+// the request ends that needed the keys first, because others may wait as well.
 type Fetch func(ctx context.Context) ([]jose.JSONWebKey, error)
 
-// Find returns the candidates for a header, none if there are none. Keys are
-// fetched if there are no candidates, at most every 10 seconds, and, while the
-// known ones go on, when they are 10 minutes old. Those that are 20 minutes old
-// go on only if the last fetch failed: a key that its owner took back long ago
-// must not be good for one signature more. It fails with the error of the
-// last fetch, or the context's, if that may be why there is no candidate.
+// Find returns the candidates for a header. It fetches the keys, at most every 10
+// seconds, if there is no candidate or the keys are more than 10 minutes old. If
+// they are more than 20 minutes old, it waits for the fetch, and uses the old keys
+// only if that fails: a key that was withdrawn long ago must not verify another
+// signature. If there is no candidate, the error is that of the last fetch or the
+// context's, and nil if the last fetch succeeded.
 func (s *Set) Find(ctx context.Context, h jose.Header, fetch Fetch) ([]jose.JSONWebKey, error) {
-	found, running, err := s.look(ctx, h, fetch)
+	found, running, err := s.check(ctx, h, fetch)
 	if len(found) > 0 {
 		return found, nil
 	}
@@ -129,29 +128,30 @@ func (s *Set) Find(ctx context.Context, h jose.Header, fetch Fetch) ([]jose.JSON
 	return nil, s.err
 }
 
-// Knows reports whether there are candidates for a header, so that nobody has to
-// wait for a fetch.
+// Knows reports whether the cached keys have candidates for a header.
 func (s *Set) Knows(h jose.Header) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(Candidates(s.keys, h)) > 0
 }
 
-// look returns the candidates among the known keys, if these may be used
-// without waiting, the error of the last fetch, and, if one is running or has
-// to, when that has ended.
-func (s *Set) look(ctx context.Context, h jose.Header, fetch Fetch) ([]jose.JSONWebKey, <-chan struct{}, error) {
+// check starts a fetch if one is due. It returns the candidates among the cached
+// keys, if they may be used without waiting for a fetch; the channel that is
+// closed when the running fetch has ended, nil if none is running; and the error
+// of the last fetch that has ended.
+func (s *Set) check(ctx context.Context, h jose.Header, fetch Fetch) ([]jose.JSONWebKey, <-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found, age := Candidates(s.keys, h), time.Since(s.fetched)
 	needed := len(found) == 0 || age > fresh
 	if needed && s.running == nil && (s.tried.IsZero() || time.Since(s.tried) > retry) {
 		s.running, s.tried = make(chan struct{}), time.Now()
-		// It ends by itself, and leaves nothing behind but keys in s.
+		// Nobody joins it: it ends when fetch does, which is bounded, and changes
+		// nothing but s.
 		go s.fetch(context.WithoutCancel(ctx), s.running, fetch)
 	}
 	if age > stale && s.err == nil {
-		found = nil // until the fetch that is running has ended
+		found = nil // Find waits for the running fetch
 	}
 	return found, s.running, s.err
 }

@@ -25,34 +25,34 @@ type Rate struct {
 	Per      time.Duration
 }
 
-// A Limiter counts in Redis. It is safe for concurrent use.
+// A Limiter counts requests in Redis. It is safe for concurrent use.
 type Limiter struct {
 	rdb  redisx.Client
 	keys rediskeys.Space
 }
 
-// New returns a limiter.
+// New returns a limiter that counts under the keys of space.
 func New(rdb redisx.Client, space rediskeys.Space) *Limiter { return &Limiter{rdb, space} }
 
-// A Verdict says whether a request may be served.
+// A Verdict is whether a request may be served.
 type Verdict struct {
 	Allowed   bool
 	Remaining int           // how many more may be served at once
 	Reset     time.Duration // until the next may, if this may not; else until all may
 }
 
-// Take takes one request of who from the rate with that name. It fails with
-// [redisx.ErrUnavailable].
+// Take takes one request from the rate with that name, counted for who. It fails
+// with [redisx.ErrUnavailable].
 func (l *Limiter) Take(ctx context.Context, name, who string, r Rate) (Verdict, error) {
-	return l.ask(ctx, name, who, r, "1")
+	return l.run(ctx, name, who, r, "1")
 }
 
-// Look says what Take would, and takes nothing.
-func (l *Limiter) Look(ctx context.Context, name, who string, r Rate) (Verdict, error) {
-	return l.ask(ctx, name, who, r, "0")
+// Peek returns the verdict that Take would, and takes nothing.
+func (l *Limiter) Peek(ctx context.Context, name, who string, r Rate) (Verdict, error) {
+	return l.run(ctx, name, who, r, "0")
 }
 
-func (l *Limiter) ask(ctx context.Context, name, who string, r Rate, cost string) (Verdict, error) {
+func (l *Limiter) run(ctx context.Context, name, who string, r Rate, cost string) (Verdict, error) {
 	if r.Requests <= 0 || r.Per <= 0 {
 		return Verdict{Allowed: true}, nil
 	}

@@ -2,7 +2,7 @@
 -- holds when, in µs, all that was taken would have been due at the steady rate.
 -- Whole numbers only: sums of fractions would refuse the last of a burst.
 -- KEYS[1] the state
--- ARGV[1] requests  ARGV[2] per so many µs  ARGV[3] 1 to take one, 0 to look
+-- ARGV[1] requests  ARGV[2] per so many µs  ARGV[3] 1 to take one, 0 to peek
 -- Returns whether it may (1 or 0), how many more may at once, and in how many µs
 -- the next may if it may not, else when all may again.
 local requests, per, take = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'

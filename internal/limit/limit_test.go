@@ -76,7 +76,7 @@ func TestRateIsThatOfALeakyBucketOnAllInstances(t *testing.T) {
 				time.Sleep(s.wait)
 				ask := instances[s.instance].Take
 				if s.look {
-					ask = instances[s.instance].Look
+					ask = instances[s.instance].Peek
 				}
 				got, err := ask(t.Context(), "n", "who", r)
 				if model := want.ask(time.Now(), !s.look); err != nil || got != model {
