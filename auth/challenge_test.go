@@ -18,7 +18,7 @@ func TestT28_ChallengesAreWellFormed(t *testing.T) {
 	for _, evil := range []string{
 		`", error="none`, "a\r\nSet-Cookie: session=evil", "\\", `\"`, "\x00", "\x7f", "caf\u00e9", "\u202e", `", Bearer realm="x`, ",", "=", "",
 	} {
-		params, err := parseChallenge(r.challenge(&refusal{status: 401, code: "invalid_token", description: evil, scopes: []string{evil, "mcp"}}))
+		params, err := parseChallenge(r.challenge(&oauthError{status: 401, code: "invalid_token", description: evil, scopes: []string{evil, "mcp"}}))
 		if err != nil {
 			t.Errorf("%q: %v", evil, err)
 			continue

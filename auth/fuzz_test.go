@@ -16,7 +16,7 @@ func FuzzChallenge(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, code, description, scope, other string) {
-		params, err := parseChallenge(r.challenge(&refusal{code: code, description: description, scopes: []string{scope, other}}))
+		params, err := parseChallenge(r.challenge(&oauthError{code: code, description: description, scopes: []string{scope, other}}))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -156,7 +156,7 @@ func TestAResponseThatIsNoValidAccessTokenIsRefused(t *testing.T) {
 			}
 		}
 		if e.requests() != 2 {
-			t.Errorf("%s: the refusal was kept", name)
+			t.Errorf("%s: the response was cached", name)
 		}
 	}
 	e := &endpointStub{response: activeResponse()}

@@ -157,7 +157,7 @@ func (r *Resource) Protect(next http.Handler) http.Handler {
 			err = r.authorize(w, req, token)
 		}
 		if err != nil {
-			r.refuse(w, req, err)
+			r.fail(w, req, err)
 			return
 		}
 		ctx, stop := r.whileValid(withToken(req.Context(), token), token, text)
@@ -186,16 +186,16 @@ func (r *Resource) authenticate(req *http.Request) (*Token, string, error) {
 	token, err := r.opts.Verifier.Verify(req.Context(), text)
 	switch {
 	case isInvalid(err):
-		return nil, "", &refusal{status: http.StatusUnauthorized, code: "invalid_token", description: "the access token is not valid"}
+		return nil, "", refuse("invalid_token", "the access token is not valid")
 	case err != nil:
 		return nil, "", err
 	case token == nil || token.Issuer == "" || token.Subject == "":
 		// Taking it for anonymous would give all such users one identity.
 		return nil, "", errors.New("the verifier returned a token without issuer or subject")
 	case !time.Now().Before(token.Expires):
-		return nil, "", &refusal{status: http.StatusUnauthorized, code: "invalid_token", description: "the access token has expired"}
+		return nil, "", refuse("invalid_token", "the access token has expired")
 	case !slices.ContainsFunc(token.Audience, r.is):
-		return nil, "", &refusal{status: http.StatusUnauthorized, code: "invalid_token", description: "the access token is for another resource"}
+		return nil, "", refuse("invalid_token", "the access token is for another resource")
 	}
 	return token, text, nil
 }
@@ -225,15 +225,15 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > '~' })
 }
 
-// errNoToken says that a request has no token, which is not an error of its.
-var errNoToken = &refusal{status: http.StatusUnauthorized, description: "an access token is required"}
+// errNoToken is for a request without a token. It has no error code.
+var errNoToken = refuse("", "an access token is required")
 
 // bearer returns the token of a request. It is taken from the header only: a
 // URL is seen by too many (OAuth 2.1, section 5.1).
 func bearer(req *http.Request) (string, error) {
 	headers := req.Header.Values("Authorization")
 	if len(headers) > 1 {
-		return "", &refusal{status: http.StatusBadRequest, code: "invalid_request", description: "there is more than one Authorization header"}
+		return "", refuse("invalid_request", "there is more than one Authorization header")
 	}
 	if len(headers) == 0 {
 		return "", errNoToken
@@ -243,7 +243,7 @@ func bearer(req *http.Request) (string, error) {
 		return "", errNoToken
 	}
 	if token = strings.Trim(token, " "); !isToken(token) {
-		return "", &refusal{status: http.StatusUnauthorized, code: "invalid_token", description: "the access token is not well-formed"}
+		return "", refuse("invalid_token", "the access token is not well-formed")
 	}
 	return token, nil
 }

@@ -66,10 +66,9 @@ func (r *Resource) authorize(w http.ResponseWriter, req *http.Request, token *To
 	}
 	for _, scope := range needed {
 		if !r.allows(token.Scopes, scope) {
-			return &refusal{
-				status: http.StatusForbidden, code: "insufficient_scope", scopes: needed,
-				description: "the access token does not allow this",
-			}
+			e := refuse("insufficient_scope", "the access token does not allow this")
+			e.scopes = needed
+			return e
 		}
 	}
 	return nil

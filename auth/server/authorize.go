@@ -18,12 +18,12 @@ const maxState = 4 << 10
 func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	session, client, err := s.readRequest(r)
 	if err != nil {
-		s.refusePage(w, r, session, client, err)
+		s.failPage(w, r, session, client, err)
 		return
 	}
 	b, err := s.sessions.create(r.Context(), session)
 	if err != nil {
-		s.refusePage(w, r, authSession{}, nil, err)
+		s.failPage(w, r, authSession{}, nil, err)
 		return
 	}
 	http.SetCookie(w, s.cookie(b.session, b.cookie, int(s.opts.AuthSessionTTL.Seconds())))
@@ -117,7 +117,7 @@ func checkAuthorization(client *Client, p params) error {
 func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 	b, allowed, err := s.readDecision(r)
 	if err != nil {
-		s.refusePage(w, r, authSession{}, nil, err)
+		s.failPage(w, r, authSession{}, nil, err)
 		return
 	}
 	if !allowed {
@@ -130,7 +130,7 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 		location, err = s.sessions.approve(r.Context(), b, state, location, data)
 	}
 	if err != nil {
-		s.refusePage(w, r, authSession{}, nil, err)
+		s.failPage(w, r, authSession{}, nil, err)
 		return
 	}
 	// Not a redirect: browsers apply the page's form-action to where it leads.
@@ -142,7 +142,7 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 // form's token, each of which would be enough.
 func (s *Server) readDecision(r *http.Request) (b browserBinding, allowed bool, err error) {
 	if err := s.crossOrigin.Check(r); err != nil {
-		return b, false, &oauthError{http.StatusForbidden, "access_denied", "the form was sent by another site"}
+		return b, false, refuse("access_denied", "the form was sent by another site")
 	}
 	p, err := formParams(r)
 	if err != nil {
@@ -171,7 +171,7 @@ func (s *Server) deny(w http.ResponseWriter, r *http.Request, b browserBinding) 
 		err = s.sessions.deny(r.Context(), b)
 	}
 	if err != nil {
-		s.refusePage(w, r, authSession{}, nil, err)
+		s.failPage(w, r, authSession{}, nil, err)
 		return
 	}
 	s.clearCookie(w, b.session)
@@ -179,13 +179,13 @@ func (s *Server) deny(w http.ResponseWriter, r *http.Request, b browserBinding) 
 	s.pages.leave(w, leavePage{To: to, Host: hostOf(to), Denied: true, Auto: s.clients.preregistered(session.Client)})
 }
 
-// refusePage tells the user, not the client, that a request cannot be served:
+// failPage tells the user, not the client, that a request cannot be served:
 // nobody has logged in, so for all we know the client's redirect URI is the
 // attacker's, and we do not send browsers there by ourselves (OAuth 2.1, section
 // 7.12.2). The user may follow a link.
-func (s *Server) refusePage(w http.ResponseWriter, r *http.Request, session authSession, client *Client, err error) {
+func (s *Server) failPage(w http.ResponseWriter, r *http.Request, session authSession, client *Client, err error) {
 	if errors.Is(err, errNoAuthSession) {
-		err = &oauthError{http.StatusForbidden, "access_denied", errNoAuthSession.Error()}
+		err = refuse("access_denied", "%v", errNoAuthSession)
 	}
 	e := s.errorFor(r, err)
 	retryAfter(w, e, err)

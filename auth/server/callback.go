@@ -19,7 +19,7 @@ var ErrLoginDenied = errors.New("login denied")
 func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 	session, data, err := s.finishAuthSession(w, r)
 	if err != nil {
-		s.refusePage(w, r, authSession{}, nil, err)
+		s.failPage(w, r, authSession{}, nil, err)
 		return
 	}
 	login, err := s.opts.Upstream.End(r.Context(), r, data)
@@ -32,7 +32,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 		err = checkSubject(login.Subject)
 	}
 	if err != nil {
-		s.refusePage(w, r, session, nil, err)
+		s.failPage(w, r, session, nil, err)
 		return
 	}
 	code, err := s.grants.create(r.Context(), grant{
@@ -40,7 +40,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 		Redirect: session.Redirect, Challenge: session.Challenge,
 	})
 	if err != nil {
-		s.refusePage(w, r, session, nil, err)
+		s.failPage(w, r, session, nil, err)
 		return
 	}
 	s.logger.InfoContext(r.Context(), "authorization granted", "client", session.Client)

@@ -84,7 +84,7 @@ func (s *Server) limit(w http.ResponseWriter, r *http.Request, e endpoint) error
 // failAt responds with an error: a page where users come, else JSON.
 func (s *Server) failAt(w http.ResponseWriter, r *http.Request, e endpoint, err error) {
 	if e.page {
-		s.refusePage(w, r, authSession{}, nil, err)
+		s.failPage(w, r, authSession{}, nil, err)
 		return
 	}
 	s.fail(w, r, err)

@@ -9,9 +9,9 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
-// An oauthError is what a client is told in the form of OAuth 2.1, sections
-// 4.1.2.1 and 3.2.4. Its description is for the client's developer and has
-// nothing of ours in it.
+// An oauthError is an error that a client is told (OAuth 2.1, sections 3.2.4 and
+// 4.1.2.1). Its description is for the client's developer and reveals nothing
+// internal.
 type oauthError struct {
 	status      int
 	code        string
@@ -20,16 +20,26 @@ type oauthError struct {
 
 func (e *oauthError) Error() string { return e.code + ": " + e.description }
 
+// refuse returns the error with that code and the status that belongs to it.
 func refuse(code, format string, args ...any) *oauthError {
 	status := http.StatusBadRequest
-	if code == "invalid_client" {
+	switch code {
+	case "invalid_client":
 		status = http.StatusUnauthorized
+	case "access_denied":
+		status = http.StatusForbidden
+	case "too_many_requests":
+		status = http.StatusTooManyRequests
+	case "server_error":
+		status = http.StatusInternalServerError
+	case "temporarily_unavailable":
+		status = http.StatusServiceUnavailable
 	}
 	return &oauthError{status, code, printable(fmt.Sprintf(format, args...))}
 }
 
-// printable keeps to the characters that an error_description may have
-// (OAuth 2.1, section 3.2.4); what clients send is quoted in some.
+// printable replaces the characters that an error_description may not have (OAuth
+// 2.1, section 3.2.4). Some descriptions quote what the client sent.
 func printable(text string) string {
 	out := []byte(text)
 	for i, c := range out {
@@ -40,21 +50,21 @@ func printable(text string) string {
 	return string(out)
 }
 
-// errorFor returns what a client is told of err. What is our own trouble is
-// logged, and the client learns no more than whether to try again.
+// errorFor returns what a client is told of err. Errors that are not the
+// client's are logged, and the client learns only whether to try again.
 func (s *Server) errorFor(r *http.Request, err error) *oauthError {
 	if refused, ok := errors.AsType[*oauthError](err); ok {
 		return refused
 	}
 	if tooMany, ok := errors.AsType[*tooManyError](err); ok {
-		return &oauthError{http.StatusTooManyRequests, "too_many_requests", tooMany.Error()}
+		return refuse("too_many_requests", "%v", tooMany)
 	}
 	if errors.Is(err, redisx.ErrUnavailable) {
 		s.logger.WarnContext(r.Context(), "request not served", "path", r.URL.Path, "error", err)
-		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "the authorization server cannot reach its store"}
+		return refuse("temporarily_unavailable", "the authorization server cannot reach its store")
 	}
 	s.logger.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err)
-	return &oauthError{http.StatusInternalServerError, "server_error", "the authorization server failed"}
+	return refuse("server_error", "the authorization server failed")
 }
 
 // fail responds to a program with an error (OAuth 2.1, section 3.2.4).
@@ -67,7 +77,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	writeJSON(w, e.status, map[string]string{"error": e.code, "error_description": e.description})
 }
 
-// retryAfter tells a client when it may try again, if it may.
+// retryAfter sets the header that tells a client when it may try again.
 func retryAfter(w http.ResponseWriter, e *oauthError, err error) {
 	if tooMany, ok := errors.AsType[*tooManyError](err); ok {
 		w.Header().Set("Retry-After", tooMany.retryAfter())
@@ -76,7 +86,7 @@ func retryAfter(w http.ResponseWriter, e *oauthError, err error) {
 	}
 }
 
-// isInvalidClient reports whether a client could not prove who it is.
+// isInvalidClient reports whether client authentication failed.
 func isInvalidClient(err error) bool {
 	refused, ok := errors.AsType[*oauthError](err)
 	return ok && refused.code == "invalid_client"

@@ -56,7 +56,7 @@ const (
 func (f *fetcher) admit(ctx context.Context, what, address string) error {
 	verdict, err := f.limiter.Take(ctx, what, address, f.forAddress)
 	if err == nil && !verdict.Allowed {
-		err = &oauthError{http.StatusTooManyRequests, "too_many_requests", "too many clients whose documents or keys have to be fetched"}
+		err = refuse("too_many_requests", "too many clients whose documents or keys have to be fetched")
 	}
 	return err
 }
@@ -65,7 +65,7 @@ func (f *fetcher) admit(ctx context.Context, what, address string) error {
 // host is down or one that we do not connect to, so nobody can explore by it
 // what is inside.
 func errAway() error {
-	return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "what the client refers to cannot be fetched at the moment"}
+	return refuse("temporarily_unavailable", "what the client refers to cannot be fetched at the moment")
 }
 
 // json gets a document. It fails with [fetch.ErrRefused] if there is none.

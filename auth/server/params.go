@@ -56,7 +56,9 @@ func formParams(r *http.Request) (params, error) {
 func readBody(r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, &oauthError{http.StatusRequestEntityTooLarge, "invalid_request", refuse("", "the body has more than %d bytes", tooLarge.Limit).description}
+		e := refuse("invalid_request", "the body has more than %d bytes", tooLarge.Limit)
+		e.status = http.StatusRequestEntityTooLarge
+		return nil, e
 	}
 	if err != nil {
 		return nil, refuse("invalid_request", "the body could not be read")

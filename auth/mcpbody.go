@@ -22,7 +22,9 @@ type operation struct{ method, name string }
 func (r *Resource) operations(w http.ResponseWriter, req *http.Request) ([]operation, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(nil, bodylimit.Within(w, req, bodylimit.MessageTime).Body, r.opts.MaxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, &refusal{status: http.StatusRequestEntityTooLarge, code: "invalid_request", description: "the body is too large"}
+		e := refuse("invalid_request", "the body is too large")
+		e.status = http.StatusRequestEntityTooLarge
+		return nil, e
 	}
 	if err != nil {
 		return nil, malformed("the body could not be read")
@@ -31,10 +33,10 @@ func (r *Resource) operations(w http.ResponseWriter, req *http.Request) ([]opera
 	return operationsIn(data)
 }
 
-// malformed refuses a body that might say something else to the handler than
-// to us: what it asks for is then not known, so it cannot be allowed.
+// malformed refuses a body that the handler might read in another way than this
+// package: what it asks for is then not known, so it cannot be allowed.
 func malformed(description string) error {
-	return &refusal{status: http.StatusBadRequest, code: "invalid_request", description: description}
+	return refuse("invalid_request", description)
 }
 
 // operationsIn returns the operations of a message, or of a batch. A response
