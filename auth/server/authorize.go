@@ -9,12 +9,12 @@ import (
 	"unicode/utf8"
 )
 
-// maxState bounds what a client gets back as it was.
+// maxState bounds the state of a client, in bytes.
 const maxState = 4 << 10
 
-// authorize serves the authorization endpoint (OAuth 2.1, section 3.1): it asks
-// the user, every time. Nothing is remembered, so there is no consent of another
-// client or another day that an attacker could use.
+// authorize serves the authorization endpoint (OAuth 2.1, section 3.1). It asks
+// the user for consent every time: with no remembered consent, there is none that
+// an attacker could use.
 func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	session, client, err := s.readRequest(r)
 	if err != nil {
@@ -53,14 +53,14 @@ func (s *Server) readRequest(r *http.Request) (session authSession, client *Clie
 	if err != nil {
 		return session, nil, err
 	}
-	// From here on there is a client to go back to.
+	// From here on, an error page can link to the client.
 	session = authSession{Client: client.ID, Redirect: redirect, State: p.get("state"), Challenge: p.get("code_challenge")}
 	if len(session.State) > maxState {
 		session.State = ""
 		return session, client, refuse("invalid_request", "state has more than %d bytes", maxState)
 	}
 	if !utf8.ValidString(session.State) {
-		session.State = "" // it could not be returned as it is
+		session.State = "" // it could not be returned unchanged
 		return session, client, refuse("invalid_request", "state is not UTF-8")
 	}
 	if err := checkAuthorization(client, p); err != nil {
@@ -86,7 +86,8 @@ func requestParams(r *http.Request) (params, error) {
 	return parseParams(r.URL.RawQuery)
 }
 
-// checkAuthorization checks what is the same for all clients.
+// checkAuthorization checks the parameters whose rules are the same for all
+// clients (OAuth 2.1, section 4.1.1).
 func checkAuthorization(client *Client, p params) error {
 	switch responseType := p.get("response_type"); {
 	case responseType == "":
@@ -113,76 +114,9 @@ func checkAuthorization(client *Client, p params) error {
 	return nil
 }
 
-// consent serves the decision that a user makes on the consent page.
-func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
-	b, allowed, err := s.readDecision(r)
-	if err != nil {
-		s.failPage(w, r, authSession{}, nil, err)
-		return
-	}
-	if !allowed {
-		s.deny(w, r, b)
-		return
-	}
-	state := b.newState()
-	location, data, err := s.opts.Upstream.Begin(r.Context(), state)
-	if err == nil {
-		location, err = s.sessions.approve(r.Context(), b, state, location, data)
-	}
-	if err != nil {
-		s.failPage(w, r, authSession{}, nil, err)
-		return
-	}
-	// Not a redirect: browsers apply the page's form-action to where it leads.
-	s.pages.leave(w, leavePage{To: location.String(), Host: location.Host, Login: true, Auto: true})
-}
-
-// readDecision reads the form of the consent page. That another site sent it is
-// noticed by what browsers say of a request's origin, by the cookie and by the
-// form's token, each of which would be enough.
-func (s *Server) readDecision(r *http.Request) (b browserBinding, allowed bool, err error) {
-	if err := s.crossOrigin.Check(r); err != nil {
-		return b, false, refuse("access_denied", "the form was sent by another site")
-	}
-	p, err := formParams(r)
-	if err != nil {
-		return b, false, err
-	}
-	b = browserBinding{session: p.get("flow"), form: p.get("token")}
-	if !isRandom(b.session, grantIDBytes) || !isRandom(b.form, secretBytes) {
-		return b, false, errNoAuthSession
-	}
-	if b.cookie = s.readCookie(r, b.session); b.cookie == "" {
-		return b, false, errNoAuthSession
-	}
-	switch p.get("decision") {
-	case "allow":
-		return b, true, nil
-	case "deny":
-		return b, false, nil
-	}
-	return b, false, refuse("invalid_request", "the decision is missing")
-}
-
-// deny tells the client that the user declined.
-func (s *Server) deny(w http.ResponseWriter, r *http.Request, b browserBinding) {
-	session, err := s.sessions.load(r.Context(), b.session)
-	if err == nil {
-		err = s.sessions.deny(r.Context(), b)
-	}
-	if err != nil {
-		s.failPage(w, r, authSession{}, nil, err)
-		return
-	}
-	s.clearCookie(w, b.session)
-	to := s.responseURI(session, url.Values{"error": {"access_denied"}, "error_description": {"the user declined"}})
-	s.pages.leave(w, leavePage{To: to, Host: hostOf(to), Denied: true, Auto: s.clients.preregistered(session.Client)})
-}
-
-// failPage tells the user, not the client, that a request cannot be served:
-// nobody has logged in, so for all we know the client's redirect URI is the
-// attacker's, and we do not send browsers there by ourselves (OAuth 2.1, section
-// 7.12.2). The user may follow a link.
+// failPage shows an error to the user. It does not redirect to the client: before
+// a login, the client and its redirect URI may be an attacker's (OAuth 2.1,
+// section 7.12.2). If the session has a redirect URI, the page links to it.
 func (s *Server) failPage(w http.ResponseWriter, r *http.Request, session authSession, client *Client, err error) {
 	if errors.Is(err, errNoAuthSession) {
 		err = refuse("access_denied", "%v", errNoAuthSession)
@@ -191,7 +125,7 @@ func (s *Server) failPage(w http.ResponseWriter, r *http.Request, session authSe
 	retryAfter(w, e, err)
 	status := e.status
 	if status == http.StatusUnauthorized {
-		status = http.StatusBadRequest // there is nobody who could authenticate
+		status = http.StatusBadRequest // a browser cannot authenticate a client
 	}
 	page := problemPage{Code: e.code, Description: e.description}
 	if session.Redirect != "" {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,24 +13,6 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
-)
-
-var (
-	//go:embed lua/authsession_create.lua
-	authSessionCreateLua string
-	authSessionCreate    = redisx.NewScript("create authorization session", authSessionCreateLua)
-
-	//go:embed lua/authsession_approve.lua
-	authSessionApproveLua string
-	authSessionApprove    = redisx.NewScript("approve authorization session", authSessionApproveLua)
-
-	//go:embed lua/authsession_deny.lua
-	authSessionDenyLua string
-	authSessionDeny    = redisx.NewScript("deny authorization session", authSessionDenyLua)
-
-	//go:embed lua/authsession_finish.lua
-	authSessionFinishLua string
-	authSessionFinish    = redisx.NewScript("finish authorization session", authSessionFinishLua)
 )
 
 // errNoAuthSession says that there is no authorization session that the request
@@ -177,15 +158,4 @@ func decodeAuthSession(data []byte) (authSession, error) {
 		return authSession{}, fmt.Errorf("decode authorization session: version %d is not known", session.Version)
 	}
 	return session, nil
-}
-
-// expectOne returns otherwise unless a script answered 1.
-func expectOne(doing string, reply rueidis.RedisMessage, otherwise error) error {
-	switch n, err := reply.AsInt64(); {
-	case err != nil:
-		return fmt.Errorf("%s: unexpected reply: %w", doing, err)
-	case n != 1:
-		return fmt.Errorf("%s: %w", doing, otherwise)
-	}
-	return nil
 }

@@ -9,10 +9,6 @@ import (
 	"unicode/utf8"
 )
 
-// ErrLoginDenied is the error of an [Upstream] whose user did not log in or is
-// not allowed to.
-var ErrLoginDenied = errors.New("login denied")
-
 // callback serves the browser that comes back from the upstream. The
 // authorization session ends here, whatever the outcome: a state is good for one
 // login.

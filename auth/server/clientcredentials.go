@@ -2,19 +2,10 @@ package server
 
 import (
 	"context"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
-
-	"github.com/mcpfleet/mcpfleet/internal/redisx"
-)
-
-var (
-	//go:embed lua/grant_issue.lua
-	grantIssueLua string
-	grantIssue    = redisx.NewScript("issue access token", grantIssueLua)
 )
 
 // clientSubject begins the subject of a client that acts for itself. Subject and

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,24 +13,6 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
-)
-
-var (
-	//go:embed lua/grant_create.lua
-	grantCreateLua string
-	grantCreate    = redisx.NewScript("create grant", grantCreateLua)
-
-	//go:embed lua/grant_redeem.lua
-	grantRedeemLua string
-	grantRedeem    = redisx.NewScript("redeem code", grantRedeemLua)
-
-	//go:embed lua/grant_refresh.lua
-	grantRefreshLua string
-	grantRefresh    = redisx.NewScript("refresh grant", grantRefreshLua)
-
-	//go:embed lua/grant_revoke.lua
-	grantRevokeLua string
-	grantRevoke    = redisx.NewRepeatableScript("revoke grant", grantRevokeLua)
 )
 
 // errNoGrant says that a code or a token is none, or none any more.
@@ -274,5 +255,3 @@ type tokens struct {
 	life    time.Duration // of the access token
 	refresh credential    // without a kind if there is none
 }
-
-func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

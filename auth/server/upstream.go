@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 )
@@ -29,3 +30,7 @@ type Login struct {
 	// clients that act for themselves do.
 	Subject string
 }
+
+// ErrLoginDenied is the error of an [Upstream] whose user did not log in or is
+// not allowed to.
+var ErrLoginDenied = errors.New("login denied")
