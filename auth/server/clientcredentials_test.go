@@ -233,7 +233,7 @@ func TestMetadataListsWhatIsTrue(t *testing.T) {
 func TestClientsThatCannotWorkAreRefusedAtTheStart(t *testing.T) {
 	t.Parallel()
 	for name, client := range map[string]Client{
-		"cannot prove who it is": {ID: "x", GrantTypes: []string{grantClientCredentials}},
+		"does not authenticate": {ID: "x", GrantTypes: []string{grantClientCredentials}},
 		"private or symmetric":   signingClient("x", `{"keys":[{"kty":"oct","k":"AA"}]}`),
 		"no key that":            signingClient("x", `{"keys":[]}`),
 		"no JWK set":             signingClient("x", `[]`),
