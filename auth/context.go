@@ -24,8 +24,9 @@ func TokenFromContext(ctx context.Context) *Token {
 	return t
 }
 
-// found is the SDK's verifier of a token that was verified before.
-func found(ctx context.Context, _ string, _ *http.Request) (*sdkauth.TokenInfo, error) {
+// verifiedToken is the SDK's verifier for a token that was verified before: it
+// returns what is in the context.
+func verifiedToken(ctx context.Context, _ string, _ *http.Request) (*sdkauth.TokenInfo, error) {
 	t := TokenFromContext(ctx)
 	return &sdkauth.TokenInfo{
 		Scopes: slices.Clone(t.Scopes), Expiration: t.Expires, UserID: t.UserID(),
@@ -33,25 +34,29 @@ func found(ctx context.Context, _ string, _ *http.Request) (*sdkauth.TokenInfo, 
 	}, nil
 }
 
-// isInvalid reports whether a verifier knows that a token is not valid.
+// isInvalid reports whether err says that a token is not valid, rather than that
+// it could not be verified.
 func isInvalid(err error) bool {
 	return errors.Is(err, ErrInvalidToken) && !errors.Is(err, ErrUnavailable)
 }
 
-// errRevoked is the cause of a request's end.
+// errRevoked is the cause of the cancellation of a request's context.
 var errRevoked = errors.New("the access token was revoked")
 
 // whileValid returns a context that ends when the token is revoked. It costs a
-// timer, and nothing else while the request is shorter than RecheckEvery. That
-// tokens cannot be verified for a while ends nothing.
+// timer, and nothing else for requests that are shorter than RecheckEvery. An
+// error of the verifier ends nothing. The returned function must be called when
+// the request has ended.
 func (r *Resource) whileValid(ctx context.Context, t *Token, text string) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	// The callback resets timer, and may run before AfterFunc has returned it: it
+	// waits until the variable is set.
 	var timer *time.Timer
 	started := make(chan struct{})
 	timer = time.AfterFunc(r.opts.RecheckEvery, func() {
 		<-started
 		if ctx.Err() != nil || !time.Now().Before(t.Expires) {
-			return // it expired, which is the handler's to see to
+			return // the handler acts on the expiry of a token
 		}
 		if _, err := r.opts.Verifier.Verify(ctx, text); isInvalid(err) && time.Now().Before(t.Expires) {
 			cancel(errRevoked)

@@ -73,7 +73,7 @@ func NewJWTVerifier(opts *JWTOptions) (Verifier, error) {
 	return v, nil
 }
 
-// isHTTP reports whether text is the URL of something that can be asked for.
+// isHTTP reports whether text is an http or https URL with a host.
 func isHTTP(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/cors"
+	"github.com/mcpfleet/mcpfleet/internal/options"
 	sdkauth "github.com/modelcontextprotocol/go-sdk/auth"
 )
 
@@ -80,33 +81,18 @@ func NewResource(identifier string, opts *ResourceOptions) (*Resource, error) {
 		opts = &ResourceOptions{}
 	}
 	o := *opts
-	u, err := url.Parse(identifier)
-	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || strings.Contains(identifier, "#") || !isASCII(identifier):
-		return nil, fmt.Errorf("protected resource: %q is not an http or https URL in ASCII without user and fragment", identifier)
-	case o.Verifier == nil:
-		return nil, errors.New("protected resource: ResourceOptions.Verifier is nil")
-	case len(o.AuthorizationServers) == 0:
-		return nil, errors.New("protected resource: ResourceOptions.AuthorizationServers is empty")
-	case slices.ContainsFunc(o.AuthorizationServers, notAnIssuer):
-		return nil, fmt.Errorf("protected resource: ResourceOptions.AuthorizationServers: one of %q is not an http or https URL without query and fragment", o.AuthorizationServers)
-	case o.RecheckEvery < 0 || o.MaxBody < 0:
-		return nil, errors.New("protected resource: ResourceOptions.RecheckEvery or MaxBody is negative")
+	u, err := parseIdentifier(identifier)
+	if err == nil {
+		err = o.check()
 	}
-	if err := checkScopes(o); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("protected resource: %w", err)
 	}
-	if o.RecheckEvery == 0 {
-		o.RecheckEvery = 5 * time.Second
-	}
-	if o.MaxBody == 0 {
-		o.MaxBody = 4 << 20
-	}
+	options.OrDefault(&o.RecheckEvery, 5*time.Second)
+	options.OrDefault(&o.MaxBody, 4<<20)
+	options.OrDefault(&o.Logger, slog.New(slog.DiscardHandler))
 	if len(o.ScopesSupported) == 0 {
 		o.ScopesSupported = o.Scopes
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Resource{
 		identifier: identifier, url: u, canonical: canonical(*u),
@@ -114,11 +100,35 @@ func NewResource(identifier string, opts *ResourceOptions) (*Resource, error) {
 	}, nil
 }
 
+// parseIdentifier returns a resource identifier as a URL. It may have a query but
+// no fragment (RFC 9728, section 1.2).
+func parseIdentifier(identifier string) (*url.URL, error) {
+	u, err := url.Parse(identifier)
+	if err != nil || !isHTTP(identifier) || u.User != nil || strings.Contains(identifier, "#") || !isASCII(identifier) {
+		return nil, fmt.Errorf("%q is not an http or https URL in ASCII without user and fragment", identifier)
+	}
+	return u, nil
+}
+
+// check returns an error that names an option that cannot be used.
+func (o *ResourceOptions) check() error {
+	switch {
+	case o.Verifier == nil:
+		return errors.New("ResourceOptions.Verifier is nil")
+	case len(o.AuthorizationServers) == 0:
+		return errors.New("ResourceOptions.AuthorizationServers is empty")
+	case slices.ContainsFunc(o.AuthorizationServers, notAnIssuer):
+		return fmt.Errorf("ResourceOptions.AuthorizationServers: one of %q is not an http or https URL without query and fragment", o.AuthorizationServers)
+	case o.RecheckEvery < 0 || o.MaxBody < 0:
+		return errors.New("ResourceOptions.RecheckEvery or MaxBody is negative")
+	}
+	return checkScopes(o)
+}
+
 // notAnIssuer reports whether s cannot be an issuer identifier (RFC 8414,
 // section 2).
 func notAnIssuer(s string) bool {
-	u, err := url.Parse(s)
-	return err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.ContainsAny(s, "?#")
+	return !isHTTP(s) || strings.ContainsAny(s, "?#")
 }
 
 // Protect returns a handler that calls next for requests with a valid token for
@@ -135,8 +145,8 @@ func notAnIssuer(s string) bool {
 // while next serves the request, the request's context is cancelled; when it
 // expires, next itself must act on the Expiration in the TokenInfo. The token
 // itself is removed from the request: a server must not pass it on (MCP,
-// "Access Token Privilege Restriction"), and what a tool does not have it
-// cannot leak.
+// "Access Token Privilege Restriction"), and a tool cannot leak a token that it
+// does not have.
 //
 // CORS preflight requests, which carry no token, are passed to next: it must
 // not answer OPTIONS with anything that is to be protected.
@@ -145,8 +155,9 @@ func (r *Resource) Protect(next http.Handler) http.Handler {
 	if !r.opts.KeepToken {
 		served = withoutToken(next)
 	}
-	// The SDK's handlers look for the token where only the SDK can put it.
-	tell := sdkauth.RequireBearerToken(found, &sdkauth.RequireBearerTokenOptions{ClockSkew: time.Minute})(served)
+	// The SDK's handlers read the token from a context key that only the SDK's
+	// middleware can set.
+	withTokenInfo := sdkauth.RequireBearerToken(verifiedToken, &sdkauth.RequireBearerTokenOptions{ClockSkew: time.Minute})(served)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if cors.IsPreflight(req) {
 			next.ServeHTTP(w, req)
@@ -162,7 +173,7 @@ func (r *Resource) Protect(next http.Handler) http.Handler {
 		}
 		ctx, stop := r.whileValid(withToken(req.Context(), token), token, text)
 		defer stop()
-		tell.ServeHTTP(w, req.WithContext(ctx))
+		withTokenInfo.ServeHTTP(w, req.WithContext(ctx))
 	})
 }
 
@@ -170,14 +181,14 @@ func (r *Resource) Protect(next http.Handler) http.Handler {
 // Authorization header.
 func withoutToken(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		clean := *req // whoever called us may still want it as it was
+		clean := *req // the caller may still use req
 		clean.Header = maps.Clone(req.Header)
 		clean.Header.Del("Authorization")
 		next.ServeHTTP(w, &clean)
 	})
 }
 
-// authenticate returns what the token of a request says, and the token.
+// authenticate returns the content of a request's token, and the token itself.
 func (r *Resource) authenticate(req *http.Request) (*Token, string, error) {
 	text, err := bearer(req)
 	if err != nil {
@@ -190,7 +201,7 @@ func (r *Resource) authenticate(req *http.Request) (*Token, string, error) {
 	case err != nil:
 		return nil, "", err
 	case token == nil || token.Issuer == "" || token.Subject == "":
-		// Taking it for anonymous would give all such users one identity.
+		// Users without issuer or subject would all have the same identity.
 		return nil, "", errors.New("the verifier returned a token without issuer or subject")
 	case !time.Now().Before(token.Expires):
 		return nil, "", refuse("invalid_token", "the access token has expired")
@@ -200,15 +211,15 @@ func (r *Resource) authenticate(req *http.Request) (*Token, string, error) {
 	return token, text, nil
 }
 
-// is reports whether an audience names the resource. Scheme and host may be
-// written in upper case, and no path as a slash (MCP, "Canonical Server URI").
+// is reports whether an audience names the resource. Scheme and host may be in
+// upper case, and an empty path may be a slash (MCP, "Canonical Server URI").
 func (r *Resource) is(audience string) bool {
 	if audience == r.identifier {
 		return true
 	}
 	u, err := url.Parse(audience)
 	if err != nil || strings.Contains(audience, "#") || !isASCII(u.Host) {
-		return false // beyond ASCII, letters of other scripts become ours in lower case
+		return false // some letters beyond ASCII become ASCII in lower case
 	}
 	return canonical(*u) == r.canonical
 }
@@ -228,8 +239,8 @@ func isASCII(s string) bool {
 // errNoToken is for a request without a token. It has no error code.
 var errNoToken = refuse("", "an access token is required")
 
-// bearer returns the token of a request. It is taken from the header only: a
-// URL is seen by too many (OAuth 2.1, section 5.1).
+// bearer returns the token of a request, which must be in the Authorization
+// header: URLs end up in logs and histories (OAuth 2.1, section 5.1).
 func bearer(req *http.Request) (string, error) {
 	headers := req.Header.Values("Authorization")
 	if len(headers) > 1 {
@@ -249,7 +260,7 @@ func bearer(req *http.Request) (string, error) {
 }
 
 // isToken reports whether s has the form of a bearer token (RFC 6750, section
-// 2.1), so that whoever reads the header takes the same for the token.
+// 2.1). In any other form, two readers of the header could find two tokens.
 func isToken(s string) bool {
 	s = strings.TrimRight(s, "=")
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// checkScopes checks the scopes of options, which go into headers.
-func checkScopes(o ResourceOptions) error {
+// checkScopes checks the scopes of the options, which are written into headers.
+func checkScopes(o *ResourceOptions) error {
 	all := slices.Concat(o.Scopes, o.ScopesSupported)
 	for scope, implied := range o.Implies {
 		all = append(append(all, scope), implied...)
@@ -24,8 +24,8 @@ func checkScopes(o ResourceOptions) error {
 
 func checkScope(scope string) error {
 	if scope == "offline_access" {
-		// It is between the client and the authorization server (MCP,
-		// "Refresh Tokens").
+		// It concerns only the client and the authorization server (MCP, "Refresh
+		// Tokens").
 		return errors.New("offline_access is not a resource's scope")
 	}
 	if scope == "" || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {

@@ -234,10 +234,10 @@ func TestClientsThatCannotWorkAreRefusedAtTheStart(t *testing.T) {
 	t.Parallel()
 	for name, client := range map[string]Client{
 		"does not authenticate": {ID: "x", GrantTypes: []string{grantClientCredentials}},
-		"private or symmetric":   signingClient("x", `{"keys":[{"kty":"oct","k":"AA"}]}`),
-		"no key that":            signingClient("x", `{"keys":[]}`),
-		"no JWK set":             signingClient("x", `[]`),
-		"JWKSURI":                signingClient("x", ""),
+		"private or symmetric":  signingClient("x", `{"keys":[{"kty":"oct","k":"AA"}]}`),
+		"no key that":           signingClient("x", `{"keys":[]}`),
+		"no JWK set":            signingClient("x", `[]`),
+		"JWKSURI":               signingClient("x", ""),
 	} {
 		o := &Options{
 			Redis: redistest.NewMiniredis(t).Client(t), Issuer: "https://auth.example", Resources: []string{"https://mcp.example/mcp"},
