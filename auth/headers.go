@@ -7,8 +7,8 @@ import (
 
 // SecureHeaders returns middleware that sets the headers that suit every
 // response of a server: Cache-Control: no-store, X-Content-Type-Options:
-// nosniff and, if base is an https URL, Strict-Transport-Security. Handlers may
-// change them.
+// nosniff and, if base is an https URL, Strict-Transport-Security (RFC 6797).
+// Handlers may change them.
 func SecureHeaders(base string) func(http.Handler) http.Handler {
 	secure := strings.HasPrefix(strings.ToLower(base), "https://")
 	return func(next http.Handler) http.Handler {

@@ -38,7 +38,7 @@ type IntrospectorOptions struct {
 }
 
 // NewIntrospector returns a [Verifier] that asks an authorization server about
-// tokens (RFC 7662). Only responses that a token is active are cached. It does no I/O.
+// tokens (RFC 7662, section 2). Only responses that a token is active are cached. It does no I/O.
 func NewIntrospector(opts *IntrospectorOptions) (Verifier, error) {
 	if opts == nil {
 		opts = &IntrospectorOptions{}

@@ -89,14 +89,14 @@ type jwtVerifier struct {
 	keys       jwks.Set
 }
 
-// claims are those of RFC 9068, section 2.2, that matter here.
+// claims are the claims of RFC 9068, section 2.2, that are used here.
 type claims struct {
 	jwt.Claims
 	ClientID string     `json:"client_id"`
 	Scope    scopeClaim `json:"scope"`
 }
 
-// A scopeClaim is a string of scopes, or, of some issuers, an array.
+// A scopeClaim is a string of scopes, or, from some issuers, an array.
 type scopeClaim []string
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -123,7 +123,7 @@ func (v *jwtVerifier) Verify(ctx context.Context, token string) (*Token, error) 
 	}
 	keys, err := v.keys.Find(ctx, parsed.Headers[0], v.fetch)
 	if err != nil {
-		// The token may be by a key that is new.
+		// The token may be signed with a key that was not fetched yet.
 		return nil, fmt.Errorf("%w: keys of %s: %w", ErrUnavailable, v.opts.Issuer, err)
 	}
 	c := verified(parsed, keys)
@@ -152,8 +152,8 @@ func verified(token *jwt.JSONWebToken, keys []jose.JSONWebKey) *claims {
 	return nil
 }
 
-// isAccessTokenType reports whether a JWT says that it is an access token, and
-// so that it is nothing else, such as an ID token (RFC 9068, section 4).
+// isAccessTokenType reports whether the header of a JWT says that it is an access
+// token, not for example an ID token (RFC 9068, section 4).
 func isAccessTokenType(h jose.Header) bool {
 	typ, _ := h.ExtraHeaders[jose.HeaderType].(string)
 	typ = strings.ToLower(typ)

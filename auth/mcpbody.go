@@ -12,13 +12,12 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
 )
 
-// An operation is what a message asks for.
+// An operation is the method of a message and the name that it is about.
 type operation struct{ method, name string }
 
-// operations returns what the messages of a request ask for, and puts the body
-// back. The body decides, also from protocol 2026-07-28 on, where headers repeat
-// the method and the name: whether they say the same is checked only later, and
-// not by every handler.
+// operations returns the operations of the messages in a request's body, and puts
+// the body back. From protocol 2026-07-28 on, headers repeat method and name, but
+// the body decides: not every handler checks that the two agree.
 func (r *Resource) operations(w http.ResponseWriter, req *http.Request) ([]operation, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(nil, bodylimit.Within(w, req, bodylimit.MessageTime).Body, r.opts.MaxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
@@ -39,8 +38,8 @@ func malformed(description string) error {
 	return refuse("invalid_request", description)
 }
 
-// operationsIn returns the operations of a message, or of a batch. A response
-// is none.
+// operationsIn returns the operations of a message or of a batch. A response has
+// none.
 func operationsIn(body []byte) ([]operation, error) {
 	if !json.Valid(body) || !utf8.Valid(body) {
 		return nil, malformed("the body is not JSON")
@@ -62,6 +61,7 @@ func operationsIn(body []byte) ([]operation, error) {
 	return operations, nil
 }
 
+// operationsOf returns the operations of one message.
 func operationsOf(message json.RawMessage) ([]operation, error) {
 	found, err := fields(message, "method", "params")
 	if err != nil || found["method"] == nil {
@@ -82,8 +82,8 @@ func operationsOf(message json.RawMessage) ([]operation, error) {
 	return operations, err
 }
 
-// namesIn returns what a method is about: each name that [ResourceOptions.ScopesFor]
-// is to be asked about.
+// namesIn returns the names that [ResourceOptions.ScopesFor] is called with for a
+// method.
 func namesIn(method string, params json.RawMessage) ([]string, error) {
 	field := ""
 	switch method {
@@ -130,9 +130,9 @@ func listened(params json.RawMessage) ([]string, error) {
 	return names, nil
 }
 
-// fields returns those of the wanted fields that an object has. The names are
-// compared exactly, and none may be there twice, or in another case: else the
-// handler could read another one than we did. What is absent or null has none.
+// fields returns the wanted fields that an object has. It fails if one of them is
+// there twice or in another case, because the handler could then read another one.
+// An object that is absent or null has no fields.
 func fields(object json.RawMessage, wanted ...string) (map[string]json.RawMessage, error) {
 	if object == nil || string(object) == "null" {
 		return nil, nil

@@ -19,7 +19,7 @@ func (r *Resource) MetadataPath() string {
 	return wellKnown + r.url.EscapedPath()
 }
 
-// MetadataURL returns the URL of the resource's metadata.
+// MetadataURL returns the URL of the resource's metadata (RFC 9728, section 3.1).
 func (r *Resource) MetadataURL() string {
 	u := r.url.Scheme + "://" + r.url.Host + r.MetadataPath()
 	if r.url.RawQuery != "" {
@@ -28,8 +28,8 @@ func (r *Resource) MetadataURL() string {
 	return u
 }
 
-// Metadata returns the handler of the protected resource metadata (RFC 9728),
-// to be mounted at [Resource.MetadataPath].
+// Metadata returns the handler of the protected resource metadata (RFC 9728,
+// section 2), to be mounted at [Resource.MetadataPath].
 func (r *Resource) Metadata() http.Handler {
 	body, err := json.Marshal(struct {
 		Resource             string   `json:"resource"`
@@ -44,7 +44,7 @@ func (r *Resource) Metadata() http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		h := w.Header()
-		cors.Allow(h, "*", "") // it is public
+		cors.Allow(h, "*", "") // the metadata is public
 		h.Set("Cache-Control", "no-store")
 		switch req.Method {
 		case http.MethodGet, http.MethodHead:

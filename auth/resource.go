@@ -11,9 +11,10 @@ import (
 	"strings"
 	"time"
 
+	sdkauth "github.com/modelcontextprotocol/go-sdk/auth"
+
 	"github.com/mcpfleet/mcpfleet/internal/cors"
 	"github.com/mcpfleet/mcpfleet/internal/options"
-	sdkauth "github.com/modelcontextprotocol/go-sdk/auth"
 )
 
 // ResourceOptions configure a [Resource]. Verifier and AuthorizationServers are

@@ -203,8 +203,8 @@ func checkUser(user string) string {
 	return ""
 }
 
-// isState reports whether a state could be the authorization server's: it goes
-// back as it is, so it must need no repair.
+// isState reports whether a state could be the authorization server's. It must be
+// printable ASCII, which is sent back unchanged.
 func isState(state string) bool {
 	return state != "" && len(state) <= maxState && !strings.ContainsFunc(state, func(r rune) bool { return r <= ' ' || r > '~' })
 }

@@ -28,12 +28,12 @@ const (
 	maxClientKeys = 64 << 10
 )
 
-// assertionAlgorithms are what clients may sign assertions by. A symmetric one
-// would take a public key for a secret.
+// assertionAlgorithms are the signature algorithms of assertions. With a
+// symmetric one, a public key would be used as a secret.
 var assertionAlgorithms = []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.PS256, jose.EdDSA}
 
-// assertionSubject returns which client an assertion claims to be from. Nothing
-// of it is verified.
+// assertionSubject returns the client that an assertion claims to be from. It
+// verifies nothing.
 func assertionSubject(text string) (string, error) {
 	token, err := parseAssertion(text)
 	if err != nil {
@@ -52,20 +52,20 @@ func parseAssertion(text string) (*jwt.JSONWebToken, error) {
 	}
 	token, err := jwt.ParseSigned(text, assertionAlgorithms)
 	if err == nil && len(token.Headers) != 1 {
-		err = errors.New("the assertion has not one signature")
+		err = errors.New("the assertion does not have exactly one signature")
 	}
 	return token, err
 }
 
-// checkAssertion fails unless an assertion proves that a client is who asks
-// (RFC 7523, section 3), which each one does once, whichever instance it is
-// shown to. The client does not learn what is wrong with it.
+// checkAssertion fails unless an assertion authenticates a client (RFC 7523,
+// section 3). An assertion is accepted once in the whole fleet. The client does
+// not learn what is wrong with one.
 func (s *Server) checkAssertion(ctx context.Context, client *Client, address, text string) error {
 	token, err := parseAssertion(text)
 	if err != nil {
 		return errClient()
 	}
-	// Where the keys of other clients are nobody but they themselves said.
+	// Other clients choose the URL of their keys themselves, so fetches are limited.
 	if !s.clients.preregistered(client.ID) && !s.clientKeys.known(client, token.Headers[0]) {
 		if err := s.clientKeys.fetcher.admit(ctx, fetchKeys, address); err != nil {
 			return err
@@ -89,9 +89,9 @@ func (s *Server) checkAssertion(ctx context.Context, client *Client, address, te
 	return s.useAssertion(ctx, client.ID, claims)
 }
 
-// checkAssertionClaims checks all but that the assertion is new. The audience
-// is the issuer alone, not some endpoint of it or others besides it: no other
-// server can make use of an assertion that was made for it (draft-ietf-oauth-
+// checkAssertionClaims checks the claims; useAssertion checks that the assertion
+// is new. The audience must be the issuer alone, without endpoints or other
+// servers, so that no other server can use the assertion (draft-ietf-oauth-
 // rfc7523bis, section 4).
 func checkAssertionClaims(c jwt.Claims, client, issuer string, now time.Time) error {
 	switch {
@@ -141,12 +141,13 @@ func newClientKeys(f *fetcher) *clientKeys {
 	return &clientKeys{fetcher: f, sets: map[string]*jwks.Set{}}
 }
 
-// known reports whether find has to fetch nothing.
+// known reports whether find needs no fetch for a header.
 func (k *clientKeys) known(client *Client, h jose.Header) bool {
 	return len(client.JWKS) > 0 || k.set(client.JWKSURI).Knows(h)
 }
 
-// find returns those of a client's keys that may have made a signature.
+// find returns the keys of a client that may have made a signature with this
+// header.
 func (k *clientKeys) find(ctx context.Context, client *Client, h jose.Header) ([]jose.JSONWebKey, error) {
 	if len(client.JWKS) > 0 {
 		known, err := jwks.Parse(client.JWKS)
@@ -161,7 +162,7 @@ func (k *clientKeys) find(ctx context.Context, client *Client, h jose.Header) ([
 			return nil, err
 		}
 		if err != nil {
-			// The client has no keys any more: the known ones must not go on.
+			// The client has withdrawn its keys: those that are cached must not be used.
 			k.fetcher.logger.WarnContext(ctx, "client has no keys", "client", client.ID, "error", err)
 			return nil, nil
 		}

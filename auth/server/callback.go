@@ -40,17 +40,18 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.logger.InfoContext(r.Context(), "authorization granted", "client", session.Client)
-	// 303, not 307: what the user typed into a form stays here (OAuth 2.1,
-	// section 7.5.4).
+	// 303, because with 307 a browser sends the form that the user has filled in to
+	// the client (OAuth 2.1, section 7.5.4).
 	w.Header().Set("Location", s.responseURI(session, url.Values{"code": {code.String()}}))
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// maxSubject bounds what identifies a user.
+// maxSubject bounds the subject of a user, in bytes.
 const maxSubject = 1 << 10
 
-// checkSubject fails for what would not stay the same in JSON, so that two users
-// could become one. Nor may a user be taken for a client: see clientSubject.
+// checkSubject fails for subjects that are empty, too long or reserved for clients
+// (see clientSubject), and for those that JSON would change: two users could become
+// one.
 func checkSubject(subject string) error {
 	if subject == "" || len(subject) > maxSubject || !utf8.ValidString(subject) {
 		return fmt.Errorf("the upstream returned a subject of %d bytes that is empty, too long or not UTF-8", len(subject))

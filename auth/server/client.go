@@ -3,7 +3,7 @@ package server
 import "time"
 
 // A Client is an OAuth client: pre-registered ([Options.Clients]), registered
-// dynamically (RFC 7591), or described by a client ID metadata document.
+// dynamically (RFC 7591, section 3), or described by a client ID metadata document.
 type Client struct {
 	// ID is the client identifier. One that begins with https:// is the URL of
 	// the client's document.
@@ -33,7 +33,7 @@ type Client struct {
 	JWKS    []byte
 	JWKSURI string
 
-	// proofOptional says that the client may also do without AuthMethod, as its
-	// document says: then it is as any public client.
+	// proofOptional says that the client need not authenticate by AuthMethod,
+	// because its document offers none as well. Then it counts as a public client.
 	proofOptional bool
 }

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Ways in which clients prove who they are (RFC 7591, section 2; OpenID Connect
-// Core, section 9).
+// Methods of client authentication (RFC 7591, section 2; OpenID Connect Core,
+// section 9).
 const (
 	methodNone      = "none"
 	methodBasic     = "client_secret_basic"
@@ -22,15 +22,15 @@ const (
 
 var authMethods = []string{methodNone, methodBasic, methodPost, methodAssertion}
 
-// authMethods returns the ways that clients may take here.
+// authMethods returns the methods that the server accepts.
 func (s *Server) authMethods() []string {
 	return slices.DeleteFunc(slices.Clone(authMethods), func(method string) bool {
 		return s.opts.NoPublicClients && method == methodNone
 	})
 }
 
-// errClient is the same for a client that is not known and for one that cannot
-// prove who it is: nobody shall learn which clients there are.
+// errClient is the same for an unknown client and for one that fails to
+// authenticate, so that nobody learns which clients exist.
 func errClient() error { return refuse("invalid_client", "client authentication failed") }
 
 // A clientAuth is how a request authenticates its client.
@@ -94,7 +94,8 @@ func validSecret(client *Client, secret string) bool {
 	return same && (client.SecretExpires.IsZero() || time.Now().Before(client.SecretExpires))
 }
 
-// readClientAuth finds the one way in which a request authenticates its client.
+// readClientAuth returns how a request authenticates its client. It fails if it
+// does so in several ways (OAuth 2.1, section 2.4).
 func readClientAuth(r *http.Request, p params) (clientAuth, error) {
 	var found []clientAuth
 	id := p.get("client_id")

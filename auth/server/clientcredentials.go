@@ -8,15 +8,14 @@ import (
 	"time"
 )
 
-// clientSubject begins the subject of a client that acts for itself. Subject and
-// issuer are who a session belongs to, so no user may have such a subject: the
-// callback refuses a login with one. Else a client with a well-chosen id, or a
-// user with a well-chosen name, would be the other.
+// clientSubject begins the subject of a client that acts for itself. An MCP
+// session belongs to an issuer and a subject, so a user with such a subject could
+// use the client's sessions: the callback refuses logins with one.
 const clientSubject = "client:"
 
 // clientCredentials issues an access token to a client that acts for itself
-// (OAuth 2.1, section 4.2): one that the operator registered for it and that
-// has proved who it is. It gets no refresh token, because it can ask again.
+// (OAuth 2.1, section 4.2). The operator must have registered it for that, and it
+// must have authenticated. It gets no refresh token, because it can ask again.
 func (s *Server) clientCredentials(r *http.Request, client *Client, p params) (*tokenResponse, error) {
 	if !client.confidential() || client.proofOptional || !s.clients.preregistered(client.ID) {
 		return nil, refuse("unauthorized_client", "the client may not use grant_type %s", grantClientCredentials)
@@ -38,7 +37,7 @@ func (s *Server) clientCredentials(r *http.Request, client *Client, p params) (*
 	return s.response(t, g, a)
 }
 
-// issue stores a grant that is for one access token, and returns that.
+// issue stores a grant for one access token, and returns the token.
 func (s *grants) issue(ctx context.Context, g grant, a access) (tokens, error) {
 	g.Version, g.Issued = grantVersion, time.Now().Unix()
 	data, err := json.Marshal(g)

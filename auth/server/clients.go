@@ -15,11 +15,11 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
-// errNoClient says that there is no client with an id.
+// errNoClient is returned for an id that no client has.
 var errNoClient = errors.New("no such client")
 
-// clients finds clients, whatever they are: every part of the server asks it,
-// so none can take a client for known that another does not know.
+// clients finds clients of all sorts. All parts of the server use it, so they
+// agree on which clients exist.
 type clients struct {
 	rdb       redisx.Client
 	keys      rediskeys.Space
@@ -59,7 +59,7 @@ func (c *clients) find(ctx context.Context, id, address string) (*Client, error)
 	return c.registered(ctx, id)
 }
 
-// preregistered reports whether the server's operator vouches for a client.
+// preregistered reports whether the operator configured a client.
 func (c *clients) preregistered(id string) bool { return c.known[id] != nil }
 
 // A registration is a registered client as Redis stores it.
@@ -70,8 +70,8 @@ type registration struct {
 
 const registrationVersion = 1
 
-// register stores a client that registered itself. It lives as long as it is
-// used every now and then.
+// register stores a client that registered itself. It is deleted when it has not
+// been used for [Options.ClientTTL].
 func (c *clients) register(ctx context.Context, client *Client) error {
 	data, err := json.Marshal(registration{registrationVersion, client})
 	if err != nil {
@@ -135,5 +135,6 @@ func (c *Client) mayUse(grantType string) bool {
 	return slices.Contains(c.GrantTypes, grantType)
 }
 
-// confidential reports whether the client can prove who it is.
+// confidential reports whether the client can authenticate (OAuth 2.1, section
+// 2.1).
 func (c *Client) confidential() bool { return c.AuthMethod != "" && c.AuthMethod != methodNone }

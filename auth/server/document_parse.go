@@ -77,7 +77,7 @@ func decodeDocument(body []byte) (*document, error) {
 }
 
 // check checks the members that a client cannot do without (OAuth Client ID
-// Metadata Document, section 4.1).
+// Metadata Document, section 4).
 func (d *document) check(id string) error {
 	switch {
 	case d.id != id:

@@ -20,13 +20,13 @@ type endpoint struct {
 	methods methods
 	page    bool   // users come here, with a browser
 	cors    bool   // pages of any origin may call it, without cookies
-	name    string // what is counted against rate
+	name    string // of the rate limit
 	rate    Rate
 }
 
-// serve returns the handler of an endpoint. Nothing that an authorization server
-// says may be stored (OAuth 2.1, section 3.2.3), or taken for something else
-// than it is. Where users come, pages of other origins may not (section 3.1).
+// serve returns the handler of an endpoint. No response may be stored (OAuth 2.1,
+// section 3.2.3) or be interpreted as another type. Endpoints for users must not
+// support CORS (section 3.1).
 func (s *Server) serve(e endpoint) http.Handler {
 	allow := slices.Sorted(maps.Keys(e.methods))
 	if e.cors {
@@ -44,7 +44,7 @@ func (s *Server) serve(e endpoint) http.Handler {
 		r = bodylimit.Within(w, r, bodylimit.FormTime)
 		method := r.Method
 		if method == http.MethodHead && !e.page {
-			method = http.MethodGet // of a page, GET begins or ends something
+			method = http.MethodGet // but not for pages, where GET begins or ends a session
 		}
 		switch serve := e.methods[method]; {
 		case serve != nil:
@@ -64,13 +64,13 @@ func (s *Server) serve(e endpoint) http.Handler {
 	})
 }
 
-// address returns whom a request comes from, as far as it is counted.
+// address returns the client address that a request is counted for.
 func (s *Server) address(r *http.Request) string {
 	return limit.ClientAddress(r, s.opts.TrustedProxies)
 }
 
-// limit counts the request, and fails if there were too many. If they cannot be
-// counted it fails as well: without Redis nothing could be served anyway.
+// limit counts the request, and fails if there were too many or if Redis is
+// unavailable, without which the request could not be served anyway.
 func (s *Server) limit(w http.ResponseWriter, r *http.Request, e endpoint) error {
 	rate := limit.Rate(e.rate)
 	verdict, err := s.limiter.Take(r.Context(), e.name, s.address(r), rate)

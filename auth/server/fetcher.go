@@ -16,15 +16,15 @@ import (
 // maxFetches bounds the fetches of one instance that run at the same time.
 const maxFetches = 32
 
-// Who is nobody to us makes us fetch what he names (OAuth Client ID Metadata
-// Document, section 6.5), so it is bounded, for the fleet: what one address may
-// cause, and what one host has to bear, whoever causes it.
+// Unauthenticated callers can make the server fetch URLs of their choice (OAuth
+// Client ID Metadata Document, section 6.5). These limits bound, for the whole
+// fleet, how many fetches one address may cause and how many one host may get.
 var (
 	fetchesForAddress = limit.Rate{Requests: 20, Per: time.Minute}
 	fetchesFromHost   = limit.Rate{Requests: 120, Per: time.Minute}
 )
 
-// A fetcher gets what clients say is elsewhere: their documents and their keys.
+// A fetcher fetches the documents and keys of clients.
 type fetcher struct {
 	http       *http.Client
 	limiter    *limit.Limiter
@@ -45,14 +45,14 @@ func newFetcher(limiter *limit.Limiter, o *Options) *fetcher {
 	return f
 }
 
-// What is fetched for an address is counted by what it is, so that a document
-// leaves room for its keys.
+// Names of limits. Documents and keys are counted apart, so that a client whose
+// document was fetched can have its keys fetched as well.
 const (
 	fetchDocument = "fetch"
 	fetchKeys     = "fetch-keys"
 )
 
-// admit counts a fetch that an address causes.
+// admit counts a fetch that an address causes, and fails if there were too many.
 func (f *fetcher) admit(ctx context.Context, what, address string) error {
 	verdict, err := f.limiter.Take(ctx, what, address, f.forAddress)
 	if err == nil && !verdict.Allowed {
@@ -61,14 +61,14 @@ func (f *fetcher) admit(ctx context.Context, what, address string) error {
 	return err
 }
 
-// errAway is for what may be there at another time. It is the same whether a
-// host is down or one that we do not connect to, so nobody can explore by it
-// what is inside.
+// errAway is for a document that may be available later. It is the same for a host
+// that is down and for one that is not public, so that callers cannot use it to
+// scan a private network.
 func errAway() error {
 	return refuse("temporarily_unavailable", "what the client refers to cannot be fetched at the moment")
 }
 
-// json gets a document. It fails with [fetch.ErrRefused] if there is none.
+// json fetches a document. It fails with [fetch.ErrRefused] if there is none.
 func (f *fetcher) json(ctx context.Context, uri string, maxBytes int64) (fetch.Document, error) {
 	u, err := url.Parse(uri)
 	if err != nil {

@@ -15,15 +15,16 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
-// errNoGrant says that a code or a token is none, or none any more.
+// errNoGrant is returned for a code or token that is unknown or not valid any
+// more.
 var errNoGrant = errors.New("no such grant")
 
 // errReused says that a credential was used once too often, and that the grant
 // was therefore deleted with all its tokens.
 var errReused = errors.New("the code or refresh token was used before; the grant is revoked")
 
-// A grant is what a user allowed a client. It never changes: what does, codes
-// and tokens, is beside it in the same hash, where scripts change it.
+// A grant is what a user allowed a client. It never changes. Its code and tokens
+// are in the same hash, where scripts change them.
 type grant struct {
 	Version   int      `json:"v"`
 	Client    string   `json:"client"`
@@ -55,12 +56,12 @@ type grants struct {
 	keys     rediskeys.Space
 	cacheTTL time.Duration
 	codeTTL  time.Duration
-	// accessTTL and refreshTTL are lives of tokens, grace what the ones before
-	// have left after a refresh.
+	// accessTTL and refreshTTL are the lives of tokens, grace the time that replaced
+	// tokens have left after a refresh.
 	accessTTL, refreshTTL, grace time.Duration
-	// maxAge is how long a grant lives at most; zero is for as long as it is used.
+	// maxAge is how long a grant lives at most; zero means as long as it is used.
 	maxAge time.Duration
-	// redeemer and refresher are the scripts that decide; tests put others there.
+	// redeemer and refresher are scripts that tests replace.
 	redeemer, refresher *redisx.Script
 }
 
@@ -175,22 +176,22 @@ func (s *grants) refresh(ctx context.Context, token credential, g grant, a acces
 }
 
 // lives returns how long an access token that is issued now lives, and how long
-// its grant if it can be refreshed: as its refresh token, but not shorter than
-// its access token. It fails with errNoGrant if the grant is too old.
+// its grant lives if it can be refreshed: as long as the longer-lived of the access
+// and the refresh token. It fails with errNoGrant if the grant is too old.
 func (s *grants) lives(g grant) (access, whole time.Duration, err error) {
 	access, whole = s.accessTTL, max(s.refreshTTL, s.accessTTL)
 	if s.maxAge == 0 {
 		return access, whole, nil
 	}
 	left := time.Until(time.Unix(g.Issued, 0).Add(s.maxAge))
-	if left < time.Millisecond { // what Redis counts in
+	if left < time.Millisecond { // the least that Redis can count
 		return 0, 0, errNoGrant
 	}
 	return min(access, left), min(whole, left), nil
 }
 
-// revokeRefresh deletes the grant of a refresh token, if it is or was one: no
-// code and no token of it is valid any more.
+// revokeRefresh deletes the grant of a refresh token, current or replaced, and
+// with it the grant's code and tokens (RFC 7009, section 2.1).
 func (s *grants) revokeRefresh(ctx context.Context, token credential) error {
 	_, err := grantRevoke.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)}, token.family())
 	return err
@@ -205,9 +206,9 @@ func (s *grants) revokeAccess(ctx context.Context, token credential) error {
 	return nil
 }
 
-// access returns what a token allows, and until when, from the client's cache
-// if it is there. What it returns may be stale by cacheTTL at most; that there
-// is no such token it says only after having asked Redis.
+// access returns what a token allows and until when, from the client-side cache if
+// it is there, and stale by cacheTTL at most. It asks Redis before it fails with
+// errNoGrant.
 func (s *grants) access(ctx context.Context, token credential) (grant, access, time.Time, error) {
 	key, field := s.keys.Grant(token.grant), "at:"+token.hash()
 	cached := s.rdb.B().Hmget().Key(key).Field("data", field).Cache().ToStaticTTL()
@@ -240,7 +241,7 @@ func decodeAccess(reply rueidis.RedisResult) (g grant, a access, until time.Time
 	parts := strings.Split(record, "|")
 	ms, err := strconv.ParseInt(parts[0], 10, 64)
 	if err != nil || len(parts) != 3 {
-		return g, a, until, fmt.Errorf("decode access token: %q has not the form of one", record)
+		return g, a, until, fmt.Errorf("decode access token: %q does not have the form of one", record)
 	}
 	until = time.UnixMilli(ms)
 	if !time.Now().Before(until) {
@@ -253,5 +254,5 @@ func decodeAccess(reply rueidis.RedisResult) (g grant, a access, until time.Time
 type tokens struct {
 	access  credential
 	life    time.Duration // of the access token
-	refresh credential    // without a kind if there is none
+	refresh credential    // the zero credential if there is none
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/mcpfleet/mcpfleet/auth"
 )
 
-// An introspection is the response of RFC 7662, section 2.2. Of what is not
-// active it says nothing else.
+// An introspection is the response of RFC 7662, section 2.2. If the token is not
+// active, the other fields are empty.
 type introspection struct {
 	Active    bool     `json:"active"`
 	Scope     string   `json:"scope,omitempty"`
@@ -24,9 +24,9 @@ type introspection struct {
 }
 
 // introspect serves token introspection (RFC 7662) to resource servers, each of
-// which sees the tokens for its own resource. They may ask as often as they are
-// asked themselves: with a bound, whoever sends one of them made-up tokens would
-// shut out all its users. Who is no resource server is counted.
+// which sees the tokens for its own resources. Their requests are not limited:
+// with a limit, anyone who sends made-up tokens to a resource server could lock
+// out its users. Requests of others are limited.
 func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 	caller, err := s.resourceServer(r)
 	if isInvalidClient(err) {
@@ -75,7 +75,7 @@ func (rs *ResourceServer) is(audience string) bool {
 	return slices.ContainsFunc(rs.Resources, func(resource string) bool { return canonical(resource) == canonical(audience) })
 }
 
-// resourceServer returns who asks.
+// resourceServer returns the resource server that sent a request.
 func (s *Server) resourceServer(r *http.Request) (*ResourceServer, error) {
 	if r.Header.Get("Authorization") == "" {
 		return nil, errClient()

@@ -46,8 +46,8 @@ func DefaultLimits() *Limits {
 	}
 }
 
-// A tooManyError says that something was asked for too often, and when to ask
-// again.
+// A tooManyError is the error of a request over a rate limit. It names the time
+// after which the request may be repeated.
 type tooManyError struct{ after time.Duration }
 
 func (e *tooManyError) Error() string { return "too many requests; see Retry-After" }
@@ -90,7 +90,7 @@ const (
 	newClientLimit = "new-client"
 )
 
-// allowNewClient counts one more registered client, whoever registers it.
+// allowNewClient counts a registration, over all addresses.
 func (s *Server) allowNewClient(ctx context.Context) error {
 	return allow(s.limiter.Take(ctx, newClientLimit, "", limit.Rate(s.opts.Limits.NewClients)))
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Metadata is the authorization server's metadata document (RFC 8414).
+// metadata is the authorization server's metadata document (RFC 8414, section 2).
 type metadata struct {
 	Issuer                   string   `json:"issuer"`
 	AuthorizationEndpoint    string   `json:"authorization_endpoint"`
@@ -29,6 +29,7 @@ type metadata struct {
 	ProtectedResources       []string `json:"protected_resources"`
 }
 
+// metadata serves the metadata document (RFC 8414, section 3).
 func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) {
 	m := metadata{
 		Issuer:                   s.opts.Issuer,

@@ -36,8 +36,8 @@ type Options struct {
 	// Resources are the resource identifiers (RFC 8707) that tokens can be for:
 	// the URLs of MCP endpoints. The first is the default if a client names none.
 	Resources []string
-	// Scopes are all scopes there are, each with its text on the consent page. If
-	// empty, there are none, and clients that ask for some are granted none.
+	// Scopes are all scopes that exist, each with its text on the consent page. If
+	// empty, clients that ask for scopes are granted none.
 	Scopes []Scope
 	// DefaultScopes are granted to a client that asks for none. If empty, all
 	// of Scopes.

@@ -15,14 +15,14 @@ import (
 //go:embed pages
 var pageFiles embed.FS
 
-// How much of what clients say of themselves users have to read.
+// Bounds of shown texts, in characters.
 const (
 	maxShownName        = 80
 	maxShownDescription = 400
 )
 
-// pages are what users see. There is no script in them, and no logo: a picture
-// of the client's choice would say more than its name.
+// pages are the pages that users see. They have no script, and no logo: users would
+// trust a picture that the client chose.
 type pages struct {
 	set     *htmlpage.Set
 	schemes []string
@@ -91,7 +91,7 @@ func (p *pages) problem(w http.ResponseWriter, status int, view problemPage) {
 	}{view, title, advice, p.link(view.Back)})
 }
 
-// explain returns what a status means to somebody who wanted to log in.
+// explain returns what a status means to a user who wanted to log in.
 func explain(status int) (title, advice string) {
 	switch status {
 	case http.StatusForbidden:
@@ -116,10 +116,10 @@ func shownName(name string) string {
 	return name
 }
 
-// link returns uri as something that a browser may be sent to, or nothing:
-// html/template knows http and https only, but clients may be applications with
-// a scheme of their own. That uri was checked before does not matter here; a
-// scheme that runs as a script in our origin never becomes a link.
+// link returns uri as a URL that html/template accepts, or nothing if no browser
+// may be sent there. html/template itself accepts only http and https, but
+// applications have schemes of their own. Although uri was checked before, a
+// scheme that could run a script on our origin never becomes a link.
 func (p *pages) link(uri string) template.URL {
 	u, err := url.Parse(uri)
 	if err != nil {
@@ -136,14 +136,14 @@ func (p *pages) link(uri string) template.URL {
 	return ""
 }
 
-// consentPage returns what the user is asked.
+// consentPage returns what the consent page shows.
 func (s *Server) consentPage(b browserBinding, session authSession, client *Client) consentPage {
 	view := consentPage{
 		Session: b.session, Token: b.form, Action: s.opts.Issuer + consentPath,
 		Client: client.Name, Vouched: s.clients.preregistered(client.ID),
 		Redirect: hostOf(session.Redirect), Resources: session.Resources,
 	}
-	if !view.Vouched && isDocument(client.ID) { // else nobody looked at the document
+	if !view.Vouched && isDocument(client.ID) { // a preregistered client has no document
 		view.ClientHost = hostOf(client.ID)
 	}
 	if u, err := url.Parse(session.Redirect); err == nil {

@@ -12,8 +12,9 @@ import (
 // maxBody bounds the bodies of all requests: the largest is a registration.
 const maxBody = 64 << 10
 
-// params are the parameters of a request: none twice but resource, and none
-// empty, which is as if it were not there (OAuth 2.1, sections 3.1 and 3.2.2).
+// params are the parameters of a request. Only resource may be there several
+// times, and an empty parameter counts as absent (OAuth 2.1, sections 3.1 and
+// 3.2.2).
 type params url.Values
 
 func (p params) get(name string) string { return url.Values(p).Get(name) }
@@ -27,7 +28,7 @@ func parseParams(encoded string) (params, error) {
 	for name, all := range values {
 		for _, v := range all {
 			if !utf8.ValidString(v) {
-				// It would not come back as it was.
+				// JSON would change it.
 				return nil, refuse("invalid_request", "parameter %.40s is not UTF-8", name)
 			}
 			if v != "" {

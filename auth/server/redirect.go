@@ -10,10 +10,10 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/loopback"
 )
 
-// checkRedirectURI fails unless a client may be sent to uri at all: to https,
-// to http on its own machine, or to one of the private-use schemes (OAuth 2.1,
-// sections 2.3.1 and 8.4; MCP, "Communication Security"). It is asked at
-// registration and again at each use: records live longer than rules.
+// checkRedirectURI fails unless uri may be a redirect URI at all: https, http on a
+// loopback host, or one of the private-use schemes (OAuth 2.1, sections 2.3.1 and
+// 8.4; MCP, "Communication Security"). It is called at registration and again at
+// each use, because the rules may have become stricter.
 func checkRedirectURI(uri string, schemes []string) error {
 	if strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f || r > '~' || r == '\\' }) {
 		return fmt.Errorf("redirect URI %q has characters that no URI has", uri)
@@ -37,8 +37,8 @@ func checkRedirectURI(uri string, schemes []string) error {
 }
 
 // matchRedirectURI reports whether uri is the registered one. They are compared
-// as they are written; only the port of a loopback host may differ, because a
-// native application takes the one that is free (OAuth 2.1, section 2.3.1).
+// character by character; only the port of a loopback host may differ, because a
+// native application uses any free port (OAuth 2.1, section 2.3.1).
 func matchRedirectURI(registered, uri string) bool {
 	if registered == uri {
 		return true
@@ -51,8 +51,8 @@ func matchRedirectURI(registered, uri string) bool {
 	return ok && a == b
 }
 
-// withoutLoopbackPort returns an http URI of a loopback host without its port,
-// and the rest as it is written.
+// withoutLoopbackPort returns an http URI of a loopback host without its scheme and
+// port, and otherwise unchanged.
 func withoutLoopbackPort(uri string) (string, bool) {
 	rest, ok := strings.CutPrefix(uri, "http://")
 	if !ok {

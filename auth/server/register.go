@@ -18,8 +18,8 @@ const (
 	maxNameLength   = 200
 )
 
-// A registrationRequest is the client metadata of RFC 7591, section 2, as far as
-// it matters here. What is not known is ignored.
+// A registrationRequest is the part of the client metadata of RFC 7591, section 2,
+// that is used here. Unknown fields are ignored.
 type registrationRequest struct {
 	RedirectURIs    []string `json:"redirect_uris"`
 	AuthMethod      string   `json:"token_endpoint_auth_method"`
@@ -104,8 +104,8 @@ func readRegistration(r *http.Request) (*registrationRequest, error) {
 	return &req, nil
 }
 
-// newClient returns the client that a registration asks for. It keeps of the
-// grant types those we have: clients list what they could do elsewhere.
+// newClient returns the client that a registration asks for. Grant types that are
+// not supported are left out: clients list what they use elsewhere as well.
 func (s *Server) newClient(req *registrationRequest) (*Client, error) {
 	if len(req.RedirectURIs) == 0 || len(req.RedirectURIs) > maxRedirectURIs {
 		return nil, refuse("invalid_redirect_uri", "there must be 1 to %d redirect_uris", maxRedirectURIs)
@@ -139,18 +139,19 @@ func (s *Server) newClient(req *registrationRequest) (*Client, error) {
 	if !slices.Contains(client.GrantTypes, grantCode) {
 		return nil, refuse("invalid_client_metadata", "grant_types must contain authorization_code")
 	}
-	// As with grant types: what we have not is left out.
-	asked := s.askedScopes(req.Scope)
-	client.Scopes = slices.DeleteFunc(slices.Clone(asked), func(scope string) bool { return s.unknownScope([]string{scope}) != "" })
-	if len(asked) > 0 && len(client.Scopes) == 0 {
-		return nil, refuse("invalid_client_metadata", "there is no scope %.40s", asked[0])
+	// Unknown scopes are left out.
+	requested := s.requestedScopes(req.Scope)
+	client.Scopes = slices.DeleteFunc(slices.Clone(requested), func(scope string) bool { return s.unknownScope([]string{scope}) != "" })
+	if len(requested) > 0 && len(client.Scopes) == 0 {
+		return nil, refuse("invalid_client_metadata", "there is no scope %.40s", requested[0])
 	}
 	return client, checkApplicationType(req)
 }
 
-// checkApplicationType checks the redirect URIs of a client that says what it is
-// (OpenID Connect Dynamic Client Registration, section 2). Who does not say is a
-// native one, contrary to that section: older clients of MCP are, and say nothing.
+// checkApplicationType checks the redirect URIs of a client that has an
+// application type (OpenID Connect Dynamic Client Registration, section 2). The
+// default is native, contrary to that section: older MCP clients are native and
+// have no application type.
 func checkApplicationType(req *registrationRequest) error {
 	switch req.ApplicationType {
 	case "", "native":
@@ -166,17 +167,17 @@ func checkApplicationType(req *registrationRequest) error {
 	return refuse("invalid_client_metadata", "application_type must be web or native")
 }
 
-// supportedGrants returns which of the grant types a client that describes
-// itself can have; who names none gets what every such client needs.
-func supportedGrants(asked []string) []string {
+// supportedGrants returns the requested grant types that a client which describes
+// itself can have, or all of these if it requests none.
+func supportedGrants(requested []string) []string {
 	both := []string{grantCode, grantRefreshToken}
-	if len(asked) == 0 {
+	if len(requested) == 0 {
 		return both
 	}
-	return slices.DeleteFunc(both, func(g string) bool { return !slices.Contains(asked, g) })
+	return slices.DeleteFunc(both, func(g string) bool { return !slices.Contains(requested, g) })
 }
 
-// clientIDPrefix tells a registered client's id from others.
+// clientIDPrefix begins the ids of registered clients.
 const clientIDPrefix = "mcp_"
 
 // isClientID reports whether id has the form of a registered client's.

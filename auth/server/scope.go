@@ -6,11 +6,12 @@ import (
 	"strings"
 )
 
-// offlineAccess is what clients ask for that want a refresh token, which they
-// get anyway.
+// offlineAccess is the scope with which clients ask for a refresh token. They get
+// one without it as well.
 const offlineAccess = "offline_access"
 
-// unknownScope returns the first scope that there is not, empty if there is none.
+// unknownScope returns the first of the scopes that is not one of
+// [Options.Scopes], empty if all are.
 func (s *Server) unknownScope(scopes []string) string {
 	for _, scope := range scopes {
 		if !slices.ContainsFunc(s.opts.Scopes, func(known Scope) bool { return known.Name == scope }) {
@@ -22,15 +23,16 @@ func (s *Server) unknownScope(scopes []string) string {
 
 // scopesFor returns the scopes that a client asks for, or those it gets if it
 // asks for none, sorted.
-func (s *Server) scopesFor(client *Client, asked string) ([]string, error) {
-	scopes := s.askedScopes(asked)
+func (s *Server) scopesFor(client *Client, requested string) ([]string, error) {
+	scopes := s.requestedScopes(requested)
 	if len(scopes) == 0 {
 		return s.defaultScopes(client), nil
 	}
 	if unknown := s.unknownScope(scopes); unknown != "" {
 		return nil, refuse("invalid_scope", "there is no scope %.40s", unknown)
 	}
-	// What a client once said of itself binds nobody: the user decides.
+	// The scopes that a client registered itself with do not limit it: the user
+	// decides.
 	if len(client.Scopes) == 0 || !s.clients.preregistered(client.ID) {
 		return scopes, nil
 	}
@@ -44,8 +46,8 @@ func (s *Server) scopesFor(client *Client, asked string) ([]string, error) {
 
 // scopesWithin returns the scopes that a client asks for of those that it was
 // granted, or all of them (OAuth 2.1, section 4.3.1).
-func (s *Server) scopesWithin(granted []string, asked string) ([]string, error) {
-	scopes := s.askedScopes(asked)
+func (s *Server) scopesWithin(granted []string, requested string) ([]string, error) {
+	scopes := s.requestedScopes(requested)
 	if len(scopes) == 0 {
 		return granted, nil
 	}
@@ -55,19 +57,20 @@ func (s *Server) scopesWithin(granted []string, asked string) ([]string, error) 
 	return scopes, nil
 }
 
-// askedScopes returns the scopes in a parameter that mean something here,
-// sorted, each once.
-func (s *Server) askedScopes(asked string) []string {
+// requestedScopes returns the scopes in a parameter, sorted, each once, without
+// offline_access. If the server has no scopes, it returns none.
+func (s *Server) requestedScopes(requested string) []string {
 	if len(s.opts.Scopes) == 0 {
 		return nil
 	}
-	scopes := slices.DeleteFunc(strings.Fields(asked), func(scope string) bool { return scope == offlineAccess })
+	scopes := slices.DeleteFunc(strings.Fields(requested), func(scope string) bool { return scope == offlineAccess })
 	slices.Sort(scopes)
 	return slices.Compact(scopes)
 }
 
-// defaultScopes returns what a client gets that asks for nothing: of the default
-// scopes those that it is registered with, or all of these if none is among them.
+// defaultScopes returns the scopes of a client that requests none: the default
+// scopes that it is registered with, or, if there are none, all scopes that it is
+// registered with.
 func (s *Server) defaultScopes(client *Client) []string {
 	known := slices.DeleteFunc(slices.Clone(client.Scopes), func(scope string) bool { return s.unknownScope([]string{scope}) != "" })
 	if len(known) == 0 {
@@ -81,11 +84,12 @@ func (s *Server) defaultScopes(client *Client) []string {
 	return slices.Compact(scopes)
 }
 
-// narrow returns which resources a token is for (RFC 8707, section 2.2): those
-// that are asked for, if all of them were granted; else all, or of everything
-// the first, because clients may ask for none.
-func narrow(known, granted, asked []string) ([]string, error) {
-	if len(asked) == 0 {
+// narrow returns the resources that a token is for (RFC 8707, section 2.2). It
+// fails unless the requested ones are among those that were granted, or, if
+// granted is empty, among all known ones. If none are requested, it returns those
+// that were granted, or the first known one.
+func narrow(known, granted, requested []string) ([]string, error) {
+	if len(requested) == 0 {
 		if len(granted) > 0 {
 			return granted, nil
 		}
@@ -95,7 +99,7 @@ func narrow(known, granted, asked []string) ([]string, error) {
 		granted = known
 	}
 	var resources []string
-	for _, one := range asked {
+	for _, one := range requested {
 		i := slices.IndexFunc(granted, func(resource string) bool { return canonical(resource) == canonical(one) })
 		if i < 0 {
 			return nil, refuse("invalid_target", "tokens for resource %.200s are not issued here", one)
@@ -107,9 +111,9 @@ func narrow(known, granted, asked []string) ([]string, error) {
 	return resources, nil
 }
 
-// canonical returns a resource identifier as it is compared: clients write the
-// scheme and the host in upper case, or a slash for no path (MCP, "Canonical
-// Server URI").
+// canonical returns the form in which resource identifiers are compared: clients
+// may write scheme and host in upper case, and an empty path as a slash (MCP,
+// "Canonical Server URI").
 func canonical(resource string) string {
 	u, err := url.Parse(resource)
 	if err != nil || u.Fragment != "" {

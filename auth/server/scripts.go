@@ -6,8 +6,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // Each script is one transition of an authorization session or of a grant.

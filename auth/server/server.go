@@ -56,7 +56,7 @@ func New(opts *Options) (*Server, error) {
 		return nil, fmt.Errorf("authorization server: Options.Issuer: %w", err)
 	}
 	rdb := redisx.New(o.Redis, o.RedisTimeout)
-	// A proxy may change the Host header that origins are compared with.
+	// The check compares origins with the Host header, which a proxy may change.
 	crossOrigin := http.NewCrossOriginProtection()
 	if err := crossOrigin.AddTrustedOrigin(issuer.Scheme + "://" + issuer.Host); err != nil {
 		return nil, fmt.Errorf("authorization server: Options.Issuer: %w", err)
@@ -93,7 +93,7 @@ func (s *Server) Verify(ctx context.Context, token string) (*auth.Token, error) 
 	if !ok || !expires.IsZero() && !time.Now().Before(expires) {
 		return nil, auth.ErrInvalidToken
 	}
-	// Of a signed token, too, the record decides: it may be revoked.
+	// A signed token may have been revoked, so its record decides as well.
 	g, a, until, err := s.grants.access(ctx, access)
 	switch {
 	case errors.Is(err, errNoGrant):
@@ -149,8 +149,8 @@ const (
 	jwksPath       = "/jwks"
 )
 
-// ownPaths are not for others.
+// ownPaths may not be used as [Options.CallbackPath].
 var ownPaths = []string{authorizePath, consentPath, tokenPath, revokePath, introspectPath, registerPath, jwksPath}
 
-// now is when something happens, as protocols write it.
+// now returns the current time in Unix seconds.
 func now() int64 { return time.Now().Unix() }

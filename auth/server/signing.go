@@ -20,9 +20,9 @@ import (
 // A SigningKey signs access tokens.
 //
 // To replace a key without refusing a token, take three steps, each on all
-// instances before the next: publish the new key after the old one; let the new
-// one be the first; and, when the last token by the old key has expired (see
-// [Options.AccessTokenTTL]), take the old one away.
+// instances before the next: publish the new key after the old one; put the
+// new one first; and, when the last token of the old key has expired (see
+// [Options.AccessTokenTTL]), remove the old one.
 type SigningKey struct {
 	// ID is the key's id in the published key set. It must be unique, also
 	// among keys that were used before.
@@ -66,7 +66,7 @@ func newSigner(issuer string, signing []SigningKey) (*signer, error) {
 	return s, nil
 }
 
-// algorithmOf returns what a key signs by.
+// algorithmOf returns the algorithm that a key signs with.
 func algorithmOf(key crypto.Signer) (jose.SignatureAlgorithm, error) {
 	if key == nil {
 		return "", errors.New("is nil")
@@ -93,9 +93,9 @@ type accessClaims struct {
 	Scope    string `json:"scope,omitempty"`
 }
 
-// token returns the JWT that stands for an access token. Its jti is where the
-// token's record is: the grant's id and the hash of the opaque token, which
-// nobody gets. So who reads a jti in some log has nothing that he could use.
+// token returns an access token as a JWT. Its jti names the token's record: the id
+// of the grant and the hash of an opaque token that is not given to anyone. A jti
+// that was logged somewhere is therefore useless to an attacker.
 func (s *signer) token(access credential, g grant, a access, life time.Duration) (string, error) {
 	now := time.Now()
 	return jwt.Signed(s.sign).Claims(accessClaims{
@@ -110,8 +110,8 @@ func (s *signer) token(access credential, g grant, a access, life time.Duration)
 // maxJWT bounds what is parsed as a token.
 const maxJWT = 16 << 10
 
-// parse returns where the record of a token is, and when the token ends, if it
-// is one that a key of ours signed as an access token.
+// parse returns the credential of a JWT, which finds its record, and when the JWT
+// expires. ok is false unless one of our keys signed it as an access token.
 func (s *signer) parse(text string) (access credential, until time.Time, ok bool) {
 	if s == nil || len(text) > maxJWT {
 		return access, until, false
@@ -132,8 +132,8 @@ func (s *signer) parse(text string) (access credential, until time.Time, ok bool
 	return access, until, false
 }
 
-// accessToken returns an access token, opaque or signed, if text has the form
-// of one, and until when it is valid at most; zero if it does not say.
+// accessToken returns the credential of an access token, opaque or signed, and when
+// a signed one expires; that is zero for an opaque one.
 func (s *Server) accessToken(text string) (credential, time.Time, bool) {
 	if access, ok := parseCredential(accessKind, text); ok {
 		return access, time.Time{}, true

@@ -37,6 +37,7 @@ type tokenResponse struct {
 	Scope        string `json:"scope,omitempty"`
 }
 
+// issue issues tokens by the grant type that the request names.
 func (s *Server) issue(r *http.Request) (*tokenResponse, error) {
 	p, err := formParams(r)
 	if err != nil {
@@ -61,9 +62,9 @@ func (s *Server) issue(r *http.Request) (*tokenResponse, error) {
 	return issue(r, client, p)
 }
 
-// redeem exchanges a code. Whatever is wrong with the request leaves the code as
-// it is: who has a code but not the rest must not be able to spoil it for the
-// client (OAuth 2.1, section 7.5.3).
+// redeem exchanges a code for tokens (OAuth 2.1, section 4.1.3). A request that
+// fails any check leaves the code as it is: whoever has only a stolen code must not
+// be able to use it up (section 7.5.3).
 func (s *Server) redeem(r *http.Request, client *Client, p params) (*tokenResponse, error) {
 	invalid := refuse("invalid_grant", "the code is not valid, or was not issued for this client, redirect URI and code_verifier")
 	code, ok := parseCredential(codeKind, p.get("code"))
@@ -104,8 +105,8 @@ func (s *Server) redeem(r *http.Request, client *Client, p params) (*tokenRespon
 	return s.response(t, g, a)
 }
 
-// refresh exchanges a refresh token. It may ask for less than was granted,
-// never for more.
+// refresh exchanges a refresh token for new tokens (OAuth 2.1, section 4.3). The
+// client may request less than was granted, but not more.
 func (s *Server) refresh(r *http.Request, client *Client, p params) (*tokenResponse, error) {
 	invalid := refuse("invalid_grant", "the refresh token is not valid, or was not issued to this client")
 	token, ok := parseCredential(refreshKind, p.get("refresh_token"))
@@ -143,6 +144,7 @@ func (s *Server) refresh(r *http.Request, client *Client, p params) (*tokenRespo
 	return s.response(t, g, a)
 }
 
+// response returns the response that has the tokens.
 func (s *Server) response(t tokens, g grant, a access) (*tokenResponse, error) {
 	text := t.access.String()
 	if s.signer != nil {
@@ -169,10 +171,12 @@ func isVerifier(text string) bool {
 
 const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
-// isChallenge reports whether text has the form of an S256 code challenge.
+// isChallenge reports whether text has the form of an S256 code challenge (RFC
+// 7636, section 4.2).
 func isChallenge(text string) bool { return isRandom(text, sha256.Size) }
 
-// matches reports whether verifier is what challenge was made of.
+// matches reports whether challenge was made from verifier by S256 (RFC 7636,
+// section 4.6).
 func matches(challenge, verifier string) bool {
 	sum := sha256.Sum256([]byte(verifier))
 	made := base64.RawURLEncoding.EncodeToString(sum[:])

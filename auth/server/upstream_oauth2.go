@@ -11,8 +11,9 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/loopback"
 	"golang.org/x/oauth2"
+
+	"github.com/mcpfleet/mcpfleet/internal/loopback"
 )
 
 // An IdentifyFunc returns the subject of an upstream's token: the user's
@@ -56,7 +57,7 @@ func NewOAuth2Upstream(config *oauth2.Config, identify IdentifyFunc, opts *OAuth
 	case config.RedirectURL == "":
 		return nil, errors.New("upstream: RedirectURL is empty")
 	case identify == nil:
-		return nil, errors.New("upstream: there is no function that says who a user is")
+		return nil, errors.New("upstream: the IdentifyFunc is nil")
 	}
 	for _, endpoint := range []string{config.Endpoint.AuthURL, config.Endpoint.TokenURL} {
 		if u, err := url.Parse(endpoint); err != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback.IsHost(u.Hostname())) {
@@ -75,9 +76,9 @@ func NewOAuth2Upstream(config *oauth2.Config, identify IdentifyFunc, opts *OAuth
 	return u, nil
 }
 
-// Begin implements [Upstream]. The data that it returns is half of what the PKCE
-// verifier is made of, and the state the other: who reads Redis has only the
-// first, who sees the browser's requests only the second.
+// Begin implements [Upstream]. The PKCE verifier (RFC 7636) is derived from two
+// halves: the data that it returns, which is stored in Redis, and the state, which
+// is in the browser's requests. Nobody who sees only one of them has the verifier.
 func (u *OAuth2Upstream) Begin(_ context.Context, state string) (*url.URL, []byte, error) {
 	salt := random(secretBytes)
 	params := append([]oauth2.AuthCodeOption{oauth2.S256ChallengeOption(upstreamVerifier(state, salt))}, u.params...)
@@ -126,7 +127,7 @@ func exchangeError(err error) error {
 	if !ok {
 		return fmt.Errorf("upstream: exchange code: %w", err)
 	}
-	// The code was for another client, browser or login: that is no fault of ours.
+	// The code was for another client, browser or login: not an error of the server.
 	if refused.ErrorCode == "invalid_grant" {
 		return fmt.Errorf("%w: the provider does not accept the code", ErrLoginDenied)
 	}

@@ -1,4 +1,4 @@
--- Stores a grant without a code, which is for one access token.
+-- Stores a grant that has no code but one access token.
 -- KEYS[1] the grant
 -- ARGV[1] its data  ARGV[2] hash of the access token  ARGV[3] its life, ms  ARGV[4] what it allows
 -- Returns 1, or 0 if there is such a grant already.

@@ -1,6 +1,6 @@
--- Redeems a grant's code, once. Who redeems it again, and passed all the checks
--- that come before, shows that it was stolen: the grant goes, and with it every
--- token that came of it (OAuth 2.1, section 4.1.3).
+-- Redeems a grant's code, once. If it is redeemed again, by a request that passed
+-- all other checks, it was stolen: the grant is deleted with all its tokens (OAuth
+-- 2.1, section 4.1.3).
 -- KEYS[1] the grant
 -- ARGV[1] hash of the code
 -- ARGV[2] hash of the access token  ARGV[3] its life, ms  ARGV[4] what it allows

@@ -1,14 +1,14 @@
--- Takes a refresh token and says by which salt the next one is made of it. The
--- same token again, soon and while the next is not used, gets the same salt:
--- its response was lost, or two tabs were quick. Any other token of the family shows
--- a theft, however long ago it was replaced: the grant goes (OAuth 2.1, section
--- 4.3.1). A token that never was one does no harm: whoever sees an access token
--- knows the grant's id.
+-- Rotates a refresh token: returns the salt from which the next one is derived.
+-- Within the grace, and while the next one is not used, the same token gets the
+-- same salt again: the response may have been lost, or two tabs were quick. Any
+-- other token of the family, however long ago it was replaced, is a sign of theft:
+-- the grant is deleted (OAuth 2.1, section 4.3.1). A token that was never issued
+-- changes nothing: the grant's id alone, which access tokens show, does no harm.
 -- KEYS[1] the grant
 -- ARGV[1] hash of the token  ARGV[2] hash of its family
 -- ARGV[3] a new salt  ARGV[4] hash of the next token by that salt
 -- ARGV[5] hash of a new access token  ARGV[6] its life, ms  ARGV[7] what it allows
--- ARGV[8] how long the token before and its access tokens go on, ms
+-- ARGV[8] how long the replaced token and its access tokens stay valid, ms
 -- ARGV[9] life of the grant from now, ms
 -- Returns the salt; 0 if grant or token are unknown; -1 if the token was replaced before.
 local key, token, grace = KEYS[1], ARGV[1], tonumber(ARGV[8])
@@ -19,8 +19,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local was = redis.call('HMGET', key, 'rt', 'before', 'replaced', 'salt', 'family')
 local current, before, replaced, salt, family = was[1], was[2], was[3], was[4], was[5]
 
--- live cuts what the access tokens have left to limit, and drops the one that
--- ends first if there are too many.
+-- live shortens the lives of the access tokens to limit, removes expired ones, and
+-- removes the one that ends first if there are too many.
 local function live(limit)
   local fields, count, first, first_end = redis.call('HGETALL', key), 0, nil, nil
   for i = 1, #fields, 2 do
