@@ -97,36 +97,24 @@ func validSecret(client *Client, secret string) bool {
 // readClientAuth returns how a request authenticates its client. It fails if it
 // does so in several ways (OAuth 2.1, section 2.4).
 func readClientAuth(r *http.Request, p params) (clientAuth, error) {
-	var found []clientAuth
 	id := p.get("client_id")
-	if len(r.Header.Values("Authorization")) > 1 {
-		return clientAuth{}, refuse("invalid_request", "there is more than one Authorization header")
+	var found []clientAuth
+	basic, err := authFromHeader(r, id)
+	if err != nil {
+		return clientAuth{}, err
 	}
-	if header := r.Header.Get("Authorization"); header != "" {
-		c, err := basicAuth(header)
-		if err != nil {
-			return clientAuth{}, err
-		}
-		if id != "" && id != c.id {
-			return clientAuth{}, refuse("invalid_request", "client_id differs from the one in the Authorization header")
-		}
-		found = append(found, c)
+	if basic != nil {
+		found = append(found, *basic)
 	}
 	if secret := p.get("client_secret"); secret != "" {
 		found = append(found, clientAuth{id: id, method: methodPost, secret: secret})
 	}
-	if assertion := p.get("client_assertion"); assertion != "" || p.get("client_assertion_type") != "" {
-		if p.get("client_assertion_type") != assertionType {
-			return clientAuth{}, refuse("invalid_request", "client_assertion_type must be %s", assertionType)
-		}
-		claimed, err := assertionSubject(assertion)
-		if err != nil {
-			return clientAuth{}, err
-		}
-		if id != "" && id != claimed {
-			return clientAuth{}, refuse("invalid_request", "client_id differs from the subject of client_assertion")
-		}
-		found = append(found, clientAuth{id: claimed, method: methodAssertion, assertion: assertion})
+	signed, err := authFromAssertion(p, id)
+	if err != nil {
+		return clientAuth{}, err
+	}
+	if signed != nil {
+		found = append(found, *signed)
 	}
 	switch {
 	case len(found) > 1:
@@ -137,6 +125,47 @@ func readClientAuth(r *http.Request, p params) (clientAuth, error) {
 		return clientAuth{}, refuse("invalid_client", "client_id is missing")
 	}
 	return clientAuth{id: id, method: methodNone}, nil
+}
+
+// authFromHeader reads the Authorization header of a request, which must be for
+// the client id if there is one. It returns nil if there is no header.
+func authFromHeader(r *http.Request, id string) (*clientAuth, error) {
+	if len(r.Header.Values("Authorization")) > 1 {
+		return nil, refuse("invalid_request", "there is more than one Authorization header")
+	}
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return nil, nil
+	}
+	c, err := basicAuth(header)
+	if err != nil {
+		return nil, err
+	}
+	if id != "" && id != c.id {
+		return nil, refuse("invalid_request", "client_id differs from the one in the Authorization header")
+	}
+	return &c, nil
+}
+
+// authFromAssertion reads the assertion among the parameters (RFC 7523, section
+// 2.2), which must be for the client id if there is one. It returns nil if there is
+// no assertion.
+func authFromAssertion(p params, id string) (*clientAuth, error) {
+	assertion := p.get("client_assertion")
+	if assertion == "" && p.get("client_assertion_type") == "" {
+		return nil, nil
+	}
+	if p.get("client_assertion_type") != assertionType {
+		return nil, refuse("invalid_request", "client_assertion_type must be %s", assertionType)
+	}
+	claimed, err := assertionSubject(assertion)
+	if err != nil {
+		return nil, err
+	}
+	if id != "" && id != claimed {
+		return nil, refuse("invalid_request", "client_id differs from the subject of client_assertion")
+	}
+	return &clientAuth{id: claimed, method: methodAssertion, assertion: assertion}, nil
 }
 
 // basicAuth reads HTTP Basic credentials, whose two parts are encoded as

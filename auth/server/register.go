@@ -107,19 +107,8 @@ func readRegistration(r *http.Request) (*registrationRequest, error) {
 // newClient returns the client that a registration asks for. Grant types that are
 // not supported are left out: clients list what they use elsewhere as well.
 func (s *Server) newClient(req *registrationRequest) (*Client, error) {
-	if len(req.RedirectURIs) == 0 || len(req.RedirectURIs) > maxRedirectURIs {
-		return nil, refuse("invalid_redirect_uri", "there must be 1 to %d redirect_uris", maxRedirectURIs)
-	}
-	if len(strings.Join(req.RedirectURIs, "")) > maxURIsLength {
-		return nil, refuse("invalid_redirect_uri", "redirect_uris have more than %d characters together", maxURIsLength)
-	}
-	for _, uri := range req.RedirectURIs {
-		if len(uri) > maxURILength {
-			return nil, refuse("invalid_redirect_uri", "a redirect URI has more than %d characters", maxURILength)
-		}
-		if err := checkRedirectURI(uri, s.opts.RedirectSchemes); err != nil {
-			return nil, refuse("invalid_redirect_uri", "%v", err)
-		}
+	if err := s.checkRegisteredURIs(req.RedirectURIs); err != nil {
+		return nil, err
 	}
 	client := &Client{
 		ID: clientIDPrefix + uuid.NewString(), Name: req.ClientName, RedirectURIs: req.RedirectURIs,
@@ -146,6 +135,24 @@ func (s *Server) newClient(req *registrationRequest) (*Client, error) {
 		return nil, refuse("invalid_client_metadata", "there is no scope %.40s", requested[0])
 	}
 	return client, checkApplicationType(req)
+}
+
+func (s *Server) checkRegisteredURIs(uris []string) error {
+	if len(uris) == 0 || len(uris) > maxRedirectURIs {
+		return refuse("invalid_redirect_uri", "there must be 1 to %d redirect_uris", maxRedirectURIs)
+	}
+	if len(strings.Join(uris, "")) > maxURIsLength {
+		return refuse("invalid_redirect_uri", "redirect_uris have more than %d characters together", maxURIsLength)
+	}
+	for _, uri := range uris {
+		if len(uri) > maxURILength {
+			return refuse("invalid_redirect_uri", "a redirect URI has more than %d characters", maxURILength)
+		}
+		if err := checkRedirectURI(uri, s.opts.RedirectSchemes); err != nil {
+			return refuse("invalid_redirect_uri", "%v", err)
+		}
+	}
+	return nil
 }
 
 // checkApplicationType checks the redirect URIs of a client that has an
