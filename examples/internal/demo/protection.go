@@ -2,12 +2,8 @@ package demo
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"time"
-
-	sdkauth "github.com/modelcontextprotocol/go-sdk/auth"
 
 	"github.com/mcpfleet/mcpfleet/auth"
 	"github.com/mcpfleet/mcpfleet/auth/fakeupstream"
@@ -114,7 +110,7 @@ func (p *Process) newAuthorizationServer(mux *http.ServeMux, resources []string)
 		}}
 	}
 	if c.SigningKey != nil {
-		opts.SigningKeys = []server.SigningKey{{ID: c.SigningKeyID, Key: c.SigningKey}}
+		opts.SigningKeys = []server.SigningKey{*c.SigningKey}
 	}
 	as, err := server.New(opts)
 	if err != nil {
@@ -125,25 +121,12 @@ func (p *Process) newAuthorizationServer(mux *http.ServeMux, resources []string)
 	return as, nil
 }
 
-// discover returns the verifier of an external authorization server: by
-// introspection if it knows us, else by its keys.
+// discover returns the verifier of an external authorization server.
 func (p *Process) discover() (auth.Verifier, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	c := p.Config.Auth
-	meta, err := sdkauth.GetAuthServerMetadata(ctx, c.ServerURL, http.DefaultClient)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("its metadata could not be read: %w", err)
-	case meta == nil:
-		return nil, errors.New("there is no authorization server metadata (RFC 8414) at this issuer")
-	case c.IntrospectionSecret != "" && meta.IntrospectionEndpoint != "":
-		return auth.NewIntrospector(&auth.IntrospectorOptions{
-			Issuer: c.ServerURL, Endpoint: meta.IntrospectionEndpoint,
-			ClientID: c.IntrospectionID, ClientSecret: c.IntrospectionSecret,
-		})
-	case meta.JWKSURI != "":
-		return auth.NewJWTVerifier(&auth.JWTOptions{Issuer: c.ServerURL, JWKSURI: meta.JWKSURI})
-	}
-	return nil, errors.New("its tokens cannot be verified: its metadata has no jwks_uri, and INTROSPECTION_CLIENT_SECRET is not set or there is no introspection_endpoint")
+	return auth.DiscoverVerifier(ctx, c.ServerURL, &auth.DiscoverOptions{
+		ClientID: c.IntrospectionID, ClientSecret: c.IntrospectionSecret,
+	})
 }
