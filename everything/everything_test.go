@@ -282,15 +282,16 @@ func TestServersAreIndependent(t *testing.T) {
 	}
 }
 
-// Many sessions on one server, in both eras, each with several calls at once.
-// The race detector does the checking; the answers must not be mixed up.
+// Many sessions on one server, with and without requests of the server, each with
+// several calls at once. The race detector checks the rest; no client may get the
+// response of another.
 func TestManySessionsAtOnce(t *testing.T) {
 	t.Parallel()
 	server := everything.New(nil)
 	var wg sync.WaitGroup
 	for i := range 8 {
 		version := []string{v2025, v2026}[i%2]
-		cs := connect(t, server, version, answeringClient())
+		cs := connect(t, server, version, respondingClient())
 		for j := range 4 {
 			wg.Go(func() {
 				message := fmt.Sprintf("session %d call %d", i, j)

@@ -100,7 +100,7 @@ func TestWrongArgumentsAreToolErrors(t *testing.T) {
 		{"toggleTool", `{"on": true, "tool": "echo"}`, "tool"},
 	}
 	for _, version := range []string{v2025, v2026} {
-		cs := connect(t, everything.New(nil), version, answeringClient())
+		cs := connect(t, everything.New(nil), version, respondingClient())
 		for _, tt := range tests {
 			t.Run(version+"/"+tt.tool+tt.args, func(t *testing.T) {
 				wantToolError(t, call(t, cs, tt.tool, json.RawMessage(tt.args)), tt.want)
@@ -109,14 +109,14 @@ func TestWrongArgumentsAreToolErrors(t *testing.T) {
 	}
 }
 
-// The SDK's client does not send them. A server that panics here, is gone: it
-// does so in a goroutine of the SDK.
+// The SDK's client does not send them. A panic here would end the process: it is
+// in a goroutine of the SDK.
 func TestArgumentsThatAreNullAreNone(t *testing.T) {
 	t.Parallel()
 	endpoint := serveHTTP(t, everything.New(nil), v2026)
 	for _, arguments := range []string{"", `"arguments": null,`, `"arguments": {},`} {
-		answer := post2026(t, endpoint, "tools/call", `{`+arguments+`"name": "getResourceLinks"}`)
-		if content := answer["result"].(map[string]any)["content"].([]any); len(content) != 1+3 {
+		response := post2026(t, endpoint, "tools/call", `{`+arguments+`"name": "getResourceLinks"}`)
+		if content := response["result"].(map[string]any)["content"].([]any); len(content) != 1+3 {
 			t.Errorf("%s: %v", arguments, content)
 		}
 	}

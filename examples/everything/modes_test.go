@@ -33,7 +33,7 @@ func echo(t *testing.T, client *mcp.ClientSession) {
 	}
 }
 
-// Without a setting, clients have to log in, and find out how. The metadata names
+// By default clients have to log in, and the metadata tells them where. It names
 // the resource they called. (Defect 10 of the reference server: it does not.)
 func TestByDefaultClientsLogIn(t *testing.T) {
 	t.Parallel()
@@ -104,8 +104,8 @@ func TestTheSSEEndpointIsBelowThePathOfThePublicURL(t *testing.T) {
 	}
 }
 
-// An authorization server and an MCP server that have nothing in common but what
-// their settings say: tokens are asked about, or verified by their signatures.
+// An authorization server and an MCP server that share nothing but some settings:
+// tokens are verified by introspection or by their signatures.
 func TestAnAuthorizationServerOfItsOwn(t *testing.T) {
 	t.Parallel()
 	for how, settings := range map[string][]string{

@@ -10,7 +10,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/auth/server"
 )
 
-// An AuthMode says who may call the server, and who says so.
+// An AuthMode says where access tokens come from, if callers need any.
 type AuthMode string
 
 // The modes.
@@ -21,7 +21,7 @@ const (
 	AuthExternal AuthMode = "external"
 	// AuthServer is the authorization server alone.
 	AuthServer AuthMode = "auth_server"
-	// AuthNone lets everybody in, from this machine.
+	// AuthNone serves everybody on this machine.
 	AuthNone AuthMode = "none"
 )
 

@@ -1,6 +1,8 @@
-// Package demo is what the example binaries have in common: the settings they
-// take from the environment, their log, their Redis, and how they start and end.
-// What is MCP about them, and how a handler is made, is in each one's main.go.
+// Package demo is what the example servers have in common: settings from the
+// environment, log, Redis, authorization, start and stop. How an MCP server
+// becomes a handler is in main.go of each. What an embedder would copy is in the
+// library: [auth.DiscoverVerifier], [server.ParseSigningKey], and as examples
+// fleet.Handler.Shutdown (an orderly stop) and server.New (protection).
 package demo
 
 import (
@@ -28,7 +30,7 @@ type Process struct {
 	BaseURL string
 
 	listener net.Listener
-	using    func() // logs which Redis it is, once nothing can be wrong with the settings
+	using    func() // logs which Redis is used; called when all settings have proved valid
 }
 
 // Main runs a program: it sets up a Process, calls serve, and exits. The status
@@ -73,7 +75,7 @@ func run(serve func(*Process) error) error {
 	return serve(p)
 }
 
-// noArguments refuses arguments: somebody expects something of them.
+// noArguments refuses arguments: to ignore them would mislead whoever gave them.
 func noArguments(args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -134,9 +136,9 @@ func (p *Process) RedisError(err error) error {
 	return &SettingError{p.Config.RedisSetting, err}
 }
 
-// tuneGC trades memory for speed. Most of what a call costs is garbage of the
-// SDK's JSON decoding, and little of the heap is live, so the default makes the
-// collector run hundreds of times a second. GOGC and GOMEMLIMIT keep their say.
+// tuneGC trades memory for speed. Most of the cost of a call is garbage of the
+// SDK's JSON decoding, and little of the heap is live, so by default the collector
+// would run hundreds of times a second. GOGC and GOMEMLIMIT take precedence.
 func tuneGC() {
 	const percent, limit = 400, 1 << 30
 	if os.Getenv("GOGC") == "" {

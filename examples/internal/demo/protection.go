@@ -13,7 +13,7 @@ import (
 // What tokens can allow.
 const (
 	ScopeUse   = "mcp"
-	ScopeAdmin = "mcp:admin" // and what ScopeUse allows
+	ScopeAdmin = "mcp:admin" // includes what ScopeUse allows
 )
 
 // A Protection is how the endpoints of a program are protected.
@@ -21,7 +21,7 @@ type Protection struct {
 	process  *Process
 	mux      *http.ServeMux
 	issuer   string
-	verifier auth.Verifier // nil lets everybody in
+	verifier auth.Verifier // if nil, no token is needed
 }
 
 // Protect returns the protection that the settings ask for, and registers what
@@ -48,8 +48,8 @@ func (p *Process) Protect(mux *http.ServeMux, resources ...string) (*Protection,
 
 // Handle registers the endpoints of a resource, by their patterns, and the
 // metadata by which clients find out where to log in for it. Guard stands in
-// front: a page of an allowed origin must be able to read a refusal, and one of
-// another need not bring a token. ScopesFor may be nil.
+// front: pages of allowed origins must be able to read a refusal, and requests of
+// others are refused before their token is looked at. ScopesFor may be nil.
 func (pr *Protection) Handle(resource string, guard func(http.Handler) http.Handler, scopesFor func(method, name string) []string, endpoints map[string]http.Handler) error {
 	protect := func(h http.Handler) http.Handler { return h }
 	if pr.verifier != nil {

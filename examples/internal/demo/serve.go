@@ -40,8 +40,8 @@ func (p *Process) Serve(h http.Handler, drain func(context.Context) error) error
 func (p *Process) httpServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: logRequests(p.Log, h),
-		// No WriteTimeout: streams stay open for hours. To these ReadTimeout does
-		// nothing: it is over with the request's body.
+		// No WriteTimeout: streams stay open for hours. ReadTimeout does not affect
+		// them: it ends with the request's body.
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       2 * time.Minute,

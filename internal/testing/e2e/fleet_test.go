@@ -85,7 +85,7 @@ type fleet struct {
 	prefix  string
 	env     []string
 
-	mu        sync.Mutex
+	mu        sync.Mutex // guards processes and pinned
 	processes []*process
 	pinned    *process
 
