@@ -38,9 +38,9 @@ func DiscoverVerifier(ctx context.Context, issuer string, opts *DiscoverOptions)
 	meta, err := sdkauth.GetAuthServerMetadata(ctx, issuer, client)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("its metadata could not be read: %w", err)
+		return nil, fmt.Errorf("the authorization server's metadata could not be read: %w", err)
 	case meta == nil:
-		return nil, errors.New("there is no authorization server metadata (RFC 8414) at this issuer")
+		return nil, errors.New("the issuer has no authorization server metadata (RFC 8414)")
 	case opts.ClientSecret != "" && meta.IntrospectionEndpoint != "":
 		return NewIntrospector(&IntrospectorOptions{
 			Issuer: issuer, Endpoint: meta.IntrospectionEndpoint,
@@ -49,5 +49,5 @@ func DiscoverVerifier(ctx context.Context, issuer string, opts *DiscoverOptions)
 	case meta.JWKSURI != "":
 		return NewJWTVerifier(&JWTOptions{Issuer: issuer, JWKSURI: meta.JWKSURI, HTTPClient: opts.HTTPClient})
 	}
-	return nil, errors.New("its tokens cannot be verified: its metadata has no jwks_uri, and has no introspection_endpoint or there are no credentials for it")
+	return nil, errors.New("the authorization server's tokens cannot be verified: its metadata has no jwks_uri, and has no introspection_endpoint or there are no credentials for it")
 }

@@ -46,7 +46,7 @@ func TestDiscoverVerifierSaysWhyThereIsNone(t *testing.T) {
 	t.Cleanup(silent.Close)
 	for issuer, want := range map[string]string{
 		opaque.url:           "has no jwks_uri",
-		silent.URL:           "there is no authorization server metadata",
+		silent.URL:           "has no authorization server metadata",
 		"http://127.0.0.1:1": "could not be read",
 	} {
 		if _, err := auth.DiscoverVerifier(t.Context(), issuer, nil); err == nil || !strings.Contains(err.Error(), want) {
