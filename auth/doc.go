@@ -11,5 +11,6 @@
 // There are three verifiers: the Server of package auth/server, for our own
 // authorization server on the same Redis; [NewIntrospector], for one with a
 // token introspection endpoint (RFC 7662); and [NewJWTVerifier], for one that
-// issues JWT access tokens (RFC 9068).
+// issues JWT access tokens (RFC 9068). [DiscoverVerifier] chooses between the last
+// two by the authorization server's metadata.
 package auth

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"log"
 	"net/http"
 
@@ -39,6 +40,28 @@ func ExampleNewIntrospector() {
 		Endpoint:     issuer + "/introspect", // introspection_endpoint in its metadata
 		ClientID:     "mcp",
 		ClientSecret: "from your secret store",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	resource, err := auth.NewResource("https://mcp.example.com/mcp", &auth.ResourceOptions{
+		Verifier:             verifier,
+		AuthorizationServers: []string{issuer},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/mcp", resource.Protect(http.NotFoundHandler())) // your MCP handler
+	mux.Handle(resource.MetadataPath(), resource.Metadata())
+}
+
+// Of an authorization server one needs to know nothing but its issuer.
+func ExampleDiscoverVerifier() {
+	const issuer = "https://login.example.com"
+	verifier, err := auth.DiscoverVerifier(context.Background(), issuer, &auth.DiscoverOptions{
+		ClientID:     "mcp",
+		ClientSecret: "from your secret store", // without it, tokens must be JWTs
 	})
 	if err != nil {
 		log.Fatal(err)

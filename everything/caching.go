@@ -7,21 +7,21 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// How long clients may keep what they were told.
+// How long clients may cache results.
 const (
-	// toolsTTL is short: a tool that was switched on is to be seen within a
-	// second, also by clients that do not listen to changes.
+	// toolsTTL is short, so that clients that do not listen to changes, too, see a
+	// tool within a second after it was switched on.
 	toolsTTL = time.Second
 	// listTTL is for the lists a caller of [New] may add to.
 	listTTL = 5 * time.Second
-	// staticTTL is for what does not change while a server lives. Updates of
-	// resources are sent for show, and end it for those who get them.
+	// staticTTL is for results that do not change while a server lives. The updates
+	// of resources are for demonstration; a client that gets one reads again.
 	staticTTL = 5 * time.Minute
 )
 
-// setCacheable says how long, and for whom, a result may be kept. No result
-// depends on the user, but where users have to show who they are, no cache they
-// share is to answer for the server.
+// setCacheable sets how long a result may be cached, and whether by caches that
+// users share. No result depends on the user, but behind authentication a shared
+// cache would serve users who have not been authenticated.
 func setCacheable(_ context.Context, req mcp.Request, c *mcp.Cacheable) {
 	c.TTLMs = int(cacheTTL(req).Milliseconds())
 	c.CacheScope = "public"

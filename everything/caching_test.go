@@ -99,8 +99,8 @@ func TestResultsForUsersAreTheirs(t *testing.T) {
 // The SDK's client keeps the hints of this result to itself.
 func TestDiscoveryMayBeKept(t *testing.T) {
 	t.Parallel()
-	answer := post2026(t, serveHTTP(t, everything.New(nil), v2026), "server/discover", `{}`)
-	result := answer["result"].(map[string]any)
+	response := post2026(t, serveHTTP(t, everything.New(nil), v2026), "server/discover", `{}`)
+	result := response["result"].(map[string]any)
 	if result["ttlMs"] != 300_000.0 || result["cacheScope"] != "public" {
 		t.Errorf("ttlMs is %v, cacheScope %v", result["ttlMs"], result["cacheScope"])
 	}

@@ -7,13 +7,13 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// maxCompletions is the most values the protocol allows in one answer.
+// maxCompletions is the most values the protocol allows in one result.
 const maxCompletions = 100
 
 // completionHandler completes the arguments of prompts and of the template of
-// the static resources, by prefix and in view of the arguments chosen before. An
-// argument it knows no values for has none; an unknown prompt or resource is an
-// error.
+// the static resources, by prefix and depending on the arguments chosen before.
+// An argument without known values gets no completions; an unknown prompt or
+// resource is an error.
 func completionHandler(prompts []prompt) func(context.Context, *mcp.CompleteRequest) (*mcp.CompleteResult, error) {
 	values := completer{prompts: make(map[string]prompt, len(prompts)), ids: resourceIDs()}
 	for _, p := range prompts {

@@ -140,7 +140,7 @@ func TestCompletionOfTheUnknownIsInvalidParams(t *testing.T) {
 	}
 }
 
-// The SDK checks these. A handler that trusts it must hear when it does not.
+// The handler relies on the SDK to check these.
 func TestMalformedCompletionsAreInvalidParams(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)

@@ -10,17 +10,17 @@ import (
 )
 
 // codeResourceNotFound is the code of an unknown resource in the revisions
-// before 2026-07-28. The SDK answers -32602 in all of them.
+// before 2026-07-28. The SDK uses -32602 in all of them.
 const codeResourceNotFound = -32002
 
 // invalidParams returns the JSON-RPC error for a request that is well formed
-// but asks for something that is not there or not allowed.
+// but asks for something that does not exist or is not allowed.
 func invalidParams(format string, args ...any) error {
 	return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: fmt.Sprintf(format, args...)}
 }
 
 // resourceNotFound returns the error for an unknown uri, with the code of the
-// revision the session speaks.
+// session's revision.
 //
 // [mcp.ResourceNotFoundError] is not used: it quotes the uri with %q, which is
 // not JSON for every string, and an error that cannot be encoded is never sent.

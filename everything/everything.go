@@ -16,8 +16,8 @@
 // revisions up to 2025-11-25, and returns an input request to those of
 // 2026-07-28.
 //
-// An SDK server does not learn which streams its clients have open. Whoever
-// serves it does, and calls [Pulse] for each: that sends the timed notifications.
+// Timed notifications are sent by [Pulse], which whoever serves the server calls
+// for each open stream: an SDK server does not know which streams are open.
 //
 // # Differences from the reference server
 //
@@ -27,8 +27,8 @@
 //
 //   - Arguments that do not match a tool's schema are a tool error (isError), which
 //     a model can read. An unknown tool, prompt, log level, cursor or value is
-//     error -32602; an unknown resource is -32002, from 2026-07-28 on -32602. The
-//     reference server answers -32603 to all of them.
+//     error -32602; an unknown resource is -32002, from 2026-07-28 on -32602. In
+//     the reference server all of them are -32603.
 //   - Arguments with a default are not listed as required, unknown arguments are
 //     refused, and numbers have bounds.
 //   - A list of resources has no contents, and the MCP App once, after the others.
@@ -42,8 +42,8 @@
 //     sent on the stream of the request they belong to.
 //   - The log message that confirms logging/setLevel has level debug, so a client
 //     that sets a higher level does not get it.
-//   - Timed notifications start with the client's stream, not with its session, and
-//     tell the time in UTC.
+//   - Timed notifications start with the client's stream, not with its session. The
+//     time in them is UTC.
 //   - The image and the app were made for this package. The fourteen example apps
 //     at paths of their own are not part of it.
 package everything
@@ -77,9 +77,9 @@ type Options struct {
 	// one in memory, which is off at first.
 	Switch Switch
 
-	// ToolsChanged tells the clients of all servers with the same Switch that
+	// ToolsChanged notifies the clients of all servers with the same Switch that
 	// the list of tools has changed. It is called after every call of Set, with a
-	// context that ends after 10 seconds. If nil, the server tells its own
+	// context that ends after 10 seconds. If nil, the server notifies its own
 	// clients, as the SDK does when a tool is added.
 	ToolsChanged func(ctx context.Context) error
 }
@@ -136,8 +136,9 @@ func New(opts *Options) *mcp.Server {
 	return server
 }
 
-// capabilities declares listChanged for tools only: the other features are fixed
-// when New returns, and a client should not wait for news that never comes.
+// capabilities declares listChanged for tools only: the other lists are fixed
+// when New returns, and a client should not wait for a notification that never
+// comes.
 func capabilities() *mcp.ServerCapabilities {
 	return &mcp.ServerCapabilities{
 		Completions: &mcp.CompletionCapabilities{},

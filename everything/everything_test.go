@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -47,6 +48,10 @@ func TestOptionsSetVersionAndLogger(t *testing.T) {
 
 func TestToolsAreListedWithTheirSchemas(t *testing.T) {
 	t.Parallel()
+	want, err := os.ReadFile("testdata/tools.json")
+	if err != nil {
+		t.Fatal(err)
+	}
 	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
 		res, err := connect(nil).ListTools(t.Context(), nil)
 		if err != nil {
@@ -55,210 +60,7 @@ func TestToolsAreListedWithTheirSchemas(t *testing.T) {
 		if res.NextCursor != "" {
 			t.Error("the tools do not fit on one page")
 		}
-		wantJSON(t, without(t, res.Tools, "title", "annotations", "icons"), `[
-			{
-				"name": "add",
-				"description": "Adds two numbers",
-				"inputSchema": {
-					"type": "object",
-					"properties": {
-						"a": {"type": "number", "description": "First number"},
-						"b": {"type": "number", "description": "Second number"}
-					},
-					"required": ["a", "b"],
-					"additionalProperties": false
-				}
-			},
-			{
-				"name": "annotatedMessage",
-				"description": "Demonstrates how annotations can be used to provide metadata about content",
-				"inputSchema": {
-					"type": "object",
-					"properties": {
-						"messageType": {
-							"type": "string",
-							"description": "Type of message to demonstrate different annotation patterns",
-							"enum": ["error", "success", "debug"]
-						},
-						"includeImage": {
-							"type": "boolean",
-							"description": "Whether to include an example image",
-							"default": false
-						}
-					},
-					"required": ["messageType"],
-					"additionalProperties": false
-				}
-			},
-			{
-				"name": "echo",
-				"description": "Echoes back the input",
-				"inputSchema": {
-					"type": "object",
-					"properties": {"message": {"type": "string", "description": "Message to echo"}},
-					"required": ["message"],
-					"additionalProperties": false
-				}
-			},
-			{
-				"name": "elicitInputs",
-				"description": "Elicitation test tool that demonstrates how to request user input with various field types",
-				"inputSchema": {"type": "object", "additionalProperties": false}
-			},
-			{
-				"name": "elicitUrl",
-				"description": "Demonstrates URL elicitation: asks the user to open a page outside of the client",
-				"inputSchema": {"type": "object", "additionalProperties": false}
-			},
-			{
-				"name": "getResourceLinks",
-				"description": "Returns links to resources, which a client may read or not",
-				"inputSchema": {
-					"type": "object",
-					"properties": {
-						"count": {
-							"type": "integer",
-							"description": "Number of links to return (1-10)",
-							"default": 3,
-							"minimum": 1,
-							"maximum": 10
-						}
-					},
-					"additionalProperties": false
-				}
-			},
-			{
-				"name": "getResourceReference",
-				"description": "Returns a resource reference that can be used by MCP clients",
-				"inputSchema": {
-					"type": "object",
-					"properties": {
-						"resourceId": {
-							"type": "integer",
-							"description": "ID of the resource to reference (1-100)",
-							"minimum": 1,
-							"maximum": 100
-						}
-					},
-					"required": ["resourceId"],
-					"additionalProperties": false
-				}
-			},
-			{
-				"name": "getTinyAudio",
-				"description": "Returns a short sound",
-				"inputSchema": {"type": "object", "additionalProperties": false}
-			},
-			{
-				"name": "getTinyImage",
-				"description": "Returns the MCP_TINY_IMAGE",
-				"inputSchema": {"type": "object", "additionalProperties": false}
-			},
-			{
-				"name": "getWeather",
-				"description": "Demonstrates structured content: the weather in a city, which never changes",
-				"inputSchema": {
-					"type": "object",
-					"properties": {
-						"city": {
-							"type": "string",
-							"description": "Name of the city",
-							"enum": [
-								"Nairobi", "Mombasa", "Bergen", "Oslo", "Tromsø", "Arequipa", "Lima", "Hanoi", "Huế"
-							]
-						}
-					},
-					"required": ["city"],
-					"additionalProperties": false
-				},
-				"outputSchema": {
-					"type": "object",
-					"properties": {
-						"city": {"type": "string", "description": "Name of the city"},
-						"country": {"type": "string", "description": "Country the city is in"},
-						"temperature": {"type": "number", "description": "Temperature in degrees Celsius"},
-						"conditions": {"type": "string", "description": "What the sky looks like"},
-						"humidity": {"type": "integer", "description": "Relative humidity in percent"}
-					},
-					"required": ["city", "country", "temperature", "conditions", "humidity"],
-					"additionalProperties": false
-				}
-			},
-			{
-				"name": "listRoots",
-				"description": "Demonstrates roots: lists what the client lets servers work on",
-				"inputSchema": {"type": "object", "additionalProperties": false}
-			},
-			{
-				"name": "longRunningOperation",
-				"description": "Demonstrates a long running operation with progress updates",
-				"inputSchema": {
-					"type": "object",
-					"properties": {
-						"duration": {
-							"type": "number",
-							"description": "Duration of the operation in seconds",
-							"default": 10,
-							"minimum": 0,
-							"maximum": 3600
-						},
-						"steps": {
-							"type": "integer",
-							"description": "Number of steps in the operation",
-							"default": 5,
-							"minimum": 1,
-							"maximum": 1000
-						}
-					},
-					"additionalProperties": false
-				}
-			},
-			{
-				"name": "mcp_apps_hello_world",
-				"description": "Demonstrates MCP Apps - returns an interactive UI that runs in the client",
-				"inputSchema": {"type": "object", "additionalProperties": false},
-				"_meta": {"ui": {"resourceUri": "ui://hello-world/app.html"}}
-			},
-			{
-				"name": "sampleLLM",
-				"description": "Samples from an LLM using MCP's sampling feature",
-				"inputSchema": {
-					"type": "object",
-					"properties": {
-						"prompt": {"type": "string", "description": "The prompt to send to the LLM"},
-						"maxTokens": {
-							"type": "integer",
-							"description": "Maximum number of tokens to generate",
-							"default": 100,
-							"minimum": 1,
-							"maximum": 1000000
-						}
-					},
-					"required": ["prompt"],
-					"additionalProperties": false
-				}
-			},
-			{
-				"name": "sampleWithTools",
-				"description": "Demonstrates sampling with tools: the client's LLM may ask the server for the weather",
-				"inputSchema": {
-					"type": "object",
-					"properties": {"prompt": {"type": "string", "description": "The prompt to send to the LLM"}},
-					"required": ["prompt"],
-					"additionalProperties": false
-				}
-			},
-			{
-				"name": "toggleTool",
-				"description": "Switches the tool secretHandshake on or off, for all clients of the server",
-				"inputSchema": {
-					"type": "object",
-					"properties": {"on": {"type": "boolean", "description": "Whether secretHandshake is to be on"}},
-					"required": ["on"],
-					"additionalProperties": false
-				}
-			}
-		]`)
+		wantJSON(t, without(t, res.Tools, "title", "annotations", "icons"), string(want))
 	})
 }
 
@@ -282,15 +84,16 @@ func TestServersAreIndependent(t *testing.T) {
 	}
 }
 
-// Many sessions on one server, in both eras, each with several calls at once.
-// The race detector does the checking; the answers must not be mixed up.
+// Many sessions on one server, with and without requests of the server, each with
+// several calls at once. The race detector checks the rest; no client may get the
+// response of another.
 func TestManySessionsAtOnce(t *testing.T) {
 	t.Parallel()
 	server := everything.New(nil)
 	var wg sync.WaitGroup
 	for i := range 8 {
 		version := []string{v2025, v2026}[i%2]
-		cs := connect(t, server, version, answeringClient())
+		cs := connect(t, server, version, respondingClient())
 		for j := range 4 {
 			wg.Go(func() {
 				message := fmt.Sprintf("session %d call %d", i, j)

@@ -19,8 +19,8 @@ import (
 	"github.com/mcpfleet/mcpfleet/everything"
 )
 
-// The two ways in which a client and a server speak: with requests in both
-// directions, and with requests from the client only.
+// One revision with requests in both directions, and one with requests of the
+// client only.
 const (
 	v2025 = "2025-11-25"
 	v2026 = "2026-07-28"
@@ -194,7 +194,8 @@ func decode(t *testing.T, data []byte) any {
 	return v
 }
 
-// wire speaks 2025-era HTTP without a client, to see what is on which stream.
+// wire sends HTTP requests of 2025-11-25 without a client, to see which stream has
+// which message.
 type wire struct {
 	endpoint, session string
 }
@@ -208,7 +209,7 @@ func newWire(t *testing.T) *wire {
 	return w
 }
 
-// post sends one message and returns the messages on the stream that answers it.
+// post sends one message and returns the messages on the stream of its response.
 func (w *wire) post(t *testing.T, body string) []map[string]any {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.endpoint, strings.NewReader(body))
@@ -253,7 +254,7 @@ func events(t *testing.T, stream []byte) []map[string]any {
 }
 
 // post2026 sends one request of 2026-07-28 without a client, with the given
-// params, to which it adds what every request has, and returns the answer.
+// params, to which it adds what every request has, and returns the response.
 func post2026(t *testing.T, endpoint, method, params string) map[string]any {
 	t.Helper()
 	with := decode(t, []byte(params)).(map[string]any)
@@ -285,7 +286,7 @@ func post2026(t *testing.T, endpoint, method, params string) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The answer is a body of its own or the one event of a stream.
-	_, answer, _ := strings.Cut(string(data), "{")
-	return decode(t, []byte("{"+answer)).(map[string]any)
+	// The response is the body or the one event of a stream.
+	_, response, _ := strings.Cut(string(data), "{")
+	return decode(t, []byte("{"+response)).(map[string]any)
 }

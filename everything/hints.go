@@ -14,8 +14,8 @@ func inquiry() *mcp.ToolAnnotations {
 	return &mcp.ToolAnnotations{ReadOnlyHint: true, OpenWorldHint: new(true)}
 }
 
-// setting returns the hints for a tool that brings something into a state the
-// call names: doing it twice does no more than doing it once.
+// setting returns the hints for a tool that sets something to a state named in the
+// call: calling it twice is like calling it once.
 func setting() *mcp.ToolAnnotations {
 	return &mcp.ToolAnnotations{IdempotentHint: true, DestructiveHint: new(false), OpenWorldHint: new(false)}
 }

@@ -9,40 +9,12 @@ func inputFormSchema() *jsonschema.Schema {
 		Type:     "object",
 		Required: []string{"name"},
 		Properties: map[string]*jsonschema.Schema{
-			"name": {
-				Type:        "string",
-				Title:       "Full Name",
-				Description: "Your full name",
-			},
-			"check": {
-				Type:        "boolean",
-				Title:       "Agree to terms",
-				Description: "Whether you agree to the terms",
-			},
-			"color": {
-				Type:        "string",
-				Title:       "Favorite Color",
-				Description: "Any color, in your own words",
-				Default:     marshal("blue"),
-			},
-			"email": {
-				Type:        "string",
-				Title:       "Email Address",
-				Description: "An address in the form name@example.com",
-				Format:      "email",
-			},
-			"homepage": {
-				Type:        "string",
-				Title:       "Homepage",
-				Description: "The address of your homepage",
-				Format:      "uri",
-			},
-			"birthdate": {
-				Type:        "string",
-				Title:       "Birthdate",
-				Description: "Your date of birth",
-				Format:      "date",
-			},
+			"name":      {Type: "string", Title: "Full Name", Description: "Your full name"},
+			"check":     {Type: "boolean", Title: "Agree to terms", Description: "Whether you agree to the terms"},
+			"color":     {Type: "string", Title: "Favorite Color", Description: "Any color, in your own words", Default: marshal("blue")},
+			"email":     {Type: "string", Title: "Email Address", Description: "An address in the form name@example.com", Format: "email"},
+			"homepage":  {Type: "string", Title: "Homepage", Description: "The address of your homepage", Format: "uri"},
+			"birthdate": {Type: "string", Title: "Birthdate", Description: "Your date of birth", Format: "date"},
 			"integer": {
 				Type:        "integer",
 				Title:       "Favorite Integer",

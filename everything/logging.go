@@ -11,7 +11,7 @@ import (
 // at level debug, which a client that set a higher level does not get. It is
 // sent with the request's context, and so on the stream of the request.
 //
-// It also refuses levels that are none, which the SDK would take for debug.
+// It also refuses unknown levels, which the SDK would treat as debug.
 func announceLevel(next mcp.MethodHandler) mcp.MethodHandler {
 	return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
 		set, ok := req.(*mcp.ServerRequest[*mcp.SetLoggingLevelParams])

@@ -88,8 +88,8 @@ type stderrParams struct {
 	Content string `json:"content"`
 }
 
-// stderrMessage tells the time in UTC, since a client's next message may come
-// from an instance elsewhere.
+// stderrMessage has the time in UTC, because the next message may come from an
+// instance in another time zone.
 func stderrMessage(now time.Time) stderrParams {
 	return stderrParams{Content: now.UTC().Format("03:04:05 PM") + ": A stderr message"}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/everything"
 )
 
-// recorder is a Notifier that writes down when it was asked for what.
+// recorder is a Notifier that records its calls and their times.
 type recorder struct {
 	t          *testing.T
 	start      time.Time

@@ -98,7 +98,7 @@ func (id resourceID) describe() *mcp.Resource {
 	return resource
 }
 
-// link returns a link to the resource, with all that a listing tells of it.
+// link returns a link to the resource, with everything that a listing has.
 func (id resourceID) link() *mcp.ResourceLink {
 	r := id.describe()
 	return &mcp.ResourceLink{
@@ -112,8 +112,8 @@ func (id resourceID) link() *mcp.ResourceLink {
 	}
 }
 
-// readResource reads a static resource. The template matches more than there
-// is, so the URI is checked here.
+// readResource reads a static resource. The template matches more URIs than
+// exist, so the URI is checked here.
 func readResource(_ context.Context, req *mcp.ReadResourceRequest) (*mcp.ReadResourceResult, error) {
 	id, ok := parseResourceURI(req.Params.URI)
 	if !ok {
@@ -122,8 +122,8 @@ func readResource(_ context.Context, req *mcp.ReadResourceRequest) (*mcp.ReadRes
 	return &mcp.ReadResourceResult{Contents: []*mcp.ResourceContents{id.contents()}}, nil
 }
 
-// subscribe accepts subscriptions to the server's own resources. What a session
-// is subscribed to is kept by whoever connects the server, not here.
+// subscribe accepts subscriptions to the server's own resources. Whoever connects
+// the server stores them.
 func subscribe(_ context.Context, req *mcp.SubscribeRequest) error {
 	return checkResource(req.Session, req.Params.URI)
 }
@@ -145,8 +145,8 @@ func isResource(uri string) bool {
 	return ok || uri == appURI
 }
 
-// explainUnknownResource is a middleware that gives a read of a URI the SDK
-// knows no resource for the same error as one of a URI readResource refuses.
+// explainUnknownResource is a middleware that gives unknown URIs the same error,
+// whether the SDK finds no resource for them or readResource refuses them.
 func explainUnknownResource(next mcp.MethodHandler) mcp.MethodHandler {
 	return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
 		res, err := next(ctx, method, req)

@@ -47,8 +47,8 @@ func afterCursor(params *mcp.ListResourcesParams) (string, error) {
 	return after, nil
 }
 
-// listAll returns what the SDK lists, as one page. It has the resources a
-// caller of New added, too, and the result's other fields.
+// listAll returns all pages of the SDK as one, including resources that a caller
+// of New added, and with the result's other fields.
 func listAll(ctx context.Context, next mcp.MethodHandler, method string, req *mcp.ListResourcesRequest) (*mcp.ListResourcesResult, error) {
 	params := mcp.ListResourcesParams{}
 	if req.Params != nil {
@@ -114,7 +114,7 @@ func cutNumber(s string) (prefix string, number uint64) {
 	return prefix, number
 }
 
-// cursorPrefix tells our cursors from other strings that happen to be base64.
+// cursorPrefix distinguishes our cursors from other strings that are valid base64.
 const cursorPrefix = "after:"
 
 func encodeCursor(uri string) string {

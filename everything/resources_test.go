@@ -171,12 +171,12 @@ func TestSubscriberGetsUpdates(t *testing.T) {
 	}
 }
 
-// The SDK's client does not look at the answer of a listen request.
+// The SDK's client ignores the response to a listen request.
 func TestListeningToUnknownResourcesIsRefusedFrom2026(t *testing.T) {
 	t.Parallel()
-	answer := post2026(t, serveHTTP(t, everything.New(nil), v2026), "subscriptions/listen", `{
+	response := post2026(t, serveHTTP(t, everything.New(nil), v2026), "subscriptions/listen", `{
 		"notifications": {"resourceSubscriptions": ["test://static/resource/7", "test://static/resource/101\u0001"]}}`)
-	wantJSON(t, answer, `{"jsonrpc": "2.0", "id": 1, "error": {
+	wantJSON(t, response, `{"jsonrpc": "2.0", "id": 1, "error": {
 		"code": -32602, "message": "Resource not found", "data": {"uri": "test://static/resource/101\u0001"}}}`)
 }
 
@@ -199,8 +199,8 @@ func TestResourceTemplateIsListed(t *testing.T) {
 }
 
 // The SDK's own error for such a URI is not JSON, and so would never be sent.
-// If this fails, the SDK is mended, and explainUnknownResource only there for
-// the code.
+// When this fails, the SDK has been fixed, and explainUnknownResource is needed
+// for the code only.
 func TestSDKStillQuotesURIsLikeGo(t *testing.T) {
 	t.Parallel()
 	rpcErr := wantRPCError(t, mcp.ResourceNotFoundError("\x01"), -32602, "")

@@ -8,7 +8,7 @@ import (
 
 // inputSchema returns the schema inferred from the struct T, whose fields carry
 // their descriptions in jsonschema tags and are optional if tagged omitempty.
-// refine, if not nil, adds what tags cannot say: defaults, bounds and choices.
+// refine, if not nil, adds what tags cannot express: defaults, bounds and choices.
 //
 // It panics if T or what refine added is not a valid schema, which the first
 // call of New shows.

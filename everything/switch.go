@@ -17,7 +17,7 @@ import (
 type Switch interface {
 	// On reports whether the tool is on. It must see every Set that has
 	// returned, in any process: clients list the tools again as soon as they are
-	// notified of a change, and would get the old list from a stale answer.
+	// notified of a change, and a stale state would give them the old list.
 	On(ctx context.Context) (bool, error)
 	// Set switches the tool on or off. It is not an error if the tool is already
 	// in that state.
@@ -44,9 +44,9 @@ type switched struct {
 	logger *slog.Logger
 }
 
-// hide is a middleware that leaves the tool out of lists, and answers calls of
-// it like those of a tool there is not, while it is off. If the switch cannot be
-// read, both fail: a guess might contradict another server that shares it.
+// hide is a middleware that, while the tool is off, leaves it out of lists and
+// treats calls of it like calls of an unknown tool. If the switch cannot be read,
+// both fail: a guess might contradict another server that shares it.
 func (s switched) hide(next mcp.MethodHandler) mcp.MethodHandler {
 	return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
 		switch req := req.(type) {

@@ -31,7 +31,7 @@ func (s stuck) Set(context.Context, bool) error { return s.err }
 
 // sharedSwitch is a switch two servers share.
 type sharedSwitch struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // guards all fields below
 	on   bool
 	asks int
 }
@@ -130,7 +130,7 @@ func TestServersThatShareASwitchAgree(t *testing.T) {
 	wantHandshake(t, func() *mcp.ClientSession { return connect(t, everything.New(nil), v2025, nil) }, false)
 }
 
-// Calls of other tools are none of its business, and many.
+// Calls of other tools must not read the switch: they are many.
 func TestSwitchIsAskedOnlyWhereItMatters(t *testing.T) {
 	t.Parallel()
 	shared := &sharedSwitch{on: true}
@@ -227,7 +227,7 @@ func TestToolsChangedReplacesTheServersOwnNews(t *testing.T) {
 	})
 }
 
-// slowSwitch is set in the moment in which its caller gives up.
+// slowSwitch is set at the moment when its caller gives up.
 type slowSwitch struct{ stuck }
 
 func (slowSwitch) Set(ctx context.Context, _ bool) error {
@@ -263,7 +263,7 @@ func TestCancelledCallThatSwitchedIsAnnouncedAllTheSame(t *testing.T) {
 	})
 }
 
-// What is wrong is for the log. A client learns what it means for it.
+// The cause goes to the log. The client learns only what it means for it.
 func TestBrokenSwitchIsAnErrorAndNotAGuess(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

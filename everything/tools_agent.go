@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// maxSamples is how often one call of sampleWithTools samples. The last
-	// time, the model is told not to use tools.
+	// maxSamples is how often one call of sampleWithTools samples. In the last
+	// sample the model may not use tools.
 	maxSamples      = 5
 	maxAgentTokens  = 1000
 	agentPromptText = "You are a helpful test server. The tool getWeather knows the weather in some cities."
@@ -23,7 +23,7 @@ func addAgentTool(server *mcp.Server) {
 		Title:       "Sample with Tools",
 		Description: "Demonstrates sampling with tools: the client's LLM may ask the server for the weather",
 		Annotations: inquiry(),
-		Icons:       icons(questionIcon),
+		Icons:       icons(speechIcon),
 		InputSchema: inputSchema[agentArgs](nil),
 	}, sampleWithTools)
 }
@@ -32,21 +32,21 @@ type agentArgs struct {
 	Prompt string `json:"prompt" jsonschema:"The prompt to send to the LLM"`
 }
 
-// sampleWithTools samples until the model says something instead of using
-// tools. What was said so far is kept here, or, from 2026-07-28, by the client:
-// any instance can go on with it.
+// sampleWithTools samples until the model responds with text instead of using
+// tools. The conversation so far is kept here or, from 2026-07-28, by the client,
+// so that any instance can continue it.
 func sampleWithTools(ctx context.Context, req *mcp.CallToolRequest, in agentArgs) (*mcp.CallToolResult, any, error) {
 	if caps := req.ClientCapabilities(); caps == nil || caps.Sampling == nil || caps.Sampling.Tools == nil {
 		return nil, nil, missingCapability(req.Session, "sampling with tools",
 			map[string]any{"sampling": map[string]any{"tools": map[string]any{}}})
 	}
-	said, err := resume(req)
+	history, err := resume(req)
 	if err != nil {
 		return nil, nil, err
 	}
-	for sample := len(said)/2 + 1; sample <= maxSamples; sample++ {
-		params := agentParams(in.Prompt, said, sample == maxSamples)
-		answer, pending, err := ask(ctx, req, fmt.Sprintf("sample%d", sample), params,
+	for sample := len(history)/2 + 1; sample <= maxSamples; sample++ {
+		params := agentParams(in.Prompt, history, sample == maxSamples)
+		response, pending, err := requestInput(ctx, req, fmt.Sprintf("sample%d", sample), params,
 			func(ctx context.Context) (*mcp.CreateMessageWithToolsResult, error) {
 				return req.Session.CreateMessageWithTools(ctx, params)
 			})
@@ -54,27 +54,27 @@ func sampleWithTools(ctx context.Context, req *mcp.CallToolRequest, in agentArgs
 			return nil, nil, err
 		}
 		if pending != nil {
-			return suspend(pending, said)
+			return suspend(pending, history)
 		}
-		results := useTools(answer.Content)
+		results := useTools(response.Content)
 		if results == nil {
-			return samplingResult(answer.Content)
+			return samplingResult(response.Content)
 		}
-		said = append(said,
-			&mcp.SamplingMessageV2{Role: "assistant", Content: answer.Content},
+		history = append(history,
+			&mcp.SamplingMessageV2{Role: "assistant", Content: response.Content},
 			&mcp.SamplingMessageV2{Role: "user", Content: results})
 	}
 	return nil, nil, fmt.Errorf("the client's model still uses tools after %d samples", maxSamples)
 }
 
-func agentParams(prompt string, said []*mcp.SamplingMessageV2, last bool) *mcp.CreateMessageWithToolsParams {
-	question := &mcp.SamplingMessageV2{Role: "user", Content: []mcp.Content{text(prompt)}}
+func agentParams(prompt string, history []*mcp.SamplingMessageV2, last bool) *mcp.CreateMessageWithToolsParams {
+	first := &mcp.SamplingMessageV2{Role: "user", Content: []mcp.Content{text(prompt)}}
 	choice := "auto"
 	if last {
 		choice = "none"
 	}
 	return &mcp.CreateMessageWithToolsParams{
-		Messages:     append([]*mcp.SamplingMessageV2{question}, said...),
+		Messages:     append([]*mcp.SamplingMessageV2{first}, history...),
 		SystemPrompt: agentPromptText,
 		MaxTokens:    maxAgentTokens,
 		Tools: []*mcp.Tool{{
@@ -116,14 +116,14 @@ func useTool(use *mcp.ToolUseContent) *mcp.ToolResultContent {
 	return result
 }
 
-// suspend adds what was said so far to a result that asks for more. It is not
-// signed: a client that forges it changes what its own model is told, and gains
-// nothing from the server.
-func suspend(pending *mcp.CallToolResult, said []*mcp.SamplingMessageV2) (*mcp.CallToolResult, any, error) {
-	if len(said) == 0 {
+// suspend adds the conversation so far, as request state, to a result that asks for
+// another sample. It is not signed: a client that forges it changes only what its
+// own model is told, and gains nothing from the server.
+func suspend(pending *mcp.CallToolResult, history []*mcp.SamplingMessageV2) (*mcp.CallToolResult, any, error) {
+	if len(history) == 0 {
 		return pending, nil, nil
 	}
-	state, err := json.Marshal(said)
+	state, err := json.Marshal(history)
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode the conversation: %w", err)
 	}
@@ -131,16 +131,16 @@ func suspend(pending *mcp.CallToolResult, said []*mcp.SamplingMessageV2) (*mcp.C
 	return pending, nil, nil
 }
 
-// resume returns what was said before the call was suspended: pairs of a sample
-// that uses tools and the results.
+// resume returns the conversation before the call was suspended: pairs of a sample
+// that uses tools and the tools' results.
 func resume(req *mcp.CallToolRequest) ([]*mcp.SamplingMessageV2, error) {
 	if !usesInputRequests(req.Session) || req.Params.RequestState == "" {
 		return nil, nil
 	}
-	var said []*mcp.SamplingMessageV2
-	err := json.Unmarshal([]byte(req.Params.RequestState), &said)
-	if err != nil || len(said)%2 != 0 || len(said)/2 >= maxSamples || slices.Contains(said, nil) {
+	var history []*mcp.SamplingMessageV2
+	err := json.Unmarshal([]byte(req.Params.RequestState), &history)
+	if err != nil || len(history)%2 != 0 || len(history)/2 >= maxSamples || slices.Contains(history, nil) {
 		return nil, invalidParams("invalid requestState")
 	}
-	return said, nil
+	return history, nil
 }

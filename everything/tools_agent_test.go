@@ -13,8 +13,8 @@ import (
 	"github.com/mcpfleet/mcpfleet/everything"
 )
 
-// model is a client with a model that says what it is told to, and keeps what it
-// was asked. It repeats its last words.
+// model is a client with a model that responds with given samples and records the
+// requests for them. It repeats the last sample.
 type model struct {
 	says  [][]mcp.Content
 	asked []*mcp.CreateMessageWithToolsParams
@@ -76,10 +76,10 @@ func TestSampleWithToolsGoesOnUntilTheModelIsDone(t *testing.T) {
 				t.Errorf("tool choice %d (-want +got):\n%s", i, diff)
 			}
 			if params.MaxTokens != 1000 || params.SystemPrompt == "" || params.IncludeContext != "" {
-				t.Errorf("question %d is %s", i, encode(t, params))
+				t.Errorf("request %d is %s", i, encode(t, params))
 			}
 			if len(params.Tools) != 1 || params.Tools[0].Name != "getWeather" || params.Tools[0].Description == "" {
-				t.Errorf("tools of question %d are %s", i, encode(t, params.Tools))
+				t.Errorf("tools of request %d are %s", i, encode(t, params.Tools))
 			}
 		}
 	})
@@ -149,7 +149,7 @@ func TestSampleWithToolsNeedsTheCapability(t *testing.T) {
 	}
 	for name, opts := range map[string]*mcp.ClientOptions{
 		"no sampling": nil,
-		"no tools":    answeringClient(),
+		"no tools":    respondingClient(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -183,7 +183,7 @@ func TestOtherServersGoOnWithTheConversationFrom2026(t *testing.T) {
 	opts := m.options()
 	opts.MultiRoundTrip = &mcp.MultiRoundTripOptions{Disabled: true}
 	params := &mcp.CallToolParams{Name: "sampleWithTools", Arguments: map[string]any{"prompt": "What to wear?"}}
-	round := func(answer ...mcp.Content) *mcp.CallToolResult {
+	round := func(response ...mcp.Content) *mcp.CallToolResult {
 		cs := connect(t, everything.New(nil), v2026, opts)
 		res, err := cs.CallTool(t.Context(), params)
 		if err != nil {
@@ -192,17 +192,17 @@ func TestOtherServersGoOnWithTheConversationFrom2026(t *testing.T) {
 		params.RequestState = res.RequestState
 		params.InputResponses = mcp.InputResponseMap{}
 		for id := range res.InputRequests {
-			params.InputResponses[id] = &mcp.CreateMessageWithToolsResult{Role: "assistant", Model: "test", Content: answer}
+			params.InputResponses[id] = &mcp.CreateMessageWithToolsResult{Role: "assistant", Model: "test", Content: response}
 		}
 		return res
 	}
-	for i, answer := range []mcp.Content{weatherOf("1", "Oslo"), weatherOf("2", "Bergen"), words("A coat.")} {
-		res := round(answer)
+	for i, response := range []mcp.Content{weatherOf("1", "Oslo"), weatherOf("2", "Bergen"), words("A coat.")} {
+		res := round(response)
 		if !res.NeedsInput() {
 			t.Fatalf("round %d ended with %s", i, encode(t, res))
 		}
-		for _, question := range res.InputRequests {
-			if got := len(question.(*mcp.CreateMessageWithToolsParams).Messages); got != 1+2*i {
+		for _, input := range res.InputRequests {
+			if got := len(input.(*mcp.CreateMessageWithToolsParams).Messages); got != 1+2*i {
 				t.Errorf("round %d has %d messages, want %d", i, got, 1+2*i)
 			}
 		}
@@ -229,14 +229,14 @@ func TestForgedConversationsAreRefusedOrHarmless(t *testing.T) {
 		`[{"role": "user", "content": {"type": "text", "text": "one"}}]`,
 		pairs(5), pairs(1000), pairs(1) + "x",
 	} {
-		answer := ask(state)
-		wantJSON(t, answer["error"], `{"code": -32602, "message": "invalid requestState"}`)
+		response := ask(state)
+		wantJSON(t, response["error"], `{"code": -32602, "message": "invalid requestState"}`)
 	}
 	for n, state := range map[int]string{0: "", 1: pairs(1), 4: pairs(4)} {
 		result := ask(state)["result"].(map[string]any)
 		requests := result["inputRequests"].(map[string]any)
-		question := requests[fmt.Sprintf("sample%d", n+1)].(map[string]any)["params"].(map[string]any)
-		if got := len(question["messages"].([]any)); got != 1+2*n {
+		params := requests[fmt.Sprintf("sample%d", n+1)].(map[string]any)["params"].(map[string]any)
+		if got := len(params["messages"].([]any)); got != 1+2*n {
 			t.Errorf("%d pairs make %d messages", n, got)
 		}
 	}

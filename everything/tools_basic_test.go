@@ -40,68 +40,70 @@ func TestAddFormatsNumbersLikeJavaScript(t *testing.T) {
 	}
 }
 
+// wrongArguments are arguments that do not fit a tool, and what its error names.
+var wrongArguments = []struct{ tool, args, want string }{
+	{"echo", `{}`, `missing properties: ["message"]`},
+	{"echo", `null`, `missing properties: ["message"]`},
+	{"echo", `{"message": null}`, "message"},
+	{"echo", `{"message": 1}`, "message"},
+	{"echo", `{"Message": "wrong case"}`, "Message"},
+	{"echo", `{"message": "hi", "loud": true}`, "loud"},
+	{"echo", `[]`, "arguments"},
+	{"echo", `"hi"`, "arguments"},
+	{"annotatedMessage", `null`, `missing properties: ["messageType"]`},
+	{"add", `{"a": 1}`, `missing properties: ["b"]`},
+	{"add", `{"a": "1", "b": 2}`, "/properties/a"},
+	{"add", `{"a": 1e999, "b": 2}`, "arguments"},
+	{"getTinyImage", `{"size": 1}`, "size"},
+	{"annotatedMessage", `{}`, `missing properties: ["messageType"]`},
+	{"annotatedMessage", `{"messageType": "warning"}`, "messageType"},
+	{"annotatedMessage", `{"messageType": "error", "includeImage": "yes"}`, "includeImage"},
+	{"getResourceReference", `{}`, `missing properties: ["resourceId"]`},
+	{"getResourceReference", `{"resourceId": 0}`, "less than 1"},
+	{"getResourceReference", `{"resourceId": 101}`, "greater than 100"},
+	{"getResourceReference", `{"resourceId": 1.5}`, "resourceId"},
+	{"getResourceReference", `{"resourceId": "7"}`, "resourceId"},
+	{"longRunningOperation", `{"duration": -1}`, "less than 0"},
+	{"longRunningOperation", `{"duration": 3600.1}`, "is greater than 3600"},
+	{"longRunningOperation", `{"duration": 1e300}`, "is greater than 3600"},
+	{"longRunningOperation", `{"duration": "10"}`, "duration"},
+	{"longRunningOperation", `{"duration": "NaN"}`, "duration"},
+	{"longRunningOperation", `{"steps": 0}`, "less than 1"},
+	{"longRunningOperation", `{"steps": -3}`, "less than 1"},
+	{"longRunningOperation", `{"steps": 1001}`, "greater than 1000"},
+	{"longRunningOperation", `{"steps": 2.5}`, "steps"},
+	{"longRunningOperation", `{"steps": 1e30}`, "steps"},
+	{"sampleLLM", `{}`, `missing properties: ["prompt"]`},
+	{"sampleLLM", `{"prompt": ["hi"]}`, "prompt"},
+	{"sampleLLM", `{"prompt": "hi", "maxTokens": 0}`, "less than 1"},
+	{"sampleLLM", `{"prompt": "hi", "maxTokens": 1.5}`, "maxTokens"},
+	{"sampleLLM", `{"prompt": "hi", "maxTokens": 1e18}`, "is greater than"},
+	{"elicitInputs", `{"name": "me"}`, "name"},
+	{"mcp_apps_hello_world", `{"x": 1}`, "x"},
+	{"getWeather", `{}`, `missing properties: ["city"]`},
+	{"getWeather", `{"city": "Atlantis"}`, "city"},
+	{"getWeather", `{"city": "oslo"}`, "city"},
+	{"getTinyAudio", `{"loud": true}`, "loud"},
+	{"getResourceLinks", `{"count": 0}`, "less than 1"},
+	{"getResourceLinks", `{"count": 11}`, "greater than 10"},
+	{"getResourceLinks", `{"count": 1.5}`, "count"},
+	{"listRoots", `{"all": true}`, "all"},
+	{"elicitUrl", `{"url": "https://evil.example"}`, "url"},
+	{"sampleWithTools", `{}`, `missing properties: ["prompt"]`},
+	{"sampleWithTools", `{"prompt": null}`, "prompt"},
+	{"toggleTool", `{}`, `missing properties: ["on"]`},
+	{"toggleTool", `{"on": "yes"}`, "on"},
+	{"toggleTool", `{"on": null}`, "on"},
+	{"toggleTool", `{"on": true, "tool": "echo"}`, "tool"},
+}
+
 // A model corrects its arguments only if it is shown what was wrong with them,
 // so wrong arguments are results and not protocol errors.
 func TestWrongArgumentsAreToolErrors(t *testing.T) {
 	t.Parallel()
-	tests := []struct{ tool, args, want string }{
-		{"echo", `{}`, `missing properties: ["message"]`},
-		{"echo", `null`, `missing properties: ["message"]`},
-		{"echo", `{"message": null}`, "message"},
-		{"echo", `{"message": 1}`, "message"},
-		{"echo", `{"Message": "wrong case"}`, "Message"},
-		{"echo", `{"message": "hi", "loud": true}`, "loud"},
-		{"echo", `[]`, "arguments"},
-		{"echo", `"hi"`, "arguments"},
-		{"annotatedMessage", `null`, `missing properties: ["messageType"]`},
-		{"add", `{"a": 1}`, `missing properties: ["b"]`},
-		{"add", `{"a": "1", "b": 2}`, "/properties/a"},
-		{"add", `{"a": 1e999, "b": 2}`, "arguments"},
-		{"getTinyImage", `{"size": 1}`, "size"},
-		{"annotatedMessage", `{}`, `missing properties: ["messageType"]`},
-		{"annotatedMessage", `{"messageType": "warning"}`, "messageType"},
-		{"annotatedMessage", `{"messageType": "error", "includeImage": "yes"}`, "includeImage"},
-		{"getResourceReference", `{}`, `missing properties: ["resourceId"]`},
-		{"getResourceReference", `{"resourceId": 0}`, "less than 1"},
-		{"getResourceReference", `{"resourceId": 101}`, "greater than 100"},
-		{"getResourceReference", `{"resourceId": 1.5}`, "resourceId"},
-		{"getResourceReference", `{"resourceId": "7"}`, "resourceId"},
-		{"longRunningOperation", `{"duration": -1}`, "less than 0"},
-		{"longRunningOperation", `{"duration": 3600.1}`, "is greater than 3600"},
-		{"longRunningOperation", `{"duration": 1e300}`, "is greater than 3600"},
-		{"longRunningOperation", `{"duration": "10"}`, "duration"},
-		{"longRunningOperation", `{"duration": "NaN"}`, "duration"},
-		{"longRunningOperation", `{"steps": 0}`, "less than 1"},
-		{"longRunningOperation", `{"steps": -3}`, "less than 1"},
-		{"longRunningOperation", `{"steps": 1001}`, "greater than 1000"},
-		{"longRunningOperation", `{"steps": 2.5}`, "steps"},
-		{"longRunningOperation", `{"steps": 1e30}`, "steps"},
-		{"sampleLLM", `{}`, `missing properties: ["prompt"]`},
-		{"sampleLLM", `{"prompt": ["hi"]}`, "prompt"},
-		{"sampleLLM", `{"prompt": "hi", "maxTokens": 0}`, "less than 1"},
-		{"sampleLLM", `{"prompt": "hi", "maxTokens": 1.5}`, "maxTokens"},
-		{"sampleLLM", `{"prompt": "hi", "maxTokens": 1e18}`, "is greater than"},
-		{"elicitInputs", `{"name": "me"}`, "name"},
-		{"mcp_apps_hello_world", `{"x": 1}`, "x"},
-		{"getWeather", `{}`, `missing properties: ["city"]`},
-		{"getWeather", `{"city": "Atlantis"}`, "city"},
-		{"getWeather", `{"city": "oslo"}`, "city"},
-		{"getTinyAudio", `{"loud": true}`, "loud"},
-		{"getResourceLinks", `{"count": 0}`, "less than 1"},
-		{"getResourceLinks", `{"count": 11}`, "greater than 10"},
-		{"getResourceLinks", `{"count": 1.5}`, "count"},
-		{"listRoots", `{"all": true}`, "all"},
-		{"elicitUrl", `{"url": "https://evil.example"}`, "url"},
-		{"sampleWithTools", `{}`, `missing properties: ["prompt"]`},
-		{"sampleWithTools", `{"prompt": null}`, "prompt"},
-		{"toggleTool", `{}`, `missing properties: ["on"]`},
-		{"toggleTool", `{"on": "yes"}`, "on"},
-		{"toggleTool", `{"on": null}`, "on"},
-		{"toggleTool", `{"on": true, "tool": "echo"}`, "tool"},
-	}
 	for _, version := range []string{v2025, v2026} {
-		cs := connect(t, everything.New(nil), version, answeringClient())
-		for _, tt := range tests {
+		cs := connect(t, everything.New(nil), version, respondingClient())
+		for _, tt := range wrongArguments {
 			t.Run(version+"/"+tt.tool+tt.args, func(t *testing.T) {
 				wantToolError(t, call(t, cs, tt.tool, json.RawMessage(tt.args)), tt.want)
 			})
@@ -109,14 +111,14 @@ func TestWrongArgumentsAreToolErrors(t *testing.T) {
 	}
 }
 
-// The SDK's client does not send them. A server that panics here, is gone: it
-// does so in a goroutine of the SDK.
+// The SDK's client does not send them. A panic here would end the process: it is
+// in a goroutine of the SDK.
 func TestArgumentsThatAreNullAreNone(t *testing.T) {
 	t.Parallel()
 	endpoint := serveHTTP(t, everything.New(nil), v2026)
 	for _, arguments := range []string{"", `"arguments": null,`, `"arguments": {},`} {
-		answer := post2026(t, endpoint, "tools/call", `{`+arguments+`"name": "getResourceLinks"}`)
-		if content := answer["result"].(map[string]any)["content"].([]any); len(content) != 1+3 {
+		response := post2026(t, endpoint, "tools/call", `{`+arguments+`"name": "getResourceLinks"}`)
+		if content := response["result"].(map[string]any)["content"].([]any); len(content) != 1+3 {
 			t.Errorf("%s: %v", arguments, content)
 		}
 	}

@@ -16,13 +16,14 @@ import (
 // needs, and small enough for every client's integer type.
 const maxSampleTokens = 1_000_000
 
-// addClientTools adds the tools that ask the client something.
+// addClientTools adds the tools that send the client a request for sampling or
+// elicitation.
 func addClientTools(server *mcp.Server) {
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "sampleLLM",
 		Title:       "Sample an LLM",
 		Annotations: inquiry(),
-		Icons:       icons(questionIcon),
+		Icons:       icons(speechIcon),
 		Description: "Samples from an LLM using MCP's sampling feature",
 		InputSchema: inputSchema[sampleArgs](func(p map[string]*jsonschema.Schema) {
 			p["maxTokens"].Default = marshal(100)
@@ -35,7 +36,7 @@ func addClientTools(server *mcp.Server) {
 		Name:        "elicitInputs",
 		Title:       "Elicit Inputs",
 		Annotations: inquiry(),
-		Icons:       icons(questionIcon),
+		Icons:       icons(speechIcon),
 		Description: "Elicitation test tool that demonstrates how to request user input with various field types",
 		InputSchema: inputSchema[noArgs](nil),
 	}, form.elicitInputs)
@@ -52,14 +53,14 @@ func sampleLLM(ctx context.Context, req *mcp.CallToolRequest, in sampleArgs) (*m
 			map[string]any{"sampling": map[string]any{}})
 	}
 	params := samplingParams(in)
-	answer, pending, err := ask(ctx, req, "sample", params,
+	response, pending, err := requestInput(ctx, req, "sample", params,
 		func(ctx context.Context) (*mcp.CreateMessageWithToolsResult, error) {
 			return req.Session.CreateMessageWithTools(ctx, params)
 		})
 	if err != nil || pending != nil {
 		return pending, nil, err
 	}
-	return samplingResult(answer.Content)
+	return samplingResult(response.Content)
 }
 
 func samplingParams(in sampleArgs) *mcp.CreateMessageWithToolsParams {
@@ -122,17 +123,17 @@ func (f *inputForm) elicitInputs(ctx context.Context, req *mcp.CallToolRequest, 
 		Message:         "Please provide inputs for the following fields:",
 		RequestedSchema: f.schema,
 	}
-	answer, pending, err := ask(ctx, req, "inputs", params,
+	response, pending, err := requestInput(ctx, req, "inputs", params,
 		func(ctx context.Context) (*mcp.ElicitResult, error) {
 			return req.Session.Elicit(ctx, params)
 		})
 	if err != nil || pending != nil {
 		return pending, nil, err
 	}
-	if err := f.complete(answer); err != nil {
+	if err := f.complete(response); err != nil {
 		return nil, nil, err
 	}
-	return elicitationText(answer)
+	return elicitationText(response)
 }
 
 // fillsInForms reports whether the client supports form elicitation: expressly,
@@ -146,28 +147,28 @@ func fillsInForms(caps *mcp.ClientCapabilities) bool {
 
 // complete checks what the user accepted against the form and fills in its
 // defaults. The SDK does so only for clients older than 2026-07-28, and not for
-// an answer without content, which lacks what the form requires.
-func (f *inputForm) complete(answer *mcp.ElicitResult) error {
-	if answer.Action != "accept" {
+// a response without content, which lacks the required fields.
+func (f *inputForm) complete(response *mcp.ElicitResult) error {
+	if response.Action != "accept" {
 		return nil
 	}
-	if answer.Content == nil {
-		answer.Content = map[string]any{}
+	if response.Content == nil {
+		response.Content = map[string]any{}
 	}
-	if err := f.resolved.Validate(answer.Content); err != nil {
+	if err := f.resolved.Validate(response.Content); err != nil {
 		return fmt.Errorf("elicitation result does not match the requested schema: %w", err)
 	}
-	return f.resolved.ApplyDefaults(&answer.Content)
+	return f.resolved.ApplyDefaults(&response.Content)
 }
 
-// elicitationText shows an answer as indented JSON, with characters such as <
-// as they are: it is read by people and models, not by a browser.
-func elicitationText(answer *mcp.ElicitResult) (*mcp.CallToolResult, any, error) {
+// elicitationText shows a response as indented JSON, without escapes for HTML: it
+// is read by people and models, not by a browser.
+func elicitationText(response *mcp.ElicitResult) (*mcp.CallToolResult, any, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(answer); err != nil {
+	if err := enc.Encode(response); err != nil {
 		return nil, nil, fmt.Errorf("encode elicitation result: %w", err)
 	}
 	return textResult("Elicitation result: " + strings.TrimSuffix(buf.String(), "\n")), nil, nil

@@ -13,9 +13,9 @@ import (
 	"github.com/mcpfleet/mcpfleet/everything"
 )
 
-// answeringClient returns the options of a client that samples by repeating the
+// respondingClient returns the options of a client that samples by repeating the
 // prompt, and fills in the name of every form.
-func answeringClient() *mcp.ClientOptions {
+func respondingClient() *mcp.ClientOptions {
 	return &mcp.ClientOptions{
 		CreateMessageHandler: func(_ context.Context, req *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
 			prompt := req.Params.Messages[0].Content.(*mcp.TextContent).Text
@@ -35,7 +35,7 @@ func accept(content map[string]any) *mcp.ElicitResult {
 	return &mcp.ElicitResult{Action: "accept", Content: content}
 }
 
-// sampler returns the options of a client that answers every sampling request
+// sampler returns the options of a client that responds to every sampling request
 // in the same way and keeps the last one.
 func sampler(last **mcp.CreateMessageParams, res *mcp.CreateMessageResult, err error) *mcp.ClientOptions {
 	return &mcp.ClientOptions{
@@ -96,8 +96,8 @@ func TestSampleWithoutTextIsAToolError(t *testing.T) {
 	})
 }
 
-// A client of 2026-07-28 that cannot sample never calls again, so that there is
-// nothing to be said about it there.
+// A client of 2026-07-28 that cannot sample never calls again, so there is nothing
+// to test with it.
 func TestClientThatRefusesToSampleIsAToolError(t *testing.T) {
 	t.Parallel()
 	cs := connect(t, everything.New(nil), v2025, sampler(nil, nil, errors.New("user said no")))
@@ -147,7 +147,7 @@ func TestFormCapabilityIsRead(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			opts := answeringClient()
+			opts := respondingClient()
 			opts.Capabilities = &mcp.ClientCapabilities{Elicitation: tt.caps}
 			res := call(t, connect(t, everything.New(nil), v2025, opts), "elicitInputs", nil)
 			if res.IsError == tt.ok {
@@ -157,7 +157,7 @@ func TestFormCapabilityIsRead(t *testing.T) {
 	}
 }
 
-// elicitor returns the options of a client that answers every form in the same
+// elicitor returns the options of a client that fills in every form in the same
 // way and keeps the last one.
 func elicitor(last **mcp.ElicitParams, res *mcp.ElicitResult, err error) *mcp.ClientOptions {
 	return &mcp.ClientOptions{
@@ -209,12 +209,12 @@ func TestElicitInputsPresentsTheForm(t *testing.T) {
 	})
 }
 
-func TestElicitInputsShowsTheAnswer(t *testing.T) {
+func TestElicitInputsShowsTheResponse(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		name   string
-		answer *mcp.ElicitResult
-		want   string
+		name     string
+		response *mcp.ElicitResult
+		want     string
 	}{
 		{"declined", &mcp.ElicitResult{Action: "decline"}, `{
   "action": "decline"
@@ -253,48 +253,48 @@ func TestElicitInputsShowsTheAnswer(t *testing.T) {
 	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				answer := *tt.answer // the client adds defaults to its content
-				answer.Content = maps.Clone(answer.Content)
-				cs := connect(elicitor(nil, &answer, nil))
+				response := *tt.response // the client adds defaults to its content
+				response.Content = maps.Clone(response.Content)
+				cs := connect(elicitor(nil, &response, nil))
 				wantText(t, call(t, cs, "elicitInputs", nil), "Elicitation result: "+tt.want)
 			})
 		}
 	})
 }
 
-// The SDK's client does not let such answers out, so they are sent by hand.
-func TestAnswersAreCheckedFrom2026(t *testing.T) {
+// The SDK's client does not send such responses, so they are sent by hand.
+func TestInputResponsesAreCheckedFrom2026(t *testing.T) {
 	t.Parallel()
-	opts := answeringClient()
+	opts := respondingClient()
 	opts.MultiRoundTrip = &mcp.MultiRoundTripOptions{Disabled: true}
 	cs := connect(t, everything.New(nil), v2026, opts)
-	retry := func(t *testing.T, id string, answer mcp.InputResponse) (*mcp.CallToolResult, error) {
+	retry := func(t *testing.T, id string, response mcp.InputResponse) (*mcp.CallToolResult, error) {
 		t.Helper()
 		return cs.CallTool(t.Context(), &mcp.CallToolParams{
-			Name: "elicitInputs", InputResponses: mcp.InputResponseMap{id: answer},
+			Name: "elicitInputs", InputResponses: mcp.InputResponseMap{id: response},
 		})
 	}
 
-	t.Run("the question is asked", func(t *testing.T) {
+	t.Run("the input request is returned", func(t *testing.T) {
 		res := call(t, cs, "elicitInputs", nil)
 		if !res.NeedsInput() || len(res.InputRequests) != 1 || res.InputRequests["inputs"] == nil {
 			t.Errorf("result is %s", encode(t, res))
 		}
 	})
-	t.Run("and asked again if something else was answered", func(t *testing.T) {
+	t.Run("and again if the response is to another one", func(t *testing.T) {
 		res, err := retry(t, "other", accept(map[string]any{"name": "Ada"}))
 		if err != nil || !res.NeedsInput() {
 			t.Errorf("result is %s, error %v", encode(t, res), err)
 		}
 	})
-	t.Run("the answer ends it", func(t *testing.T) {
+	t.Run("the response completes the call", func(t *testing.T) {
 		res, err := retry(t, "inputs", &mcp.ElicitResult{Action: "cancel"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		wantText(t, res, "Elicitation result: {\n  \"action\": \"cancel\"\n}")
 	})
-	t.Run("answers of the wrong kind are refused", func(t *testing.T) {
+	t.Run("responses of the wrong kind are refused", func(t *testing.T) {
 		_, err := retry(t, "inputs", sample("text"))
 		wantRPCError(t, err, -32602, `inputResponses["inputs"]`)
 	})
@@ -311,7 +311,7 @@ func TestAnswersAreCheckedFrom2026(t *testing.T) {
 	}
 }
 
-// The SDK lets it pass, though the form has a required field.
+// The SDK accepts it, although the form has a required field.
 func TestAcceptedFormWithoutContentIsAToolError(t *testing.T) {
 	t.Parallel()
 	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
@@ -320,7 +320,7 @@ func TestAcceptedFormWithoutContentIsAToolError(t *testing.T) {
 	})
 }
 
-// Only requests of 2026-07-28 carry answers. Those of other clients must ask.
+// Only requests of 2026-07-28 carry input responses. Other clients get a request.
 func TestInputResponsesOfOlderClientsAreIgnored(t *testing.T) {
 	t.Parallel()
 	cs := connect(t, everything.New(nil), v2025, elicitor(nil, &mcp.ElicitResult{Action: "decline"}, nil))
@@ -334,7 +334,7 @@ func TestInputResponsesOfOlderClientsAreIgnored(t *testing.T) {
 	wantText(t, res, "Elicitation result: {\n  \"action\": \"decline\"\n}")
 }
 
-func TestUnansweredQuestionsEndAfterTenMinutes(t *testing.T) {
+func TestServerRequestsWithoutResponseEndAfterTenMinutes(t *testing.T) {
 	t.Parallel()
 	for tool, args := range map[string]any{"elicitInputs": nil, "sampleLLM": map[string]any{"prompt": "?"}} {
 		t.Run(tool, func(t *testing.T) {
@@ -349,14 +349,14 @@ func TestUnansweredQuestionsEndAfterTenMinutes(t *testing.T) {
 				}
 				synctest.Wait()
 				if !client.released {
-					t.Error("the client was not told that its answer is no longer wanted")
+					t.Error("the client was not told that the request was cancelled")
 				}
 			})
 		})
 	}
 }
 
-func TestCancelledCallTakesItsQuestionBack(t *testing.T) {
+func TestCancelledCallCancelsItsServerRequest(t *testing.T) {
 	t.Parallel()
 	for tool, args := range map[string]any{"elicitInputs": nil, "sampleLLM": map[string]any{"prompt": "?"}} {
 		t.Run(tool, func(t *testing.T) {
@@ -379,14 +379,14 @@ func TestCancelledCallTakesItsQuestionBack(t *testing.T) {
 					t.Fatal("the tool still waits after its call was cancelled")
 				}
 				if !client.released {
-					t.Error("the client was not told that its answer is no longer wanted")
+					t.Error("the client was not told that the request was cancelled")
 				}
 			})
 		})
 	}
 }
 
-// silentClient never answers. It must be used in a bubble, after whose
+// silentClient never responds. It must be used in a bubble, after whose
 // [synctest.Wait] its fields may be read.
 type silentClient struct {
 	released bool
@@ -413,7 +413,7 @@ func (c *silentClient) wait(ctx context.Context) error {
 // second one.
 func TestAnotherServerFinishesTheCallFrom2026(t *testing.T) {
 	t.Parallel()
-	opts := answeringClient()
+	opts := respondingClient()
 	opts.MultiRoundTrip = &mcp.MultiRoundTripOptions{Disabled: true}
 	first := connect(t, everything.New(nil), v2026, opts)
 	second := connect(t, everything.New(nil), v2026, opts)

@@ -14,9 +14,9 @@ import (
 	"github.com/mcpfleet/mcpfleet/everything"
 )
 
-// progressLog collects progress notifications and when they came.
+// progressLog collects progress notifications and the times of their arrival.
 type progressLog struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards got
 	start time.Time
 	got   []progress
 }

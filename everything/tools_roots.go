@@ -15,7 +15,7 @@ func addRootsTool(server *mcp.Server) {
 		Title:       "List Roots",
 		Description: "Demonstrates roots: lists what the client lets servers work on",
 		Annotations: inquiry(),
-		Icons:       icons(questionIcon),
+		Icons:       icons(speechIcon),
 		InputSchema: inputSchema[noArgs](nil),
 	}, listRoots)
 }
@@ -24,14 +24,14 @@ func listRoots(ctx context.Context, req *mcp.CallToolRequest, _ noArgs) (*mcp.Ca
 	if caps := req.ClientCapabilities(); caps == nil || caps.RootsV2 == nil {
 		return nil, nil, missingCapability(req.Session, "roots", map[string]any{"roots": map[string]any{}})
 	}
-	answer, pending, err := ask(ctx, req, "roots", &mcp.ListRootsParams{},
+	response, pending, err := requestInput(ctx, req, "roots", &mcp.ListRootsParams{},
 		func(ctx context.Context) (*mcp.ListRootsResult, error) {
 			return req.Session.ListRoots(ctx, nil)
 		})
 	if err != nil || pending != nil {
 		return pending, nil, err
 	}
-	return textResult(rootsText(answer.Roots)), nil, nil
+	return textResult(rootsText(response.Roots)), nil, nil
 }
 
 func rootsText(roots []*mcp.Root) string {

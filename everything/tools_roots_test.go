@@ -55,32 +55,32 @@ func TestListRootsWithoutRootsCapability(t *testing.T) {
 func TestStrangeRootsAreHarmless(t *testing.T) {
 	t.Parallel()
 	endpoint := serveHTTP(t, everything.New(nil), v2026)
-	for _, tt := range []struct{ answer, want string }{
+	for _, tt := range []struct{ response, want string }{
 		{`{"roots": []}`, "The client has no roots."},
 		{`{"roots": [null]}`, "The client has no roots."},
 		{`{"roots": [null, {"uri": "file:///x", "more": 1}]}`, "The client's roots:\n- (unnamed): file:///x"},
 		{`{"roots": [{}]}`, "The client's roots:\n- (unnamed): "},
 	} {
-		answer := post2026(t, endpoint, "tools/call", `{"name": "listRoots", "inputResponses": {"roots": `+tt.answer+`}}`)
-		result, ok := answer["result"].(map[string]any)
+		response := post2026(t, endpoint, "tools/call", `{"name": "listRoots", "inputResponses": {"roots": `+tt.response+`}}`)
+		result, ok := response["result"].(map[string]any)
 		if !ok {
-			t.Errorf("%s: %v", tt.answer, answer)
+			t.Errorf("%s: %v", tt.response, response)
 			continue
 		}
 		wantJSON(t, result["content"], string(encode(t, []mcp.Content{&mcp.TextContent{Text: tt.want}})))
 	}
 	for _, roots := range []string{`{"roots": "all"}`, `{"roots": [1]}`, `5`, `null`, `{}`} {
-		answer := post2026(t, endpoint, "tools/call", `{"name": "listRoots", "inputResponses": {"roots": `+roots+`}}`)
-		if answer["error"] == nil {
-			t.Errorf("%s: %v", roots, answer)
+		response := post2026(t, endpoint, "tools/call", `{"name": "listRoots", "inputResponses": {"roots": `+roots+`}}`)
+		if response["error"] == nil {
+			t.Errorf("%s: %v", roots, response)
 		}
 	}
 }
 
 func TestListRootsAsksFrom2026(t *testing.T) {
 	t.Parallel()
-	answer := post2026(t, serveHTTP(t, everything.New(nil), v2026), "tools/call", `{"name": "listRoots"}`)
-	result := answer["result"].(map[string]any)
+	response := post2026(t, serveHTTP(t, everything.New(nil), v2026), "tools/call", `{"name": "listRoots"}`)
+	result := response["result"].(map[string]any)
 	delete(result, "_meta")
 	delete(result, "content") // null, which the SDK leaves in
 	wantJSON(t, result, `{"resultType": "input_required", "inputRequests": {"roots": {"method": "roots/list", "params": {}}}}`)

@@ -10,12 +10,12 @@ import (
 
 const handshakeName = "secretHandshake"
 
-// announceTimeout bounds the time it takes to tell clients of a change.
+// announceTimeout bounds the time it takes to notify clients of a change.
 const announceTimeout = 10 * time.Second
 
 // addSwitchTools adds a tool that can be switched off and the one that does it.
-// changed tells clients that the list of tools has changed; if nil, the server
-// tells its own.
+// changed notifies clients that the list of tools has changed; if nil, the server
+// notifies its own.
 func addSwitchTools(server *mcp.Server, handshake switched, changed func(context.Context) error) {
 	addHandshake(server)
 	if changed == nil {
@@ -48,20 +48,20 @@ func secretHandshake(context.Context, *mcp.CallToolRequest, noArgs) (*mcp.CallTo
 	return textResult("Two shakes, a snap, and a knock on wood. Welcome aboard."), nil, nil
 }
 
-// toggler switches a tool and makes it known.
+// toggler switches a tool and notifies clients of it.
 type toggler struct {
 	tool    switched
 	changed func(context.Context) error
 }
 
-// toggleArgs say how it is to be, not that it is to change, so that a call may
-// be repeated, and two at once do not undo each other.
+// toggleArgs name the state that the tool is to have, not a change of it, so that
+// a call may be repeated, and two at once do not undo each other.
 type toggleArgs struct {
 	On bool `json:"on" jsonschema:"Whether secretHandshake is to be on"`
 }
 
-// toggleTool announces the list of tools also if it was like that before: a
-// call that failed half way is mended by another one.
+// toggleTool announces a changed list also if the tool was in that state already:
+// so repeating a call that failed half way completes it.
 func (t toggler) toggleTool(ctx context.Context, _ *mcp.CallToolRequest, in toggleArgs) (*mcp.CallToolResult, any, error) {
 	state := "off"
 	if in.On {
@@ -78,7 +78,7 @@ func (t toggler) toggleTool(ctx context.Context, _ *mcp.CallToolRequest, in togg
 	return textResult(t.tool.name + " is " + state + "."), nil, nil
 }
 
-// announce tells clients also if the call was cancelled meanwhile: the tool has
+// announce notifies clients even if the call was cancelled meanwhile: the tool has
 // been switched.
 func (t toggler) announce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), announceTimeout)

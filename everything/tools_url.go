@@ -9,7 +9,7 @@ import (
 )
 
 // elicitationPage is where elicitUrl sends the user: to a page that explains
-// what just happened. It asks for nothing, so nothing is to be awaited.
+// what just happened. The page has no form, so there is no input to wait for.
 const elicitationPage = "https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation"
 
 func addURLTool(server *mcp.Server) {
@@ -18,7 +18,7 @@ func addURLTool(server *mcp.Server) {
 		Title:       "Elicit by URL",
 		Description: "Demonstrates URL elicitation: asks the user to open a page outside of the client",
 		Annotations: inquiry(),
-		Icons:       icons(questionIcon),
+		Icons:       icons(speechIcon),
 		InputSchema: inputSchema[noArgs](nil),
 	}, elicitURL)
 }
@@ -34,26 +34,26 @@ func elicitURL(ctx context.Context, req *mcp.CallToolRequest, _ noArgs) (*mcp.Ca
 		URL:     elicitationPage,
 	}
 	if !usesInputRequests(req.Session) {
-		params.ElicitationID = rand.Text() // 2026-07-28 has no ids, nor news of the end
+		params.ElicitationID = rand.Text() // 2026-07-28 has neither ids nor notifications/elicitation/complete
 	}
-	answer, pending, err := ask(ctx, req, "page", params,
+	response, pending, err := requestInput(ctx, req, "page", params,
 		func(ctx context.Context) (*mcp.ElicitResult, error) {
 			return req.Session.Elicit(ctx, params)
 		})
 	if err != nil || pending != nil {
 		return pending, nil, err
 	}
-	if answer.Action == "accept" && params.ElicitationID != "" {
-		// Where there is no form there is nothing more to wait for. The client
-		// may well do without hearing so.
+	if response.Action == "accept" && params.ElicitationID != "" {
+		// The page has no form, so opening it completes the elicitation. A client
+		// that misses the notification loses nothing.
 		_ = req.Session.NotifyElicitationComplete(ctx, &mcp.ElicitationCompleteParams{
 			ElicitationID: params.ElicitationID,
 		})
 	}
-	return visitResult(answer.Action)
+	return visitResult(response.Action)
 }
 
-// visitResult tells what the user thought of opening the page.
+// visitResult returns the user's decision as the result of the tool.
 func visitResult(action string) (*mcp.CallToolResult, any, error) {
 	switch action {
 	case "accept":

@@ -121,8 +121,8 @@ func TestClientThatFailsToOpenAPageIsAToolError(t *testing.T) {
 
 func TestElicitUrlAsksFrom2026(t *testing.T) {
 	t.Parallel()
-	answer := post2026(t, serveHTTP(t, everything.New(nil), v2026), "tools/call", `{"name": "elicitUrl"}`)
-	result := answer["result"].(map[string]any)
+	response := post2026(t, serveHTTP(t, everything.New(nil), v2026), "tools/call", `{"name": "elicitUrl"}`)
+	result := response["result"].(map[string]any)
 	delete(result, "_meta")
 	delete(result, "content") // null, which the SDK leaves in
 	wantJSON(t, result, `{"resultType": "input_required", "inputRequests": {"page": {

@@ -18,7 +18,7 @@ type weather struct {
 	Humidity    int     `json:"humidity" jsonschema:"Relative humidity in percent"`
 }
 
-// allWeather returns all the weather there is. It is the same on every day.
+// allWeather returns all the weather there is. It never changes.
 func allWeather() []weather {
 	return []weather{
 		{"Nairobi", "Kenya", 24, "Sunny", 55},

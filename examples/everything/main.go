@@ -26,7 +26,7 @@ func serve(p *demo.Process) error {
 		return serveAuthorization(p)
 	}
 	mux := p.NewMux()
-	// First: who cannot be protected does not join the fleet.
+	// Before the handler joins the fleet: a process that cannot protect it must not.
 	protection, err := p.Protect(mux, "/mcp", "/sse")
 	if err != nil {
 		return err
@@ -52,8 +52,8 @@ func serve(p *demo.Process) error {
 	return p.Serve(auth.SecureHeaders(p.BaseURL)(mux), handler.Shutdown)
 }
 
-// scopesFor asks for more where a tool changes what everybody has, so that a
-// client has something to step up for.
+// scopesFor demands another scope for the tool that changes something for
+// everybody: a demonstration of step-up authorization.
 func scopesFor(method, name string) []string {
 	if method == "tools/call" && name == "toggleTool" {
 		return []string{demo.ScopeAdmin}
@@ -75,7 +75,7 @@ func newHandler(p *demo.Process) (*fleet.Handler, error) {
 	opts := p.Options()
 	opts.DefaultLogLevel = "debug"
 	opts.OnStream = func(ctx context.Context, stream *fleet.Stream) {
-		_ = everything.Pulse(ctx, stream) // it ends with the stream, and for no other reason
+		_ = everything.Pulse(ctx, stream) // it returns only when the stream ends
 	}
 	return fleet.NewHandler(func(*http.Request) *mcp.Server { return server }, opts)
 }

@@ -21,8 +21,8 @@ mcp -H "Mcp-Session-Id: $session" -d '{"jsonrpc":"2.0","id":2,"method":"tools/ca
 // curlEchoAt is [curlEcho] for the server at base.
 func curlEchoAt(base string) string { return strings.ReplaceAll(curlEcho, defaultURL, base) }
 
-// printNextSteps tells whoever started the program in a terminal what to do with
-// it. The log says the rest, on stderr.
+// printNextSteps prints what to do with the program, for whoever started it in a
+// terminal. The log goes to stderr.
 func printNextSteps(base string, auth demo.AuthConfig) {
 	if auth.Mode == demo.AuthServer {
 		fmt.Printf("Authorization server %s, for %s\n", base, strings.Join(auth.Resources, ", "))

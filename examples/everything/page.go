@@ -18,8 +18,8 @@ var (
 	pageCSS string
 )
 
-// page returns the handler of the page that says what this server is. The page
-// loads nothing, runs nothing, and is the same for every request.
+// page returns the handler of the page that explains this server. The page loads
+// nothing, runs no script, and is the same for every request.
 func page(base string, auth demo.AuthConfig) http.Handler {
 	var body bytes.Buffer
 	err := template.Must(template.New("page").Parse(pageHTML)).Execute(&body, struct {
@@ -30,7 +30,7 @@ func page(base string, auth demo.AuthConfig) http.Handler {
 		Script    string
 	}{template.CSS(pageCSS), base, base + "/mcp", auth, curlEchoAt(base), oauthScript})
 	if err != nil {
-		panic(err) // Of constants and a string there is nothing that could fail.
+		panic(err) // The template is a constant: a mistake in it shows at every start.
 	}
 	sum := sha256.Sum256([]byte(pageCSS))
 	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +

@@ -40,8 +40,7 @@ func TestPageOfAnAuthorizationServerDoesNotSayThatItIsAnMCPServer(t *testing.T) 
 	}
 }
 
-// The browser computes this hash of what it got; one that differs leaves the
-// page without its style.
+// The browser computes this hash of the style; if it differs, the page has no style.
 func TestPolicyAllowsTheStyleAndNothingElse(t *testing.T) {
 	t.Parallel()
 	res := httptest.NewRecorder()

@@ -8,8 +8,8 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// A toolSwitch keeps in Redis whether the switchable tool is on, so that every
-// instance, and one that is started later, says the same.
+// A toolSwitch stores in Redis whether the switchable tool is on, so that all
+// instances agree, those that start later included.
 type toolSwitch struct {
 	redis rueidis.Client
 	key   string
@@ -26,7 +26,7 @@ func newToolSwitch(redis rueidis.Client, prefix string) *toolSwitch {
 }
 
 // On implements everything.Switch. It asks Redis, not a cache: clients list the
-// tools as soon as they hear that the switch was turned.
+// tools again as soon as they are notified.
 func (s *toolSwitch) On(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, switchTimeout)
 	defer cancel()

@@ -92,7 +92,7 @@ parameter() { sed -n "s/.*[?&]$1=\([^&]*\).*/\1/p" <<<"$location"; }
 [[ $(parameter state) == "$state" ]] || fail "the state is not ours: $location"
 iss=$(parameter iss)
 printf -v iss %b "${iss//%/\\x}" # percent-decoded
-[[ $iss == "$issuer" ]] || fail "the answer is from another issuer: $location"
+[[ $iss == "$issuer" ]] || fail "the response is from another issuer: $location"
 code=$(parameter code)
 show code "$code"
 show iss "$iss"

@@ -1,24 +1,17 @@
 package demo
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
 
+	"github.com/mcpfleet/mcpfleet/auth/server"
 	"github.com/mcpfleet/mcpfleet/internal/loopback"
 )
 
-// An AuthMode says who may call the server, and who says so.
+// An AuthMode says where access tokens come from, if callers need any.
 type AuthMode string
 
 // The modes.
@@ -29,7 +22,7 @@ const (
 	AuthExternal AuthMode = "external"
 	// AuthServer is the authorization server alone.
 	AuthServer AuthMode = "auth_server"
-	// AuthNone lets everybody in, from this machine.
+	// AuthNone serves everybody on this machine.
 	AuthNone AuthMode = "none"
 )
 
@@ -44,9 +37,8 @@ type AuthConfig struct {
 	// IntrospectionID and IntrospectionSecret are the credentials of the MCP
 	// server at the authorization server, in both of them.
 	IntrospectionID, IntrospectionSecret string
-	// SigningKey signs access tokens, if it is not nil, and SigningKeyID is its id.
-	SigningKey   crypto.Signer
-	SigningKeyID string
+	// SigningKey signs access tokens, if it is not nil.
+	SigningKey *server.SigningKey
 	// TrustedProxies is how many proxies add to X-Forwarded-For.
 	TrustedProxies int
 }
@@ -58,8 +50,8 @@ func (l *loader) auth(cfg Config) AuthConfig {
 		IntrospectionID:     l.text("INTROSPECTION_CLIENT_ID", "mcp-server"),
 		IntrospectionSecret: l.getenv("INTROSPECTION_CLIENT_SECRET"),
 		TrustedProxies:      l.count("TRUSTED_PROXIES"),
+		SigningKey:          l.signingKey(),
 	}
-	c.SigningKey, c.SigningKeyID = l.signingKey()
 	switch c.Mode {
 	case AuthNone:
 		if !loopback.IsHost(cfg.Host) {
@@ -116,47 +108,21 @@ func (l *loader) count(name string) int {
 	return int(n)
 }
 
-// signingKey reads a private key in PEM. Its id is made of it, so that all
-// instances that have the key call it the same.
-func (l *loader) signingKey() (crypto.Signer, string) {
+// signingKey reads the file with the key that signs access tokens.
+func (l *loader) signingKey() *server.SigningKey {
 	file := l.getenv("SIGNING_KEY_FILE")
 	if file == "" {
-		return nil, ""
+		return nil
 	}
-	text, err := os.ReadFile(file)
+	data, err := os.ReadFile(file)
 	if err != nil {
 		l.fail("SIGNING_KEY_FILE", file, errors.New("cannot be read"))
-		return nil, ""
+		return nil
 	}
-	unusable := errors.New("must hold a PKCS #8 private key in PEM: ECDSA P-256, Ed25519, or RSA of at least 2048 bits")
-	block, _ := pem.Decode(text)
-	if block == nil {
-		l.fail("SIGNING_KEY_FILE", file, unusable)
-		return nil, ""
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	signer, ok := parsed.(crypto.Signer)
-	if err != nil || !ok || !signs(signer) {
-		l.fail("SIGNING_KEY_FILE", file, unusable)
-		return nil, ""
-	}
-	public, err := x509.MarshalPKIXPublicKey(signer.Public())
+	key, err := server.ParseSigningKey(data)
 	if err != nil {
-		l.fail("SIGNING_KEY_FILE", file, unusable)
-		return nil, ""
+		l.fail("SIGNING_KEY_FILE", file, errors.New("must hold a PKCS #8 private key in PEM: ECDSA P-256, Ed25519, or RSA of at least 2048 bits"))
+		return nil
 	}
-	sum := sha256.Sum256(public)
-	return signer, hex.EncodeToString(sum[:8])
-}
-
-// signs reports whether our authorization server can sign by the key.
-func signs(key crypto.Signer) bool {
-	switch key := key.(type) {
-	case *ecdsa.PrivateKey:
-		return key.Curve == elliptic.P256()
-	case *rsa.PrivateKey:
-		return key.N.BitLen() >= 2048
-	default:
-		return true // Ed25519: PKCS #8 has no other
-	}
+	return &key
 }

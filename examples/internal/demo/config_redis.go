@@ -23,8 +23,8 @@ func (l *loader) redis() (*rueidis.ClientOption, Setting) {
 func (l *loader) redisURL(v string) (*rueidis.ClientOption, Setting) {
 	u, err := url.Parse(v)
 	if err != nil || u.Opaque != "" {
-		// Of something that is no URL only the beginning is shown, and nothing of
-		// what package url says of it: both quote it whole, password and all.
+		// It may have a password anywhere, and the error of package url quotes it, so
+		// only its beginning is shown.
 		scheme, _, _ := strings.Cut(v, ":")
 		shown := scheme[:min(len(scheme), len("rediss"))] + "..."
 		l.fail("REDIS_URL", shown, errors.New("not a URL such as redis://user:password@host:6379/0"))

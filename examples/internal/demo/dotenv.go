@@ -14,7 +14,7 @@ import (
 func Getenv(file string) (func(string) string, error) {
 	vars, err := godotenv.Read(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		// The parser quotes the text it stumbled over, which may be a secret.
+		// The parser's error quotes the line, which may have a secret in it.
 		return nil, &SettingError{Setting{Name: file}, errors.New("cannot be read as lines of NAME=value")}
 	}
 	return func(name string) string {

@@ -1,31 +1,24 @@
-// Package demo is what the example binaries have in common: the settings they
-// take from the environment, their log, their Redis, and how they start and end.
-// What is MCP about them, and how a handler is made, is in each one's main.go.
+// Package demo is what the example servers have in common: settings from the
+// environment, log, Redis, authorization, start and stop. How an MCP server
+// becomes a handler is in main.go of each. What an embedder would copy is in the
+// library: [auth.DiscoverVerifier], [server.ParseSigningKey], and as examples
+// fleet.Handler.Shutdown (an orderly stop) and server.New (protection).
 package demo
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
-	"time"
 
 	"github.com/redis/rueidis"
 
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
 )
-
-// grace is how long running calls have to finish after a signal: less than the
-// 30 s that orchestrators wait before they kill.
-const grace = 25 * time.Second
 
 // A Process is one running example: its settings, its log, its Redis and the
 // address it listens on. It lives from [Main]'s call of serve until serve returns.
@@ -37,7 +30,7 @@ type Process struct {
 	BaseURL string
 
 	listener net.Listener
-	using    func() // logs which Redis it is, once nothing can be wrong with the settings
+	using    func() // logs which Redis is used; called when all settings have proved valid
 }
 
 // Main runs a program: it sets up a Process, calls serve, and exits. The status
@@ -82,7 +75,7 @@ func run(serve func(*Process) error) error {
 	return serve(p)
 }
 
-// noArguments refuses arguments: somebody expects something of them.
+// noArguments refuses arguments: to ignore them would mislead whoever gave them.
 func noArguments(args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -143,64 +136,9 @@ func (p *Process) RedisError(err error) error {
 	return &SettingError{p.Config.RedisSetting, err}
 }
 
-// ServerLog is the log of SDK servers: warnings and errors only. At level info
-// the SDK writes three lines a request, two of them with the session's whole id.
-func (p *Process) ServerLog() *slog.Logger {
-	cfg := p.Config
-	cfg.LogLevel = max(cfg.LogLevel, slog.LevelWarn)
-	return newLogger(os.Stderr, cfg)
-}
-
-// Serve serves h until SIGINT or SIGTERM, then calls drain, which has the rest
-// of [grace] to let running calls finish, and ends. A second signal ends the
-// process at once.
-func (p *Process) Serve(h http.Handler, drain func(context.Context) error) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	server := p.httpServer(h)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(p.listener) }()
-	p.using()
-	p.Log.Info("listening", "addr", p.listener.Addr().String(), "url", p.BaseURL)
-
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	stop() // From here on a signal does what it does by default.
-	return p.shutdown(server, drain)
-}
-
-func (p *Process) httpServer(h http.Handler) *http.Server {
-	return &http.Server{
-		Handler: logRequests(p.Log, h),
-		// No WriteTimeout: streams stay open for hours. To these ReadTimeout does
-		// nothing: it is over with the request's body.
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(p.Log.Handler(), slog.LevelWarn),
-	}
-}
-
-func (p *Process) shutdown(server *http.Server, drain func(context.Context) error) error {
-	p.Log.Info("stopping", "grace", grace.String())
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
-	defer cancel()
-	// The handler first: only it can end its streams, for which the server would wait.
-	err := errors.Join(drain(ctx), server.Shutdown(ctx))
-	if err != nil {
-		server.Close()
-		return fmt.Errorf("stopped before everything had ended: %w", err)
-	}
-	p.Log.Info("stopped")
-	return nil
-}
-
-// tuneGC trades memory for speed. Most of what a call costs is garbage of the
-// SDK's JSON decoding, and little of the heap is live, so the default makes the
-// collector run hundreds of times a second. GOGC and GOMEMLIMIT keep their say.
+// tuneGC trades memory for speed. Most of the cost of a call is garbage of the
+// SDK's JSON decoding, and little of the heap is live, so by default the collector
+// would run hundreds of times a second. GOGC and GOMEMLIMIT take precedence.
 func tuneGC() {
 	const percent, limit = 400, 1 << 30
 	if os.Getenv("GOGC") == "" {
@@ -209,12 +147,4 @@ func tuneGC() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(limit)
 	}
-}
-
-func newLogger(w io.Writer, cfg Config) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
-	if cfg.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(w, opts))
-	}
-	return slog.New(slog.NewJSONHandler(w, opts))
 }

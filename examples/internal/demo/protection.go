@@ -2,12 +2,8 @@ package demo
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"time"
-
-	sdkauth "github.com/modelcontextprotocol/go-sdk/auth"
 
 	"github.com/mcpfleet/mcpfleet/auth"
 	"github.com/mcpfleet/mcpfleet/auth/fakeupstream"
@@ -17,7 +13,7 @@ import (
 // What tokens can allow.
 const (
 	ScopeUse   = "mcp"
-	ScopeAdmin = "mcp:admin" // and what ScopeUse allows
+	ScopeAdmin = "mcp:admin" // includes what ScopeUse allows
 )
 
 // A Protection is how the endpoints of a program are protected.
@@ -25,7 +21,7 @@ type Protection struct {
 	process  *Process
 	mux      *http.ServeMux
 	issuer   string
-	verifier auth.Verifier // nil lets everybody in
+	verifier auth.Verifier // if nil, no token is needed
 }
 
 // Protect returns the protection that the settings ask for, and registers what
@@ -52,8 +48,8 @@ func (p *Process) Protect(mux *http.ServeMux, resources ...string) (*Protection,
 
 // Handle registers the endpoints of a resource, by their patterns, and the
 // metadata by which clients find out where to log in for it. Guard stands in
-// front: a page of an allowed origin must be able to read a refusal, and one of
-// another need not bring a token. ScopesFor may be nil.
+// front: pages of allowed origins must be able to read a refusal, and requests of
+// others are refused before their token is looked at. ScopesFor may be nil.
 func (pr *Protection) Handle(resource string, guard func(http.Handler) http.Handler, scopesFor func(method, name string) []string, endpoints map[string]http.Handler) error {
 	protect := func(h http.Handler) http.Handler { return h }
 	if pr.verifier != nil {
@@ -114,7 +110,7 @@ func (p *Process) newAuthorizationServer(mux *http.ServeMux, resources []string)
 		}}
 	}
 	if c.SigningKey != nil {
-		opts.SigningKeys = []server.SigningKey{{ID: c.SigningKeyID, Key: c.SigningKey}}
+		opts.SigningKeys = []server.SigningKey{*c.SigningKey}
 	}
 	as, err := server.New(opts)
 	if err != nil {
@@ -125,25 +121,12 @@ func (p *Process) newAuthorizationServer(mux *http.ServeMux, resources []string)
 	return as, nil
 }
 
-// discover returns the verifier of an external authorization server: by
-// introspection if it knows us, else by its keys.
+// discover returns the verifier of an external authorization server.
 func (p *Process) discover() (auth.Verifier, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	c := p.Config.Auth
-	meta, err := sdkauth.GetAuthServerMetadata(ctx, c.ServerURL, http.DefaultClient)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("its metadata could not be read: %w", err)
-	case meta == nil:
-		return nil, errors.New("there is no authorization server metadata (RFC 8414) at this issuer")
-	case c.IntrospectionSecret != "" && meta.IntrospectionEndpoint != "":
-		return auth.NewIntrospector(&auth.IntrospectorOptions{
-			Issuer: c.ServerURL, Endpoint: meta.IntrospectionEndpoint,
-			ClientID: c.IntrospectionID, ClientSecret: c.IntrospectionSecret,
-		})
-	case meta.JWKSURI != "":
-		return auth.NewJWTVerifier(&auth.JWTOptions{Issuer: c.ServerURL, JWKSURI: meta.JWKSURI})
-	}
-	return nil, errors.New("its tokens cannot be verified: its metadata has no jwks_uri, and INTROSPECTION_CLIENT_SECRET is not set or there is no introspection_endpoint")
+	return auth.DiscoverVerifier(ctx, c.ServerURL, &auth.DiscoverOptions{
+		ClientID: c.IntrospectionID, ClientSecret: c.IntrospectionSecret,
+	})
 }

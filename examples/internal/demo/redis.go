@@ -28,7 +28,7 @@ func (p *Process) embedRedis() (rueidis.Client, func(), error) {
 	}
 	client, err := rueidis.NewClient(rueidis.ClientOption{
 		InitAddress:  []string{m.Addr()},
-		DisableCache: true, // miniredis does not tell who reads when a key changes.
+		DisableCache: true, // miniredis sends no invalidations.
 	})
 	if err != nil {
 		m.Close()

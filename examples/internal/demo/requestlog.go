@@ -33,7 +33,7 @@ func logRequests(log *slog.Logger, next http.Handler) http.Handler {
 	})
 }
 
-// level keeps the probes of orchestrators, every few seconds, out of the way.
+// level hides the probes of orchestrators, which come every few seconds.
 func level(r *http.Request) slog.Level {
 	if r.URL.Path == "/livez" || r.URL.Path == "/readyz" {
 		return slog.LevelDebug
@@ -51,8 +51,8 @@ func session(w http.ResponseWriter, r *http.Request) string {
 
 func shorten(id string) string { return id[:min(len(id), 8)] }
 
-// A statusWriter remembers the status, 0 if none was sent. Everything else of
-// the writer below, flushing and deadlines included, is reached through Unwrap.
+// A statusWriter records the status, 0 if none was sent. The other methods of the
+// wrapped writer, such as deadlines, are reached through Unwrap.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
@@ -79,7 +79,7 @@ func (w *statusWriter) Flush() {
 	http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// end notes the status that net/http sends for a handler that chose none.
+// end records the status that net/http sends for a handler that set none.
 func (w *statusWriter) end() {
 	if w.status == 0 {
 		w.status = http.StatusOK

@@ -23,18 +23,9 @@ func TestRequestLog(t *testing.T) {
 		path    string
 		want    map[string]any
 	}{
-		"a status": {
-			handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) },
-			want:    map[string]any{"level": "INFO", "status": 404.0},
-		},
-		"a body alone": {
-			handler: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "secret") },
-			want:    map[string]any{"level": "INFO", "status": 200.0},
-		},
-		"nothing at all": {
-			handler: func(http.ResponseWriter, *http.Request) {},
-			want:    map[string]any{"level": "INFO", "status": 200.0},
-		},
+		"a status":       {handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, want: map[string]any{"level": "INFO", "status": 404.0}},
+		"a body alone":   {handler: func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "secret") }, want: map[string]any{"level": "INFO", "status": 200.0}},
+		"nothing at all": {handler: func(http.ResponseWriter, *http.Request) {}, want: map[string]any{"level": "INFO", "status": 200.0}},
 		"an interim status": {
 			handler: func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusEarlyHints)
@@ -42,10 +33,7 @@ func TestRequestLog(t *testing.T) {
 			},
 			want: map[string]any{"level": "INFO", "status": 202.0},
 		},
-		"a broken response": {
-			handler: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-			want:    map[string]any{"level": "INFO", "status": 0.0},
-		},
+		"a broken response": {handler: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, want: map[string]any{"level": "INFO", "status": 0.0}},
 		"the session of a request": {
 			handler: func(http.ResponseWriter, *http.Request) {},
 			header:  http.Header{"Mcp-Session-Id": {id}, "Authorization": {"Bearer secret"}},
@@ -76,20 +64,26 @@ func TestRequestLog(t *testing.T) {
 			if strings.Contains(line, "secret") || strings.Contains(line, id) {
 				t.Errorf("the line says too much: %s", line)
 			}
-			var got map[string]any
-			if err := json.Unmarshal([]byte(line), &got); err != nil {
-				t.Fatal(err)
-			}
-			if d, err := time.ParseDuration(got["duration"].(string)); err != nil || d < 0 {
-				t.Errorf("duration %v", got["duration"])
-			}
-			delete(got, "duration")
-			delete(got, "time")
 			test.want["msg"], test.want["method"] = "request", "POST"
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			wantLine(t, line, test.want)
 		})
+	}
+}
+
+// wantLine checks the attributes of a line, besides its time and duration.
+func wantLine(t *testing.T, line string, want map[string]any) {
+	t.Helper()
+	var got map[string]any
+	if err := json.Unmarshal([]byte(line), &got); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := time.ParseDuration(got["duration"].(string)); err != nil || d < 0 {
+		t.Errorf("duration %v", got["duration"])
+	}
+	delete(got, "duration")
+	delete(got, "time")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 

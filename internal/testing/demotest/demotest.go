@@ -1,5 +1,5 @@
 // Package demotest runs an example as a process of its own: the test binary
-// starts itself again and becomes the program.
+// starts itself again and becomes the program, or the program is built first.
 package demotest
 
 import (
@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 // becomeProgram is the variable that makes the test binary the program.
@@ -55,18 +57,30 @@ type Process struct {
 	exited chan struct{}
 }
 
-// Start starts the example with the given settings, a free port and no
-// authentication unless they say otherwise, and an empty working directory. It returns once the example listens. A
-// minute later the example is killed, whether its test has ended or not.
+// Start starts the example whose tests these are, with the given settings, a free
+// port and no authentication unless they say otherwise, and an empty working
+// directory. It returns once the example listens. A minute later the example is
+// killed, whether its test has ended or not.
 func Start(t testing.TB, env ...string) *Process {
 	t.Helper()
-	p := &Process{t: t, cmd: command(t, env), log: make(chan []byte, 1000), exited: make(chan struct{})}
+	return start(t, command(t, self(t), env))
+}
+
+// StartProgram is Start for a program that [Build] has built.
+func StartProgram(t testing.TB, program string, env ...string) *Process {
+	t.Helper()
+	return start(t, command(t, program, env))
+}
+
+func start(t testing.TB, cmd *exec.Cmd) *Process {
+	t.Helper()
+	p := &Process{t: t, cmd: cmd, log: make(chan []byte, 1000), exited: make(chan struct{})}
 	p.cmd.Stdout = &p.stdout
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.cmd.Start(); err != nil {
+	if err := redistest.StartChild(p.cmd); err != nil {
 		t.Fatal(err)
 	}
 	go p.read(stderr)
@@ -82,7 +96,7 @@ func Start(t testing.TB, env ...string) *Process {
 // what it wrote.
 func Run(t testing.TB, env ...string) (status int, stdout, stderr string) {
 	t.Helper()
-	cmd := command(t, env)
+	cmd := command(t, self(t), env)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -94,11 +108,8 @@ func Run(t testing.TB, env ...string) (status int, stdout, stderr string) {
 
 // command leaves out the environment of the tests: whatever settings it has are
 // not the test's.
-func command(t testing.TB, env []string) *exec.Cmd {
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+func command(t testing.TB, program string, env []string) *exec.Cmd {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, program)
@@ -109,6 +120,16 @@ func command(t testing.TB, env []string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	return cmd
+}
+
+// self returns the path of the test binary.
+func self(t testing.TB) string {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
 }
 
 func (p *Process) read(stderr io.Reader) {

@@ -6,14 +6,12 @@ import (
 	"bytes"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -23,8 +21,8 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/testing/balance"
+	"github.com/mcpfleet/mcpfleet/internal/testing/demotest"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
-	"github.com/mcpfleet/mcpfleet/internal/testing/race"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 	mcpfleet "github.com/mcpfleet/mcpfleet/mcp"
 )
@@ -57,6 +55,7 @@ var binaries struct {
 const (
 	everything  = "everything"
 	conformance = "conformance"
+	client      = "client"
 )
 
 func build(t testing.TB, program string) (path string) {
@@ -65,15 +64,7 @@ func build(t testing.TB, program string) (path string) {
 		if binaries.dir, binaries.err = os.MkdirTemp("", "e2e"); binaries.err != nil {
 			return
 		}
-		args := []string{"build", "-cover=false", "-o", binaries.dir} // GOFLAGS may ask for coverage, which nobody would collect
-		if race.Enabled {
-			args = append(args, "-race")
-		}
-		cmd := exec.Command("go", append(args, "./examples/"+everything, "./examples/"+conformance)...)
-		cmd.Dir = filepath.Join("..", "..", "..")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			binaries.err = fmt.Errorf("go build: %w\n%s", err, out)
-		}
+		binaries.err = demotest.Build(binaries.dir, everything, conformance, client)
 	})
 	if binaries.err != nil {
 		t.Fatal(binaries.err)
@@ -94,7 +85,7 @@ type fleet struct {
 	prefix  string
 	env     []string
 
-	mu        sync.Mutex
+	mu        sync.Mutex // guards processes and pinned
 	processes []*process
 	pinned    *process
 

@@ -68,34 +68,7 @@ func TestTypeScriptClientsLogIn(t *testing.T) {
 func TestGoClientLogsInAndStepsUp(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, everything, 3, "AUTH_MODE=internal")
-	for name, configure := range map[string]func(*auth.AuthorizationCodeHandlerConfig){
-		"by registration": func(c *auth.AuthorizationCodeHandlerConfig) {
-			c.DynamicClientRegistrationConfig = &auth.DynamicClientRegistrationConfig{
-				Metadata: &oauthex.ClientRegistrationMetadata{ClientName: "e2e", RedirectURIs: []string{authtest.RedirectURL}},
-			}
-		},
-		"by document": func(c *auth.AuthorizationCodeHandlerConfig) {
-			// The demo fetches documents from public addresses only, where a test
-			// has none: it is as if it had been fetched a moment ago.
-			const id = "https://client.example/client.json"
-			space, err := rediskeys.New(f.prefix)
-			must(t, err)
-			redis := f.redis.Client(t)
-			must(t, redis.Do(t.Context(), redis.B().Set().Key(space.Document(id)).Value(
-				`{"client_id":"`+id+`","client_name":"e2e","redirect_uris":["`+authtest.RedirectURL+`"],"token_endpoint_auth_method":"none"}`,
-			).Ex(time.Minute).Build()).Error())
-			c.ClientIDMetadataDocumentConfig = &auth.ClientIDMetadataDocumentConfig{URL: id}
-		},
-		"registered before": func(c *auth.AuthorizationCodeHandlerConfig) {
-			res, err := oauthex.RegisterClient(t.Context(), strings.TrimSuffix(f.URL, "/mcp")+"/register", &oauthex.ClientRegistrationMetadata{
-				ClientName: "e2e", RedirectURIs: []string{authtest.RedirectURL}, TokenEndpointAuthMethod: "client_secret_post",
-			}, nil)
-			must(t, err)
-			c.PreregisteredClient = &oauthex.ClientCredentials{
-				ClientID: res.ClientID, ClientSecretAuth: &oauthex.ClientSecretAuth{ClientSecret: res.ClientSecret},
-			}
-		},
-	} {
+	for name, configure := range registrations(t, f) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			logins := 0
@@ -126,6 +99,39 @@ func TestGoClientLogsInAndStepsUp(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// registrations returns, by name, the ways in which a client can be known to the
+// authorization server.
+func registrations(t *testing.T, f *fleet) map[string]func(*auth.AuthorizationCodeHandlerConfig) {
+	return map[string]func(*auth.AuthorizationCodeHandlerConfig){
+		"by registration": func(c *auth.AuthorizationCodeHandlerConfig) {
+			c.DynamicClientRegistrationConfig = &auth.DynamicClientRegistrationConfig{
+				Metadata: &oauthex.ClientRegistrationMetadata{ClientName: "e2e", RedirectURIs: []string{authtest.RedirectURL}},
+			}
+		},
+		"by document": func(c *auth.AuthorizationCodeHandlerConfig) {
+			// The demo fetches documents from public addresses only, where a test
+			// has none: it is as if it had been fetched a moment ago.
+			const id = "https://client.example/client.json"
+			space, err := rediskeys.New(f.prefix)
+			must(t, err)
+			redis := f.redis.Client(t)
+			must(t, redis.Do(t.Context(), redis.B().Set().Key(space.Document(id)).Value(
+				`{"client_id":"`+id+`","client_name":"e2e","redirect_uris":["`+authtest.RedirectURL+`"],"token_endpoint_auth_method":"none"}`,
+			).Ex(time.Minute).Build()).Error())
+			c.ClientIDMetadataDocumentConfig = &auth.ClientIDMetadataDocumentConfig{URL: id}
+		},
+		"registered before": func(c *auth.AuthorizationCodeHandlerConfig) {
+			res, err := oauthex.RegisterClient(t.Context(), strings.TrimSuffix(f.URL, "/mcp")+"/register", &oauthex.ClientRegistrationMetadata{
+				ClientName: "e2e", RedirectURIs: []string{authtest.RedirectURL}, TokenEndpointAuthMethod: "client_secret_post",
+			}, nil)
+			must(t, err)
+			c.PreregisteredClient = &oauthex.ClientCredentials{
+				ClientID: res.ClientID, ClientSecretAuth: &oauthex.ClientSecretAuth{ClientSecret: res.ClientSecret},
+			}
+		},
 	}
 }
 

@@ -35,7 +35,7 @@ type process struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards log and maxLog
 	log    bytes.Buffer
 	maxLog int
 }

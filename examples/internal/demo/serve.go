@@ -1,0 +1,64 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// grace is how long running calls have to finish after a signal: less than the
+// 30 s that orchestrators wait before they kill.
+const grace = 25 * time.Second
+
+// Serve serves h until SIGINT or SIGTERM, then calls drain, which has the rest
+// of [grace] to let running calls finish, and ends. A second signal ends the
+// process at once.
+func (p *Process) Serve(h http.Handler, drain func(context.Context) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	server := p.httpServer(h)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(p.listener) }()
+	p.using()
+	p.Log.Info("listening", "addr", p.listener.Addr().String(), "url", p.BaseURL)
+
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	stop() // From here on a signal does what it does by default.
+	return p.shutdown(server, drain)
+}
+
+func (p *Process) httpServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: logRequests(p.Log, h),
+		// No WriteTimeout: streams stay open for hours. ReadTimeout does not affect
+		// them: it ends with the request's body.
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(p.Log.Handler(), slog.LevelWarn),
+	}
+}
+
+func (p *Process) shutdown(server *http.Server, drain func(context.Context) error) error {
+	p.Log.Info("stopping", "grace", grace.String())
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	// The handler first: only it can end its streams, for which the server would wait.
+	err := errors.Join(drain(ctx), server.Shutdown(ctx))
+	if err != nil {
+		server.Close()
+		return fmt.Errorf("stopped before everything had ended: %w", err)
+	}
+	p.Log.Info("stopped")
+	return nil
+}
