@@ -11,7 +11,6 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
-	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -79,17 +78,14 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
-	store, err := sessionstore.NewStore(o.Redis, o.store())
+	store, err := sessionstore.NewStore(o.store())
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
 	// Each call to Redis is bounded by RedisTimeout, so there is no wait for a
 	// caller's context to end.
 	ctx := context.Background()
-	if err := redisx.New(o.Redis, o.RedisTimeout).CheckVersion(ctx); err != nil {
-		return nil, fmt.Errorf("fleet: %w", err)
-	}
-	node, err := node.NewNode(ctx, o.Redis, store, o.node())
+	node, err := node.NewNode(ctx, o.node(store))
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}

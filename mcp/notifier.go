@@ -38,7 +38,7 @@ func NewNotifier(opts *NotifierOptions) (*Notifier, error) {
 	if opts == nil || opts.Redis == nil {
 		return nil, fmt.Errorf("fleet: NotifierOptions.Redis is nil")
 	}
-	publisher, err := node.NewPublisher(opts.Redis, opts.Prefix, opts.RedisTimeout)
+	publisher, err := node.NewPublisher(&node.PublisherOptions{Redis: opts.Redis, Prefix: opts.Prefix, RedisTimeout: opts.RedisTimeout})
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
@@ -73,7 +73,7 @@ func (n *Notifier) ResourcesChanged(ctx context.Context) error {
 // stream; params are encoded as JSON and must be an object or nil. If no client
 // reads the stream, the notification waits there. Log messages are sent
 // whatever level the client has set; use [Stream.Log] to honour it. Notify
-// fails with [sessionstore.ErrNotFound] if there is no such session.
+// fails with session.ErrNotFound if there is no such session.
 func (n *Notifier) Notify(ctx context.Context, session, method string, params any) error {
 	return n.publisher.Notify(ctx, session, method, params)
 }

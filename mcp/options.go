@@ -1,8 +1,8 @@
 package mcp
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,6 +14,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/options"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -112,36 +113,16 @@ const (
 	hold    = 30 * time.Second
 )
 
+// withDefaults completes and checks what is the handler's own. The rest is
+// checked by those who use it: the session store and the node.
 func (o Options) withDefaults() (Options, error) {
-	if o.Redis == nil {
-		return o, errors.New("Options.Redis is nil: a fleet needs a Redis client")
-	}
-	for name, v := range map[string]int64{
-		"SessionTTL": int64(o.SessionTTL), "SessionLifetime": int64(o.SessionLifetime), "SessionsPerUser": int64(o.SessionsPerUser),
-		"CacheTTL": int64(o.CacheTTL), "StreamAfter": int64(o.StreamAfter), "KeepAlive": int64(o.KeepAlive),
-		"WriteTimeout": int64(o.WriteTimeout), "ResumeFor": int64(o.ResumeFor), "AnswerWithin": int64(o.AnswerWithin),
-		"RunDetached": int64(o.RunDetached), "RedisTimeout": int64(o.RedisTimeout), "MaxBody": o.MaxBody,
-		"MaxInitialize": int64(o.MaxInitialize), "MaxCalls": int64(o.MaxCalls), "MaxStreams": int64(o.MaxStreams),
-		"MaxEvents": int64(o.MaxEvents), "MaxEventBytes": int64(o.MaxEventBytes),
-		"MaxQueue": int64(o.MaxQueue), "MaxQueueBytes": int64(o.MaxQueueBytes),
-	} {
-		if v < 0 {
-			return o, fmt.Errorf("Options.%s is negative", name)
-		}
-	}
-	for _, f := range []struct {
-		name    string
-		is, min time.Duration
-	}{
-		{"SessionTTL", o.SessionTTL, time.Second}, {"SessionLifetime", o.SessionLifetime, time.Second},
-		{"CacheTTL", o.CacheTTL, time.Millisecond}, {"RedisTimeout", o.RedisTimeout, time.Millisecond},
-	} {
-		if f.is != 0 && f.is < f.min {
-			return o, fmt.Errorf("Options.%s is %v, under %v", f.name, f.is, f.min)
-		}
-	}
-	if o.DefaultLogLevel != "" && !node.ValidLogLevel(o.DefaultLogLevel) {
-		return o, fmt.Errorf("Options.DefaultLogLevel: %q is not a log level", o.DefaultLogLevel)
+	if err := cmp.Or(
+		options.NonNegative("StreamAfter", o.StreamAfter),
+		options.NonNegative("KeepAlive", o.KeepAlive),
+		options.NonNegative("WriteTimeout", o.WriteTimeout),
+		options.NonNegative("MaxBody", o.MaxBody),
+	); err != nil {
+		return o, err
 	}
 	for _, host := range o.AllowedHosts {
 		if host == "" || strings.ContainsAny(host, "/ *") {
@@ -160,10 +141,10 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	setDefault(&o.StreamAfter, time.Second)
-	setDefault(&o.KeepAlive, 15*time.Second)
-	setDefault(&o.WriteTimeout, 10*time.Second)
-	setDefault(&o.MaxBody, 4<<20)
+	options.OrDefault(&o.StreamAfter, time.Second)
+	options.OrDefault(&o.KeepAlive, 15*time.Second)
+	options.OrDefault(&o.WriteTimeout, 10*time.Second)
+	options.OrDefault(&o.MaxBody, 4<<20)
 	return o, nil
 }
 
@@ -172,25 +153,19 @@ func defaultPort(scheme string) string {
 	return map[string]string{"http": "80", "https": "443"}[scheme]
 }
 
-func setDefault[T int64 | time.Duration](p *T, def T) {
-	if *p == 0 {
-		*p = def
-	}
-}
-
 func (o Options) store() *sessionstore.Options {
 	return &sessionstore.Options{
-		Prefix: o.Prefix, TTL: o.SessionTTL, MaxLifetime: o.SessionLifetime, MaxPerOwner: o.SessionsPerUser,
-		CacheTTL: o.CacheTTL, MaxParams: o.MaxInitialize, Timeout: o.RedisTimeout,
+		Redis: o.Redis, Prefix: o.Prefix, SessionTTL: o.SessionTTL, SessionLifetime: o.SessionLifetime, SessionsPerUser: o.SessionsPerUser,
+		CacheTTL: o.CacheTTL, MaxInitialize: o.MaxInitialize, RedisTimeout: o.RedisTimeout,
 	}
 }
 
-func (o Options) node() *node.Options {
+func (o Options) node(store *sessionstore.Store) *node.Options {
 	return &node.Options{
-		Prefix:   o.Prefix,
-		Log:      node.LogOptions{MaxEvents: o.MaxEvents, MaxBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor},
+		Redis: o.Redis, Store: store, Prefix: o.Prefix,
+		Log:      node.LogOptions{MaxEvents: o.MaxEvents, MaxEventBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor},
 		MaxQueue: o.MaxQueue, MaxQueueBytes: o.MaxQueueBytes, MaxCalls: o.MaxCalls,
-		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, Timeout: o.RedisTimeout,
+		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, RedisTimeout: o.RedisTimeout,
 		DefaultLogLevel: o.DefaultLogLevel, Logger: o.Logger,
 	}
 }

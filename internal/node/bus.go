@@ -113,7 +113,7 @@ func (n *Node) reach(ctx context.Context, at position) {
 	}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(n.opts.Timeout); n.tail.position().before(at) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(n.opts.RedisTimeout); n.tail.position().before(at) && time.Now().Before(deadline); {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

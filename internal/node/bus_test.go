@@ -177,7 +177,7 @@ func TestEveryMessageOfTheBusNamesTheOneBefore(t *testing.T) {
 		f := newFleet(t, s, Options{})
 		var wg sync.WaitGroup
 		for range 4 {
-			p, err := NewPublisher(s.Client(t), f.prefix, 0)
+			p, err := NewPublisher(&PublisherOptions{Redis: s.Client(t), Prefix: f.prefix})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -474,7 +474,7 @@ func TestAMarkOfALossIsBehindAllThatWasRead(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		r := newRig(t, s.Client(t), LogOptions{})
-		p, err := NewPublisher(r.client, r.prefix, 0)
+		p, err := NewPublisher(&PublisherOptions{Redis: r.client, Prefix: r.prefix})
 		if err != nil {
 			t.Fatal(err)
 		}

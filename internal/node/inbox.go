@@ -108,7 +108,7 @@ func (n *Node) read(ctx context.Context, key, position string) ([]rueidis.XRange
 	// Close would have to wait.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer time.AfterFunc(probeAfter+n.opts.Timeout, cancel).Stop()
+	defer time.AfterFunc(probeAfter+n.opts.RedisTimeout, cancel).Stop()
 	// rueidis runs it on a connection of its own and, when that breaks, repeats it
 	// on another: it must be pinned as package rds does with what it runs.
 	cmd := n.rdb.B().Xread().Count(256).Block(probeAfter.Milliseconds()).Streams().Key(key).Id(position).Build().Pin()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/options"
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
@@ -41,9 +42,9 @@ type Event struct {
 
 // LogOptions bound a [Log]. The zero value of a field means its default.
 type LogOptions struct {
-	// MaxEvents and MaxBytes bound what is stored of one stream; beyond them, the
+	// MaxEvents and MaxEventBytes bound what is stored of one stream; beyond them, the
 	// oldest events are dropped. If zero, 1,000 events and 16 MiB.
-	MaxEvents, MaxBytes int
+	MaxEvents, MaxEventBytes int
 	// MaxStreams bounds the unfinished call streams of a session. If zero, 16.
 	MaxStreams int
 	// ResumeFor is how long a stream can still be resumed after it has ended. If
@@ -52,18 +53,11 @@ type LogOptions struct {
 }
 
 func (o LogOptions) withDefaults() LogOptions {
-	o.MaxEvents = orDefault(o.MaxEvents, 1000)
-	o.MaxBytes = orDefault(o.MaxBytes, 16<<20)
-	o.MaxStreams = orDefault(o.MaxStreams, 16)
-	o.ResumeFor = orDefault(o.ResumeFor, 5*time.Minute)
+	options.OrDefault(&o.MaxEvents, 1000)
+	options.OrDefault(&o.MaxEventBytes, 16<<20)
+	options.OrDefault(&o.MaxStreams, 16)
+	options.OrDefault(&o.ResumeFor, 5*time.Minute)
 	return o
-}
-
-func orDefault[T int | time.Duration](v, def T) T {
-	if v == 0 {
-		return def
-	}
-	return v
 }
 
 // A Log stores the events of streams in Redis. An event is appended to its
@@ -163,7 +157,7 @@ func (l *Log) Append(ctx context.Context, id StreamID, a Append) (offset int64, 
 			l.keys.Stream(id.Session, id.Stream), l.keys.Log(id.Session, id.Stream),
 		},
 		id.Stream, a.Writer, a.Tag, rueidis.BinaryString(a.Data), flag(a.End),
-		strconv.FormatInt(l.opts.ResumeFor.Milliseconds(), 10), strconv.Itoa(l.opts.MaxEvents), strconv.Itoa(l.opts.MaxBytes),
+		strconv.FormatInt(l.opts.ResumeFor.Milliseconds(), 10), strconv.Itoa(l.opts.MaxEvents), strconv.Itoa(l.opts.MaxEventBytes),
 		a.again())
 	if err != nil {
 		return 0, "", err

@@ -101,7 +101,7 @@ func (m *logModel) append(stream string, a Append) reading {
 	if a.Tag != "" {
 		s.entries = append(s.entries, modelEntry{a.Tag, string(a.Data)})
 	}
-	for len(s.entries) > 1 && (len(s.entries) > m.opts.MaxEvents || s.bytes() > m.opts.MaxBytes) {
+	for len(s.entries) > 1 && (len(s.entries) > m.opts.MaxEvents || s.bytes() > m.opts.MaxEventBytes) {
 		s.entries, s.base = s.entries[1:], s.base+1
 	}
 	s.ended = s.ended || a.End
@@ -197,7 +197,7 @@ func entriesOf(events []Event) (entries []modelEntry) {
 // miniredis and on a real Redis, and compares what each says at each step.
 func TestEveryRedisKeepsTheLogOfTheModel(t *testing.T) {
 	t.Parallel()
-	opts := LogOptions{MaxEvents: 6, MaxBytes: 120, MaxStreams: 3}
+	opts := LogOptions{MaxEvents: 6, MaxEventBytes: 120, MaxStreams: 3}
 	rigs := []*rig{
 		newRig(t, redistest.NewMiniredis(t).Client(t), opts),
 		newRig(t, redistest.Real(t).Client(t), opts),

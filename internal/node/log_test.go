@@ -148,7 +148,7 @@ func TestOnlyTheWriterOfAStreamAddsToIt(t *testing.T) {
 
 func TestTheOldestEventsGoFirst(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{MaxEvents: 3, MaxBytes: 100}, func(t *testing.T, r *rig, sid string) {
+	onEach(t, LogOptions{MaxEvents: 3, MaxEventBytes: 100}, func(t *testing.T, r *rig, sid string) {
 		want := func(id StreamID, from int64, datasWanted ...string) {
 			t.Helper()
 			events, next, _, err := r.log.Read(t.Context(), id, from)

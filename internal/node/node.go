@@ -4,62 +4,15 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/modelcontextprotocol/go-sdk/mcp"
-	"github.com/redis/rueidis"
-
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
-
-// Options configure a [Node]. The zero value of a field means its default.
-type Options struct {
-	// Prefix is the first part of every key. If empty, "mcp". All instances of a
-	// fleet, and the session store, must have the same.
-	Prefix string
-	// Log bounds the logs of streams.
-	Log LogOptions
-	// MaxQueue and MaxQueueBytes bound what waits in memory for one open
-	// stream. A client that reads more slowly gets the rest from the log, as
-	// long as the log has it. If zero, 256 messages and 4 MiB.
-	MaxQueue, MaxQueueBytes int
-	// MaxCalls bounds the running calls of a session on this instance, and the
-	// notifications whose handlers run. If zero, 64 each.
-	MaxCalls int
-	// AnswerWithin is how long a request to the client (sampling, elicitation,
-	// roots) waits for its response. If zero, 10 minutes.
-	AnswerWithin time.Duration
-	// RunDetached is how long a call may continue after its client has
-	// disconnected. If zero, 5 minutes.
-	RunDetached time.Duration
-	// Timeout bounds each call to Redis. If zero, 2 seconds.
-	Timeout time.Duration
-	// DefaultLogLevel is the level of a session whose client has not set one.
-	// If empty, such a session gets no log messages, as with the SDK's handler.
-	DefaultLogLevel mcp.LoggingLevel
-	// Logger receives what an operator should know. If nil, nothing is logged.
-	Logger *slog.Logger
-}
-
-func (o Options) withDefaults() Options {
-	o.Log = o.Log.withDefaults()
-	o.MaxQueue = orDefault(o.MaxQueue, 256)
-	o.MaxQueueBytes = orDefault(o.MaxQueueBytes, 4<<20)
-	o.MaxCalls = orDefault(o.MaxCalls, 64)
-	o.AnswerWithin = orDefault(o.AnswerWithin, 10*time.Minute)
-	o.RunDetached = orDefault(o.RunDetached, 5*time.Minute)
-	o.Timeout = orDefault(o.Timeout, redisx.DefaultTimeout)
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	return o
-}
 
 // The times by which instances judge each other. A reader declares a writer
 // dead after its inbox was absent in two looks, so the end of a dead writer's
@@ -117,21 +70,24 @@ var ErrClosed = errors.New("instance is shutting down")
 
 // NewNode joins the fleet: it creates the instance's inbox and starts to read
 // it and the bus. It blocks for a few calls to Redis and fails if Redis is
-// unavailable or lacks something a node needs. The caller keeps ownership of
-// client and store; [Node.Close] must be called before the client is closed.
-func NewNode(ctx context.Context, client rueidis.Client, store *sessionstore.Store, opts *Options) (*Node, error) {
-	if opts == nil {
-		opts = &Options{}
+// unavailable or lacks something a node needs. [Node.Close] must be called
+// before the client is closed.
+func NewNode(ctx context.Context, opts *Options) (*Node, error) {
+	if err := opts.validate(); err != nil {
+		return nil, err
 	}
 	o := opts.withDefaults()
-	publisher, err := newPublisher(client, o)
+	publisher, err := newPublisher(o)
 	if err != nil {
+		return nil, err
+	}
+	if err := publisher.rdb.CheckVersion(ctx); err != nil {
 		return nil, err
 	}
 	n := &Node{
 		Publisher: publisher,
 		id:        strings.ToLower(rand.Text()[:16]),
-		store:     store,
+		store:     o.Store,
 		opts:      o,
 		conns:     map[string]*Conn{},
 		readers:   map[string]*Reader{},
@@ -244,7 +200,7 @@ func (n *Node) Close(ctx context.Context) {
 func (n *Node) waitForStreams() {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(2 * n.opts.Timeout); n.Streams() > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * n.opts.RedisTimeout); n.Streams() > 0 && time.Now().Before(deadline); {
 		<-tick.C
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/options"
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
@@ -33,21 +34,33 @@ type Publisher struct {
 	logger *slog.Logger
 }
 
-// NewPublisher returns a publisher for the fleet with the given prefix; if
-// empty, "mcp". A timeout of zero is 2 seconds. It does no I/O.
-func NewPublisher(client rueidis.Client, prefix string, timeout time.Duration) (*Publisher, error) {
-	return newPublisher(client, Options{Prefix: prefix, Timeout: timeout}.withDefaults())
+// PublisherOptions configure [NewPublisher].
+type PublisherOptions struct {
+	// Redis is the fleet's. Required; it stays the caller's.
+	Redis rueidis.Client
+	// Prefix is the fleet's. If empty, "mcp".
+	Prefix string
+	// RedisTimeout bounds each call to Redis. If zero, 2 seconds.
+	RedisTimeout time.Duration
 }
 
-func newPublisher(client rueidis.Client, o Options) (*Publisher, error) {
-	if client == nil {
-		return nil, errors.New("the Redis client is nil")
+// NewPublisher returns a publisher for a fleet. It does no I/O.
+func NewPublisher(opts *PublisherOptions) (*Publisher, error) {
+	if err := options.AtLeast("RedisTimeout", opts.RedisTimeout, time.Millisecond); err != nil {
+		return nil, err
+	}
+	return newPublisher(Options{Redis: opts.Redis, Prefix: opts.Prefix, RedisTimeout: opts.RedisTimeout}.withDefaults())
+}
+
+func newPublisher(o Options) (*Publisher, error) {
+	if o.Redis == nil {
+		return nil, errors.New("Options.Redis is nil")
 	}
 	space, err := rediskeys.New(o.Prefix)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("Options.Prefix: %w", err)
 	}
-	rdb := redisx.New(client, o.Timeout)
+	rdb := redisx.New(o.Redis, o.RedisTimeout)
 	return &Publisher{rdb: rdb, keys: space, log: &Log{rdb, space, o.Log}, logger: o.Logger}, nil
 }
 

@@ -42,7 +42,7 @@ const testTTL = 30 * time.Second
 func newRig(t testing.TB, client rueidis.Client, opts LogOptions, ttl ...time.Duration) *rig {
 	t.Helper()
 	prefix := redistest.NewPrefix()
-	store, err := sessionstore.NewStore(client, &sessionstore.Options{Prefix: prefix, TTL: append(ttl, testTTL)[0]})
+	store, err := sessionstore.NewStore(&sessionstore.Options{Redis: client, Prefix: prefix, SessionTTL: append(ttl, testTTL)[0]})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,15 +163,15 @@ func newBubbleFleet(t testing.TB, opts Options, ttl ...time.Duration) *fleet {
 
 func (f *fleet) join(t testing.TB, client rueidis.Client, opts Options) *Node {
 	t.Helper()
-	store, err := sessionstore.NewStore(client, &sessionstore.Options{Prefix: f.prefix, TTL: f.store.TTL()})
+	store, err := sessionstore.NewStore(&sessionstore.Options{Redis: client, Prefix: f.prefix, SessionTTL: f.store.TTL()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts.Prefix = f.prefix
+	opts.Redis, opts.Store, opts.Prefix = client, store, f.prefix
 	if os.Getenv("TEST_LOG") != "" {
 		opts.Logger = slog.New(slog.NewTextHandler(t.Output(), nil)).With("node", len(f.nodes))
 	}
-	n, err := NewNode(t.Context(), client, store, &opts)
+	n, err := NewNode(t.Context(), &opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func (n *Node) haveReloaded(ctx context.Context, ref string, now func() (ref str
 	}
 	tick := time.NewTicker(askAgain)
 	defer tick.Stop()
-	for deadline := time.Now().Add(n.opts.Timeout); ; {
+	for deadline := time.Now().Add(n.opts.RedisTimeout); ; {
 		select {
 		case <-done:
 			return nil

@@ -1,4 +1,4 @@
-package sessionstore_test
+package session_test
 
 import (
 	"context"
@@ -13,8 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
+	"github.com/mcpfleet/mcpfleet/session"
 )
 
 type cart struct {
@@ -25,10 +26,10 @@ type cart struct {
 func TestAValueIsSeenByOtherInstances(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		opts := &sessionstore.Options{Prefix: s.Prefix(t)}
+		opts := &session.Options{Prefix: s.Prefix(t)}
 		mine, other := newStore(t, s, opts), newStore(t, s, opts)
-		id := create(t, mine, sessionstore.Record{})
-		written, read := sessionstore.NewValues[cart](mine, "cart"), sessionstore.NewValues[cart](other, "cart")
+		id := create(t, mine)
+		written, read := session.NewValues[cart](mine, "cart"), session.NewValues[cart](other, "cart")
 
 		if got, version, err := read.Get(t.Context(), id); !cmp.Equal(got, cart{}) || version != 0 || err != nil {
 			t.Errorf("before it was set: %+v at %d, %v", got, version, err)
@@ -48,9 +49,9 @@ func TestAValueIsSeenByOtherInstances(t *testing.T) {
 func TestCompareAndSetRefusesAnOldVersion(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		store := newStore(t, s, &sessionstore.Options{Prefix: s.Prefix(t)})
-		id := create(t, store, sessionstore.Record{})
-		a, b := sessionstore.NewValues[int](store, "a"), sessionstore.NewValues[int](store, "b")
+		store := newStore(t, s, &session.Options{Prefix: s.Prefix(t)})
+		id := create(t, store)
+		a, b := session.NewValues[int](store, "a"), session.NewValues[int](store, "b")
 		first, err := a.CompareAndSet(t.Context(), id, 0, 1)
 		if err != nil {
 			t.Fatal(err)
@@ -62,9 +63,9 @@ func TestCompareAndSetRefusesAnOldVersion(t *testing.T) {
 		if err != nil || second == first {
 			t.Fatalf("version %d after %d, %v", second, first, err)
 		}
-		for _, old := range []sessionstore.Version{0, first, -1, second + 1, math.MaxInt64} {
+		for _, old := range []session.Version{0, first, -1, second + 1, math.MaxInt64} {
 			_, err := a.CompareAndSet(t.Context(), id, old, 3)
-			wantErr(t, "at version "+strconv.Itoa(int(old)), err, sessionstore.ErrConflict)
+			wantErr(t, "at version "+strconv.Itoa(int(old)), err, session.ErrConflict)
 		}
 		if n, version, err := a.Get(t.Context(), id); n != 2 || version != second || err != nil {
 			t.Errorf("%d at %d, %v", n, version, err)
@@ -77,10 +78,10 @@ func TestCompareAndSetRefusesAnOldVersion(t *testing.T) {
 func TestADeletedValueDoesNotComeBackAtAnOldVersion(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		store := newStore(t, s, &sessionstore.Options{Prefix: s.Prefix(t)})
-		id := create(t, store, sessionstore.Record{})
-		v := sessionstore.NewValues[string](store, "v")
-		seen := map[sessionstore.Version]bool{}
+		store := newStore(t, s, &session.Options{Prefix: s.Prefix(t)})
+		id := create(t, store)
+		v := session.NewValues[string](store, "v")
+		seen := map[session.Version]bool{}
 		for range 3 {
 			version, err := v.CompareAndSet(t.Context(), id, 0, "x")
 			if err != nil || seen[version] {
@@ -102,13 +103,13 @@ func TestADeletedValueDoesNotComeBackAtAnOldVersion(t *testing.T) {
 func TestUpdatesFromTwoInstancesAllCount(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		opts := &sessionstore.Options{Prefix: s.Prefix(t)}
-		stores := []*sessionstore.Store{newStore(t, s, opts), newStore(t, s, opts)}
-		id := create(t, stores[0], sessionstore.Record{})
+		opts := &session.Options{Prefix: s.Prefix(t)}
+		stores := []*session.Store{newStore(t, s, opts), newStore(t, s, opts)}
+		id := create(t, stores[0])
 		var wg sync.WaitGroup
 		const each = 10
 		for i := range 4 {
-			counter := sessionstore.NewValues[int](stores[i%2], "n")
+			counter := session.NewValues[int](stores[i%2], "n")
 			wg.Go(func() {
 				for range each {
 					if _, err := counter.Update(t.Context(), id, func(n int) (int, error) { return n + 1, nil }); err != nil {
@@ -118,7 +119,7 @@ func TestUpdatesFromTwoInstancesAllCount(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if n, _, err := sessionstore.NewValues[int](stores[0], "n").Get(t.Context(), id); n != 4*each || err != nil {
+		if n, _, err := session.NewValues[int](stores[0], "n").Get(t.Context(), id); n != 4*each || err != nil {
 			t.Errorf("counted to %d, want %d; %v", n, 4*each, err)
 		}
 	})
@@ -127,8 +128,8 @@ func TestUpdatesFromTwoInstancesAllCount(t *testing.T) {
 func TestUpdateEndsWithTheErrorOfItsFunction(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, redistest.NewMiniredis(t), nil)
-	id := create(t, store, sessionstore.Record{})
-	v := sessionstore.NewValues[int](store, "v")
+	id := create(t, store)
+	v := session.NewValues[int](store, "v")
 	soldOut := errors.New("sold out")
 	if _, err := v.Update(t.Context(), id, func(int) (int, error) { return 1, soldOut }); err != soldOut {
 		t.Errorf("error %v, want the function's own", err)
@@ -142,8 +143,8 @@ func TestUpdateGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := storeOf(t, redistest.NewBubble(t).Client(t), nil)
-		id := create(t, store, sessionstore.Record{})
-		v := sessionstore.NewValues[int](store, "v")
+		id := create(t, store)
+		v := session.NewValues[int](store, "v")
 		tries := 0
 		overtaken := func(n int) (int, error) {
 			tries++
@@ -154,7 +155,7 @@ func TestUpdateGivesUp(t *testing.T) {
 			return n + 1, err
 		}
 		_, err := v.Update(t.Context(), id, overtaken)
-		wantErr(t, "always overtaken", err, sessionstore.ErrConflict)
+		wantErr(t, "always overtaken", err, session.ErrConflict)
 		if tries < 10 || tries > 100 {
 			t.Errorf("gave up after %d tries", tries)
 		}
@@ -169,23 +170,23 @@ func TestUpdateGivesUp(t *testing.T) {
 func TestValuesAreBounded(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		store := newStore(t, s, &sessionstore.Options{Prefix: s.Prefix(t), MaxValue: 10, MaxValues: 3})
-		id := create(t, store, sessionstore.Record{})
-		value := func(i int) *sessionstore.Values[string] {
-			return sessionstore.NewValues[string](store, "v"+strconv.Itoa(i))
+		store := newStore(t, s, &session.Options{Prefix: s.Prefix(t), MaxValue: 10, MaxValues: 3})
+		id := create(t, store)
+		value := func(i int) *session.Values[string] {
+			return session.NewValues[string](store, "v"+strconv.Itoa(i))
 		}
 		if _, err := value(0).CompareAndSet(t.Context(), id, 0, "12345678"); err != nil {
 			t.Errorf("10 bytes of JSON: %v", err)
 		}
 		_, err := value(0).CompareAndSet(t.Context(), id, 1, "123456789")
-		wantErr(t, "11 bytes of JSON", err, sessionstore.ErrTooLarge)
+		wantErr(t, "11 bytes of JSON", err, session.ErrTooLarge)
 		for i := range 3 {
 			if _, err := value(i).Update(t.Context(), id, func(string) (string, error) { return "x", nil }); err != nil {
 				t.Errorf("value %d: %v", i+1, err)
 			}
 		}
 		_, err = value(3).CompareAndSet(t.Context(), id, 0, "x")
-		wantErr(t, "value 4", err, sessionstore.ErrTooMany)
+		wantErr(t, "value 4", err, session.ErrTooMany)
 		if _, err := value(0).Update(t.Context(), id, func(string) (string, error) { return "y", nil }); err != nil {
 			t.Errorf("change of a value when there are as many as allowed: %v", err)
 		}
@@ -201,9 +202,9 @@ func TestValuesAreBounded(t *testing.T) {
 func TestANameThatIsNoneIsAnErrorOfEveryCall(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, redistest.NewMiniredis(t), nil)
-	id := create(t, store, sessionstore.Record{})
+	id := create(t, store)
 	for _, name := range []string{"", ":last", "a b", strings.Repeat("x", 65), "ä"} {
-		v := sessionstore.NewValues[int](store, name)
+		v := session.NewValues[int](store, name)
 		_, _, get := v.Get(t.Context(), id)
 		_, set := v.CompareAndSet(t.Context(), id, 0, 1)
 		_, update := v.Update(t.Context(), id, func(n int) (int, error) { return n, nil })
@@ -219,13 +220,20 @@ func TestAnUnusableValueIsAnErrorThatNamesIt(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		prefix, c := s.Prefix(t), s.Client(t)
-		store := storeOf(t, c, &sessionstore.Options{Prefix: prefix})
-		id := create(t, store, sessionstore.Record{})
-		v := sessionstore.NewValues[cart](store, "cart")
+		store := storeOf(t, c, &session.Options{Prefix: prefix})
+		id := create(t, store)
+		keys, err := rediskeys.New(prefix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values := keys.Values(id)
+		v := session.NewValues[cart](store, "cart")
 		for _, stored := range []string{"x", "1", "1 ", "1 {", `1 "text"`, `x {}`, " {}", `1 {"items":{"tea":1},"note":1}`} {
-			do(t, c, "HSET", space(t, prefix).Values(id), "cart", stored)
+			if err := c.Do(t.Context(), c.B().Hset().Key(values).FieldValue().FieldValue("cart", stored).Build()).Error(); err != nil {
+				t.Fatal(err)
+			}
 			got, version, err := v.Get(t.Context(), id)
-			if err == nil || !strings.Contains(err.Error(), "cart") || errors.Is(err, sessionstore.ErrUnavailable) {
+			if err == nil || !strings.Contains(err.Error(), "cart") || errors.Is(err, session.ErrUnavailable) {
 				t.Errorf("%q: error %v", stored, err)
 			}
 			if !cmp.Equal(got, cart{}) || version != 0 {
@@ -241,8 +249,8 @@ func TestAnUnusableValueIsAnErrorThatNamesIt(t *testing.T) {
 func TestAValueThatIsNotJSONIsRefused(t *testing.T) {
 	t.Parallel()
 	store := newStore(t, redistest.NewMiniredis(t), nil)
-	id := create(t, store, sessionstore.Record{})
-	v := sessionstore.NewValues[float64](store, "ratio")
+	id := create(t, store)
+	v := session.NewValues[float64](store, "ratio")
 	if _, err := v.CompareAndSet(t.Context(), id, 0, math.NaN()); err == nil || !strings.Contains(err.Error(), "ratio") {
 		t.Errorf("error %v, want one that names the value", err)
 	}

@@ -1,2 +1,0 @@
-// Package transport is being moved.
-package transport
