@@ -3,6 +3,8 @@ package auth
 import (
 	"encoding/json"
 	"net/http"
+
+	"github.com/mcpfleet/mcpfleet/internal/cors"
 )
 
 const wellKnown = "/.well-known/oauth-protected-resource"
@@ -42,17 +44,14 @@ func (r *Resource) Metadata() http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		h := w.Header()
-		h.Set("Access-Control-Allow-Origin", "*") // it is public
+		cors.Allow(h, "*", "") // it is public
 		h.Set("Cache-Control", "no-store")
 		switch req.Method {
 		case http.MethodGet, http.MethodHead:
 			h.Set("Content-Type", "application/json")
 			_, _ = w.Write(body) // a client that has gone needs no metadata
 		case http.MethodOptions:
-			h.Set("Access-Control-Allow-Methods", "GET")
-			h.Set("Access-Control-Allow-Headers", "*")
-			h.Set("Access-Control-Max-Age", "600")
-			w.WriteHeader(http.StatusNoContent)
+			cors.WritePreflight(w, "GET", "*")
 		default:
 			h.Set("Allow", "GET, HEAD, OPTIONS")
 			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)

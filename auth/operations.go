@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
@@ -16,15 +15,12 @@ import (
 // An operation is what a message asks for.
 type operation struct{ method, name string }
 
-// bodyTime is how long a client may take to send a message.
-const bodyTime = 30 * time.Second
-
 // operations returns what the messages of a request ask for, and puts the body
 // back. The body decides, also from protocol 2026-07-28 on, where headers repeat
 // the method and the name: whether they say the same is checked only later, and
 // not by every handler.
 func (r *Resource) operations(w http.ResponseWriter, req *http.Request) ([]operation, error) {
-	data, err := io.ReadAll(http.MaxBytesReader(nil, bodylimit.Within(w, req, bodyTime).Body, r.opts.MaxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(nil, bodylimit.Within(w, req, bodylimit.MessageTime).Body, r.opts.MaxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, &refusal{status: http.StatusRequestEntityTooLarge, code: "invalid_request", description: "the body is too large"}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/cors"
 	sdkauth "github.com/modelcontextprotocol/go-sdk/auth"
 )
 
@@ -147,7 +148,7 @@ func (r *Resource) Protect(next http.Handler) http.Handler {
 	// The SDK's handlers look for the token where only the SDK can put it.
 	tell := sdkauth.RequireBearerToken(found, &sdkauth.RequireBearerTokenOptions{ClockSkew: time.Minute})(served)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if isPreflight(req) {
+		if cors.IsPreflight(req) {
 			next.ServeHTTP(w, req)
 			return
 		}
@@ -174,12 +175,6 @@ func withoutToken(next http.Handler) http.Handler {
 		clean.Header.Del("Authorization")
 		next.ServeHTTP(w, &clean)
 	})
-}
-
-// isPreflight reports whether a browser asks what a page may do (Fetch,
-// "CORS-preflight fetch").
-func isPreflight(r *http.Request) bool {
-	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
 // authenticate returns what the token of a request says, and the token.

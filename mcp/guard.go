@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
+	"github.com/mcpfleet/mcpfleet/internal/cors"
+	"github.com/mcpfleet/mcpfleet/internal/loopback"
 )
 
 // Guard returns a handler that checks the Host and Origin of a request, as h
@@ -43,7 +45,7 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	// Also where nobody reads the body: net/http does, before it sends a response.
-	bodylimit.Within(w, r, bodyTime)
+	bodylimit.Within(w, r, bodylimit.MessageTime)
 	w.Header().Set("Cache-Control", "no-store") // whatever the answer will be
 	if !h.allowedHost(r) {
 		writeError(w, nil, refuse(http.StatusForbidden, "host %q is not allowed", r.Host))
@@ -59,17 +61,14 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) bool {
 	}
 	header := w.Header()
 	header.Add("Vary", "Origin")
-	header.Set("Access-Control-Allow-Origin", origin)
-	header.Set("Access-Control-Expose-Headers", sessionHeader+", WWW-Authenticate")
-	if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
-		header.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
+	cors.Allow(header, origin, sessionHeader+", WWW-Authenticate")
+	if cors.IsPreflight(r) {
 		// The origin is one we trust: it may send what headers it likes.
-		if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
+		asked := r.Header.Get("Access-Control-Request-Headers")
+		if asked != "" {
 			header.Add("Vary", "Access-Control-Request-Headers")
-			header.Set("Access-Control-Allow-Headers", asked)
 		}
-		header.Set("Access-Control-Max-Age", "600")
-		w.WriteHeader(http.StatusNoContent)
+		cors.WritePreflight(w, "GET, POST, DELETE", asked)
 		return false
 	}
 	return true
@@ -79,8 +78,8 @@ func (h *Handler) allowedHost(r *http.Request) bool {
 	if slices.ContainsFunc(h.opts.AllowedHosts, func(allowed string) bool { return sameHost(allowed, r.Host) }) {
 		return true
 	}
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && isLoopback(local.String()) {
-		return isLoopback(r.Host)
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && loopback.IsHostPort(local.String()) {
+		return loopback.IsHostPort(r.Host)
 	}
 	return len(h.opts.AllowedHosts) == 0
 }
@@ -100,5 +99,5 @@ func (h *Handler) allowedOrigin(origin string) bool {
 		return true
 	}
 	u, err := url.Parse(origin)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && isLoopback(u.Host)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && loopback.IsHostPort(u.Host)
 }

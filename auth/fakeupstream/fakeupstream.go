@@ -209,12 +209,9 @@ func isState(state string) bool {
 	return state != "" && len(state) <= maxState && !strings.ContainsFunc(state, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// bodyTime is how long a browser may take to send the form.
-const bodyTime = 10 * time.Second
-
 // ServeHTTP serves the login page at [AuthorizePath], and takes its form.
 func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r = bodylimit.Within(w, r, bodyTime)
+	r = bodylimit.Within(w, r, bodylimit.FormTime)
 	verdict, err := u.limiter.Take(r.Context(), "fakelogin", limit.ClientAddress(r, u.proxies), u.rate)
 	if err != nil {
 		u.unavailable(w)

@@ -5,9 +5,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
+	"github.com/mcpfleet/mcpfleet/internal/cors"
 	"github.com/mcpfleet/mcpfleet/internal/limit"
 )
 
@@ -24,10 +24,6 @@ type endpoint struct {
 	rate    Rate
 }
 
-// bodyTime is how long anybody has to send a body. Not all servers bound that,
-// least of all those that serve streams, and nobody has to log in to come here.
-const bodyTime = 10 * time.Second
-
 // serve returns the handler of an endpoint. Nothing that an authorization server
 // says may be stored (OAuth 2.1, section 3.2.3), or taken for something else
 // than it is. Where users come, pages of other origins may not (section 3.1).
@@ -43,10 +39,9 @@ func (s *Server) serve(e endpoint) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		if e.cors {
-			h.Set("Access-Control-Allow-Origin", "*")
-			h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset")
+			cors.Allow(h, "*", "WWW-Authenticate, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset")
 		}
-		r = bodylimit.Within(w, r, bodyTime)
+		r = bodylimit.Within(w, r, bodylimit.FormTime)
 		method := r.Method
 		if method == http.MethodHead && !e.page {
 			method = http.MethodGet // of a page, GET begins or ends something
@@ -59,10 +54,7 @@ func (s *Server) serve(e endpoint) http.Handler {
 			}
 			serve(w, r)
 		case e.cors && r.Method == http.MethodOptions:
-			h.Set("Access-Control-Allow-Methods", allowed)
-			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, MCP-Protocol-Version")
-			h.Set("Access-Control-Max-Age", "600")
-			w.WriteHeader(http.StatusNoContent)
+			cors.WritePreflight(w, allowed, "Authorization, Content-Type, MCP-Protocol-Version")
 		default:
 			h.Set("Allow", allowed)
 			err := refuse("invalid_request", "method %.20s is not allowed", r.Method)

@@ -11,18 +11,19 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/mcpfleet/mcpfleet/internal/loopback"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
 // T01: a match means that the URIs are the same, or loopback ones that differ in
 // the port.
 func FuzzRedirectMatch(f *testing.F) {
-	loopback := []string{"http://127.0.0.1:3000/cb", "http://localhost/cb", "http://[::1]/cb", "http://localhost:80@evil.com/cb", "http://localhost?x", "http://localhost#f"}
-	for i, uri := range slices.Concat(notTheCallback, dangerousURIs, loopback) {
+	local := []string{"http://127.0.0.1:3000/cb", "http://localhost/cb", "http://[::1]/cb", "http://localhost:80@evil.com/cb", "http://localhost?x", "http://localhost#f"}
+	for i, uri := range slices.Concat(notTheCallback, dangerousURIs, local) {
 		f.Add(callbackURI, uri)
 		f.Add(uri, uri)
-		f.Add(loopback[i%len(loopback)], uri)
-		f.Add(strings.Replace(loopback[i%len(loopback)], "/cb", ":8080/cb", 1), loopback[(i+1)%len(loopback)])
+		f.Add(local[i%len(local)], uri)
+		f.Add(strings.Replace(local[i%len(local)], "/cb", ":8080/cb", 1), local[(i+1)%len(local)])
 	}
 	f.Fuzz(func(t *testing.T, registered, uri string) {
 		match := checkRedirectURI(uri, nil) == nil && matchRedirectURI(registered, uri)
@@ -34,7 +35,7 @@ func FuzzRedirectMatch(f *testing.F) {
 		}
 		a, err1 := url.Parse(registered)
 		b, err2 := url.Parse(uri)
-		if err1 != nil || err2 != nil || a.Scheme != "http" || a.User != nil || !isLoopback(a.Hostname()) || a.Port() == b.Port() {
+		if err1 != nil || err2 != nil || a.Scheme != "http" || a.User != nil || !loopback.IsHost(a.Hostname()) || a.Port() == b.Port() {
 			t.Fatalf("%q matches %q", registered, uri)
 		}
 		a.Host, b.Host = a.Hostname(), b.Hostname()
@@ -201,7 +202,7 @@ func FuzzRegistration(f *testing.F) {
 		}
 		for _, uri := range client.RedirectURIs {
 			u, err := url.Parse(uri)
-			if err != nil || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) || u.Host == "" || u.User != nil {
+			if err != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback.IsHost(u.Hostname())) || u.Host == "" || u.User != nil {
 				t.Fatalf("redirect URI %q", uri)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/loopback"
 	"golang.org/x/oauth2"
 )
 
@@ -58,7 +59,7 @@ func NewOAuth2Upstream(config *oauth2.Config, identify IdentifyFunc, opts *OAuth
 		return nil, errors.New("upstream: there is no function that says who a user is")
 	}
 	for _, endpoint := range []string{config.Endpoint.AuthURL, config.Endpoint.TokenURL} {
-		if u, err := url.Parse(endpoint); err != nil || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		if u, err := url.Parse(endpoint); err != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback.IsHost(u.Hostname())) {
 			return nil, fmt.Errorf("upstream: endpoint %q is neither https nor, on a loopback host, http", endpoint)
 		}
 	}

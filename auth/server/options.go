@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/loopback"
 	"github.com/redis/rueidis"
 )
 
@@ -307,7 +308,7 @@ func checkIssuer(issuer string) error {
 	switch {
 	case err != nil || u.Host == "":
 		return fmt.Errorf("Options.Issuer %q is not a URL", issuer)
-	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+	case u.Scheme != "https" && (u.Scheme != "http" || !loopback.IsHost(u.Hostname())):
 		return fmt.Errorf("Options.Issuer %q is neither https nor, on a loopback host, http", issuer)
 	case u.Path != "" && !isPath.MatchString(u.Path):
 		return fmt.Errorf("Options.Issuer %q has a path with other than letters, digits and . _ ~ -", issuer)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/mcpfleet/mcpfleet/internal/htmlpage"
+	"github.com/mcpfleet/mcpfleet/internal/loopback"
 )
 
 //go:embed pages
@@ -147,7 +148,7 @@ func (s *Server) consentPage(t ticket, f flow, client *Client) consentPage {
 	}
 	if u, err := url.Parse(f.Redirect); err == nil {
 		view.App = u.Scheme != "https" && u.Scheme != "http"
-		view.Local = view.App || isLoopback(u.Hostname())
+		view.Local = view.App || loopback.IsHost(u.Hostname())
 	}
 	for _, scope := range s.opts.Scopes {
 		if slices.Contains(f.Scopes, scope.Name) {

@@ -2,11 +2,12 @@ package server
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/mcpfleet/mcpfleet/internal/loopback"
 )
 
 // checkRedirectURI fails unless a client may be sent to uri at all: to https,
@@ -27,7 +28,7 @@ func checkRedirectURI(uri string, schemes []string) error {
 		return fmt.Errorf("redirect URI %q names a user", uri)
 	case u.Scheme == "https" && u.Hostname() != "":
 		return nil
-	case u.Scheme == "http" && isLoopback(u.Hostname()):
+	case u.Scheme == "http" && loopback.IsHost(u.Hostname()):
 		return nil
 	case u.Scheme != "http" && slices.Contains(schemes, u.Scheme):
 		return nil
@@ -70,17 +71,8 @@ func withoutLoopbackPort(uri string) (string, bool) {
 			return "", false
 		}
 	}
-	if !isLoopback(strings.Trim(host, "[]")) {
+	if !loopback.IsHost(strings.Trim(host, "[]")) {
 		return "", false
 	}
 	return host + path, true
-}
-
-// isLoopback reports whether a host is the user's own machine.
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }

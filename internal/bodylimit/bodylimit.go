@@ -7,6 +7,14 @@ import (
 	"time"
 )
 
+const (
+	// MessageTime is how long a client of MCP has to send a message.
+	MessageTime = 30 * time.Second
+	// FormTime is how long a client or a browser has to send a form or another
+	// small body to an endpoint that does not ask for a login.
+	FormTime = 10 * time.Second
+)
+
 // Within returns r with a body that cannot be read once d has passed, neither by
 // the handler nor by net/http, which reads what a handler leaves of it. Without
 // it, a client that stops in the middle keeps its connection, and what it has

@@ -110,14 +110,11 @@ func (p *Publisher) publish(ctx context.Context, fields ...string) error {
 	})
 }
 
-// maxURI bounds the URI of a resource, as it is bounded for subscriptions.
-const maxURI = 8 << 10
-
 // ResourceUpdated notifies every session and every listener that is subscribed
 // to the resource that it was updated. It fails with [sessionstore.ErrTooLarge] for
 // a URI longer than 8 KiB.
 func (p *Publisher) ResourceUpdated(ctx context.Context, uri string) error {
-	if len(uri) > maxURI {
+	if len(uri) > sessionstore.MaxURI {
 		return fmt.Errorf("publish an update of a URI of %d bytes: %w", len(uri), sessionstore.ErrTooLarge)
 	}
 	return p.publish(ctx, "k", kindUpdated, "u", uri)

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
 // bus is a tail that has heard count changes, at 1-0, 2-0 and so on.
@@ -77,8 +79,8 @@ func TestATailForgetsTheOldestAndSaysSo(t *testing.T) {
 func TestATailIsBoundedInBytes(t *testing.T) {
 	t.Parallel()
 	bus, large, sum := &tail{}, strings.Repeat("x", maxTailBytes+1), 0
-	for i := range 4 * maxTailBytes / maxURI {
-		bus.add(&change{at: position{uint64(i + 1), 0}, uri: large[:maxURI]})
+	for i := range 4 * maxTailBytes / sessionstore.MaxURI {
+		bus.add(&change{at: position{uint64(i + 1), 0}, uri: large[:sessionstore.MaxURI]})
 	}
 	for _, c := range bus.changes {
 		sum += c.size()

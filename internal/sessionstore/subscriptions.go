@@ -15,7 +15,7 @@ import (
 // there is none. It fails with [ErrTooMany] if the session has too many
 // subscriptions and with [ErrTooLarge] for a URI longer than 8 KiB.
 func (s *Store) Subscribe(ctx context.Context, id, uri, position string) (reader string, err error) {
-	if len(uri) > maxURI {
+	if len(uri) > MaxURI {
 		return "", fmt.Errorf("subscribe to a URI of %d bytes: %w", len(uri), ErrTooLarge)
 	}
 	return s.subscription(ctx, subscriptionAdd, id, uri, position, strconv.Itoa(s.opts.MaxSubscriptions))
@@ -27,8 +27,8 @@ func (s *Store) Unsubscribe(ctx context.Context, id, uri string) (reader string,
 	return s.subscription(ctx, subscriptionRemove, id, uri)
 }
 
-// maxURI bounds the URI of a subscription.
-const maxURI = 8 << 10
+// MaxURI bounds the URI of a resource that a session subscribes to, in bytes.
+const MaxURI = 8 << 10
 
 func (s *Store) subscription(ctx context.Context, script *redisx.Script, id string, args ...string) (reader string, err error) {
 	if !ValidID(id) {

@@ -14,6 +14,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/mcpfleet/mcpfleet/internal/loopback"
 )
 
 // An AuthMode says who may call the server, and who says so.
@@ -60,7 +62,7 @@ func (l *loader) auth(cfg Config) AuthConfig {
 	c.SigningKey, c.SigningKeyID = l.signingKey()
 	switch c.Mode {
 	case AuthNone:
-		if !isLoopback(cfg.Host) {
+		if !loopback.IsHost(cfg.Host) {
 			l.fail("HOST", cfg.Host, errors.New("without authentication (AUTH_MODE=none) it must be a loopback address"))
 		}
 	case AuthExternal:
@@ -79,7 +81,7 @@ func (l *loader) auth(cfg Config) AuthConfig {
 
 // issuer checks that our authorization server can be at a public URL.
 func (l *loader) issuer(u *url.URL) {
-	if u != nil && u.Scheme != "https" && !isLoopback(u.Hostname()) {
+	if u != nil && u.Scheme != "https" && !loopback.IsHost(u.Hostname()) {
 		l.fail("BASE_URI", u.String(), errors.New("must be https, or http on this machine, because users log in there"))
 	}
 }
@@ -87,7 +89,7 @@ func (l *loader) issuer(u *url.URL) {
 func (l *loader) serverURL() string {
 	v := l.getenv("AUTH_SERVER_URL")
 	u, err := url.Parse(v)
-	if err != nil || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+	if err != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback.IsHost(u.Hostname())) || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		l.fail("AUTH_SERVER_URL", v, errors.New("with AUTH_MODE=external it must be the issuer URL of an authorization server: https, or http on this machine"))
 	}
 	return strings.TrimSuffix(v, "/")
