@@ -104,13 +104,6 @@ type Options struct {
 	DefaultLogLevel mcp.LoggingLevel
 }
 
-// maxHeld bounds the GET requests that wait for Redis to come back, and hold
-// how long each does.
-const (
-	maxHeld = 256
-	hold    = 30 * time.Second
-)
-
 func (o Options) withDefaults() (Options, error) {
 	if o.Redis == nil {
 		return o, errors.New("Options.Redis is nil: a fleet needs a Redis client")
