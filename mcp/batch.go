@@ -16,9 +16,6 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
-// versionBatches is the one protocol version that has JSON-RPC batches.
-const versionBatches = "2025-03-26"
-
 const (
 	maxBatch     = 100 // messages in a batch
 	batchWorkers = 8   // calls of a batch that run at once
@@ -28,7 +25,6 @@ const (
 // 2025-03-26, "Transports", "Sending Messages to the Server"). Nothing of a
 // batch happens before all of it has been found good.
 func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body []byte) {
-	untimed(w)
 	rec, messages, err := h.checkBatch(w, r, body)
 	if err == nil {
 		err = h.takeOthers(r, rec, messages)
@@ -46,9 +42,6 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body []byte
 func (h *Handler) checkBatch(w http.ResponseWriter, r *http.Request, body []byte) (sessionstore.Record, []*jsonrpcmsg.Message, error) {
 	if r.Header.Get(versionHeader) >= versionStateless || r.Header.Get(sessionHeader) == "" {
 		return sessionstore.Record{}, nil, jsonrpcmsg.ErrBatch // initialize, without a session, is never in one
-	}
-	if err := checkVersion(r); err != nil {
-		return sessionstore.Record{}, nil, err
 	}
 	rec, err := h.session(r)
 	if err != nil {
@@ -133,14 +126,12 @@ func (h *Handler) startBatch(r *http.Request, rec sessionstore.Record, calls []*
 // batchCall runs a call and returns its response. ctx ends when the client has
 // gone. What else the handler says goes to the session's standalone stream.
 func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) []byte {
-	req := h.request(r, rec, m)
-	req.Outlet = node.OutletAside
-	req.OnResult = h.onResult(rec, m)
-	state, err := h.state(rec)
+	e, err := h.prepare(r, rec, m)
 	if err != nil {
 		return h.refusedCall(ctx, m, err)
 	}
-	conn, err := h.run(r, req, state)
+	e.request.Outlet = node.OutletAside
+	conn, err := h.serve(r, e)
 	if err != nil {
 		return h.refusedCall(ctx, m, err)
 	}

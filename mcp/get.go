@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -16,7 +15,6 @@ import (
 
 // serveGet opens a session's standalone stream, or resumes any of its streams.
 func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
-	untimed(w)
 	after, err := h.checkGet(w, r)
 	if err != nil {
 		h.fail(w, r, nil, err)
@@ -55,9 +53,6 @@ func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *node.
 		return nil, refuse(http.StatusNotAcceptable, "Accept must contain text/event-stream")
 	case !sse.CanFlush(w):
 		return nil, sse.ErrNoFlush
-	}
-	if err := checkVersion(r); err != nil {
-		return nil, err
 	}
 	last := r.Header.Get(resumeHeader)
 	if last == "" {
@@ -156,62 +151,4 @@ func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *node.
 	}
 	lost := &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the rest of this stream is no longer available; the request's outcome is unknown"}
 	_ = events.Write(after.Lost(lost)) // a client that has gone comes back
-}
-
-// sendAway asks a client to come back in a moment, when the balancer has
-// noticed that this instance has left. A 503 would end its whole session.
-func (h *Handler) sendAway(w http.ResponseWriter, r *http.Request, after *node.EventID) {
-	if events, err := h.startStream(w, r.Header.Get(versionHeader), after); err == nil {
-		_ = events.Write(sse.Event{Retry: time.Second}) // a client that has gone comes back anyway
-	}
-}
-
-// hold keeps a GET request open while Redis is away: clients take an error here
-// for the end of their session. After a while, or if too many wait, it is over.
-func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *node.EventID, cause error) {
-	select {
-	case h.held <- struct{}{}:
-	default:
-		h.fail(w, r, nil, cause)
-		return
-	}
-	version := r.Header.Get(versionHeader)
-	events, err := h.startStream(w, version, after)
-	var reader *node.Reader
-	if err == nil {
-		reader = h.await(r, events, after)
-	}
-	<-h.held
-	if reader != nil {
-		_ = h.serveReader(r, events, reader, version) // as in follow
-	}
-}
-
-// await returns the stream that a held request is for, or nil if the response
-// is to end: the client comes back and learns why, with a status.
-func (h *Handler) await(r *http.Request, events *sse.Writer, after *node.EventID) *node.Reader {
-	ctx, cancel := untilExpiry(r.Context())
-	defer cancel()
-	ctx, cancel = context.WithTimeout(ctx, hold)
-	defer cancel()
-	for ctx.Err() == nil {
-		if events.Comment("waiting for the session store") != nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-		case <-h.closed:
-			return nil
-		case <-time.After(time.Second):
-		}
-		_, stream, err := h.resume(r, after)
-		if err == nil {
-			return stream.Reader
-		}
-		if !errors.Is(err, sessionstore.ErrUnavailable) {
-			return nil
-		}
-	}
-	_ = events.Write(sse.Event{Retry: time.Second}) // the response ends either way
-	return nil
 }

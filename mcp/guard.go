@@ -7,11 +7,52 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
 	"github.com/mcpfleet/mcpfleet/internal/cors"
 	"github.com/mcpfleet/mcpfleet/internal/loopback"
 )
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !h.guard(w, r) {
+		return
+	}
+	untimed(w)
+	stateless := r.Header.Get(versionHeader) >= versionStateless
+	switch {
+	case r.Method == http.MethodPost:
+		h.servePost(w, r)
+	case stateless:
+		// There are no sessions to listen to or to end (specification
+		// 2026-07-28, "Earlier Streamable HTTP Revisions").
+		h.notAllowed(w, r, "POST")
+	case r.Method == http.MethodGet:
+		h.serveGet(w, r)
+	case r.Method == http.MethodDelete:
+		h.serveDelete(w, r)
+	default:
+		h.notAllowed(w, r, "GET, POST, DELETE")
+	}
+}
+
+func (h *Handler) notAllowed(w http.ResponseWriter, r *http.Request, allowed string) {
+	w.Header().Set("Allow", allowed)
+	h.fail(w, r, nil, refuse(http.StatusMethodNotAllowed, "method %s is not allowed", r.Method))
+}
+
+// untimed lifts http.Server.WriteTimeout from a request: what a call takes, and
+// how long a stream is quiet, is not its business. HTTP/2 would reset a stream
+// whose deadline passes although nothing waits to be written.
+func untimed(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // not every writer has deadlines
+}
+
+// timed bounds the writing of a response, from now.
+func (h *Handler) timed(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.opts.WriteTimeout)) // not every writer has deadlines
+}
 
 // Guard returns a handler that checks the Host and Origin of a request, as h
 // does, before it calls next. It goes in front of whatever stands in front of

@@ -2,24 +2,16 @@ package mcp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
-)
-
-// The headers of the Streamable HTTP transport (specification 2025-11-25,
-// basic, "Transports").
-const (
-	sessionHeader = "Mcp-Session-Id"
-	versionHeader = "Mcp-Protocol-Version"
-	resumeHeader  = "Last-Event-ID"
 )
 
 // A Handler serves the MCP endpoint of one instance of a fleet: POST, GET and
@@ -69,7 +61,7 @@ type Handler struct {
 // if Redis is unavailable, or if Redis lacks something that a fleet needs.
 func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Handler, error) {
 	if getServer == nil {
-		return nil, fmt.Errorf("fleet: getServer is nil")
+		return nil, errors.New("fleet: getServer is nil")
 	}
 	if opts == nil {
 		opts = &Options{}
@@ -102,44 +94,6 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 	h.modern = conforming(newModern(h), getServer)
 	h.logger.Info("instance joined the fleet")
 	return h, nil
-}
-
-// ServeHTTP implements [http.Handler].
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !h.guard(w, r) {
-		return
-	}
-	switch modern := r.Header.Get(versionHeader) >= versionStateless; {
-	case r.Method == http.MethodPost:
-		h.servePost(w, r)
-	case modern:
-		// There are no sessions to listen to or to end (specification
-		// 2026-07-28, "Earlier Streamable HTTP Revisions").
-		notAllowed(w, r, "POST")
-	case r.Method == http.MethodGet:
-		h.serveGet(w, r)
-	case r.Method == http.MethodDelete:
-		h.serveDelete(w, r)
-	default:
-		notAllowed(w, r, "GET, POST, DELETE")
-	}
-}
-
-func notAllowed(w http.ResponseWriter, r *http.Request, allowed string) {
-	w.Header().Set("Allow", allowed)
-	writeError(w, nil, refuse(http.StatusMethodNotAllowed, "method %s is not allowed", r.Method))
-}
-
-// untimed lifts http.Server.WriteTimeout from a request: what a call takes, and
-// how long a stream is quiet, is not its business. HTTP/2 would reset a stream
-// whose deadline passes although nothing waits to be written.
-func untimed(w http.ResponseWriter) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // not all have one
-}
-
-// timed bounds the writing of a response, from now.
-func (h *Handler) timed(w http.ResponseWriter) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.opts.WriteTimeout)) // as above
 }
 
 // short is as much of a session's id as goes into logs: without authentication

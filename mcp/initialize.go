@@ -7,12 +7,11 @@ import (
 	"net/http"
 	"sync/atomic"
 
-	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
-	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -23,18 +22,18 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *jsonrpcm
 		h.fail(w, r, m.ID, err)
 		return
 	}
+	e, err := h.prepare(r, rec, m)
+	if err != nil {
+		h.fail(w, r, m.ID, err)
+		return
+	}
 	var began atomic.Bool // Shutdown may answer while the session is being stored
-	conn, err := h.run(r, node.Request{
-		Session:    rec.ID,
-		Message:    m,
-		Extra:      &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
-		AnswerOnly: true,
-		OnResult: func(ctx context.Context, result json.RawMessage) error {
-			err := h.begin(ctx, rec, result)
-			began.Store(err == nil)
-			return err
-		},
-	}, nil)
+	e.request.OnResult = func(ctx context.Context, result json.RawMessage) error {
+		err := h.begin(ctx, rec, result)
+		began.Store(err == nil)
+		return err
+	}
+	conn, err := h.serve(r, e)
 	if err != nil {
 		h.fail(w, r, m.ID, err)
 		return
@@ -52,6 +51,9 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *jsonrpcm
 }
 
 func (h *Handler) newSession(r *http.Request, m *jsonrpcmsg.Message) (sessionstore.Record, error) {
+	if err := checkVersion(r); err != nil {
+		return sessionstore.Record{}, err
+	}
 	switch {
 	case !m.IsCall():
 		return sessionstore.Record{}, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "initialize needs an id")
@@ -89,7 +91,7 @@ func agreement(params, result json.RawMessage) (sessionstore.Agreement, error) {
 		return sessionstore.Agreement{}, fmt.Errorf("decode initialize result: %w", err)
 	}
 	// Not through the cache: parameters that are too large must not get there.
-	if _, err := decodeInitialize(params); err != nil {
+	if _, err := sdkcompat.DecodeInitialize(params); err != nil {
 		return sessionstore.Agreement{}, err
 	}
 	return sessionstore.Agreement{

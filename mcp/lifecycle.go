@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"reflect"
 	"time"
-
-	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
 )
@@ -98,20 +95,4 @@ func writeHealth(w http.ResponseWriter, err error) {
 		return
 	}
 	_, _ = w.Write([]byte("ok\n"))
-}
-
-// keepsAlive reports whether a server has ServerOptions.KeepAlive set, which
-// starts a goroutine for each of its sessions; for a session of one request
-// that goroutine has to be stopped. The SDK does not tell, so its private field
-// is read; if it ever moves, [TestKeepAliveLeavesNoGoroutine] fails.
-func keepsAlive(server *mcp.Server) bool {
-	field := reflect.ValueOf(server).Elem().FieldByName("opts").FieldByName("KeepAlive")
-	return field.IsValid() && field.CanInt() && field.Int() > 0
-}
-
-// closeAfter closes the SDK's session when its request has ended, and not
-// before: closing would wait for the handler.
-func closeAfter(conn *node.Conn, ss *mcp.ServerSession) {
-	<-conn.Done()
-	_ = ss.Close() // our own connection's Close does not fail
 }

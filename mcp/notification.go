@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 
@@ -23,39 +24,29 @@ func (h *Handler) notification(r *http.Request, rec sessionstore.Record, m *json
 			return err
 		}
 	}
-	state, err := h.state(rec)
+	e, err := h.prepare(r, rec, m)
 	if err != nil {
 		return err
 	}
 	// The reply does not wait: the handler may ask the client something, on the
 	// stream that clients open after this reply.
-	_, err = h.run(r, h.request(r, rec, m), state)
+	_, err = h.serve(r, e)
 	return err
 }
 
 // initialized notes that a session's client is ready, and has the server handle
 // that if it is the first to say so.
 func (h *Handler) initialized(r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) error {
-	state, err := h.state(rec)
+	e, err := h.prepare(r, rec, m)
 	if err != nil {
 		return err
 	}
-	state.InitializedParams = nil // the SDK calls its handler when it sets this
-	server, err := h.server(r)
-	if err != nil {
-		return err
-	}
-	// Only who can call the handler may be the first: nobody else would call it.
-	conn, err := h.accept(h.request(r, rec, m), state)
-	if err != nil {
-		return err
-	}
-	first, err := h.store.SetInitialized(r.Context(), rec.ID)
-	if err != nil || !first {
-		_ = conn.Close() // our own connection's Close does not fail
-		return err
-	}
-	return h.connect(server, r, conn, state)
+	e.state.InitializedParams = nil // the SDK calls its handler when it sets this
+	// Claim the flag only after the handler can run: the first claim suppresses
+	// every other.
+	e.claim = func(ctx context.Context) (first bool, err error) { return h.store.SetInitialized(ctx, rec.ID) }
+	_, err = h.serve(r, e)
+	return err
 }
 
 // cancelled spreads a client's wish to cancel a request to wherever it runs.

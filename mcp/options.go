@@ -105,13 +105,6 @@ type Options struct {
 	DefaultLogLevel mcp.LoggingLevel
 }
 
-// maxHeld bounds the GET requests that wait for Redis to come back, and hold
-// how long each does.
-const (
-	maxHeld = 256
-	hold    = 30 * time.Second
-)
-
 // withDefaults completes and checks what is the handler's own. The rest is
 // checked by those who use it: the session store and the node.
 func (o Options) withDefaults() (Options, error) {

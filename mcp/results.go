@@ -6,30 +6,19 @@ import (
 	"errors"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
-// onResult returns what has to be done about a call of a session when the
-// server has handled it: the SDK's own session, which lasts for one request,
-// forgets the log level and the subscriptions.
-func (h *Handler) onResult(rec sessionstore.Record, m *jsonrpcmsg.Message) func(context.Context, json.RawMessage) error {
-	switch m.Method {
-	case "logging/setLevel":
-		return func(ctx context.Context, _ json.RawMessage) error { return h.storeLevel(ctx, rec.ID, m.Params) }
-	case "resources/subscribe":
-		// Updates made from now on are the subscription's, although it is not
-		// confirmed yet.
-		position := h.node.Position()
-		return func(ctx context.Context, _ json.RawMessage) error {
-			return h.subscribe(ctx, rec.ID, m.Params, position)
-		}
-	case "resources/unsubscribe":
-		return func(ctx context.Context, _ json.RawMessage) error { return h.unsubscribe(ctx, rec.ID, m.Params) }
-	default:
-		return nil
+// storeLevel keeps the level of logging/setLevel with the session.
+func (h *Handler) storeLevel(ctx context.Context, id string, params json.RawMessage) error {
+	var p mcp.SetLoggingLevelParams
+	if err := json.Unmarshal(params, &p); err != nil || !node.ValidLogLevel(p.Level) {
+		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "unknown log level"}
 	}
+	return h.store.SetLogLevel(ctx, id, p.Level)
 }
 
 type resourceParams struct {

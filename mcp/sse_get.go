@@ -40,7 +40,7 @@ func (h *Handler) SSE(messages string) http.Handler {
 		switch {
 		case !h.guard(w, r):
 		case r.Method != http.MethodGet:
-			notAllowed(w, r, "GET")
+			h.notAllowed(w, r, "GET")
 		case err != nil:
 			h.fail(w, r, nil, fmt.Errorf("the argument of Handler.SSE: %w", err))
 		default:

@@ -7,7 +7,6 @@ import (
 	"net/http"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
-	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
@@ -22,7 +21,7 @@ func (h *Handler) Messages() http.Handler {
 		switch {
 		case !h.guard(w, r):
 		case r.Method != http.MethodPost:
-			notAllowed(w, r, "POST")
+			h.notAllowed(w, r, "POST")
 		default:
 			untimed(w)
 			h.serveMessage(w, r)
@@ -92,40 +91,32 @@ func (h *Handler) carry(r *http.Request, rec sessionstore.Record, holder node.Ho
 		return node.ErrClosed
 	}
 	ctx := r.Context()
-	req := h.request(r, rec, m)
-	var state *mcp.ServerSessionState
-	var err error
-	switch initializes := m.Method == "initialize"; {
+	initializes := m.Method == "initialize"
+	switch {
 	case isModern(r, m): // its client has to begin with initialize
-		return h.refuseOnStream(ctx, rec, m, unsupported(metaVersionOf(m), sessionVersions()))
+		return h.refuseOnStream(ctx, rec, m, unsupported(m.MetaVersion(), sessionVersions()))
 	case initializes && rec.ProtocolVersion != "":
 		return h.refuseOnStream(ctx, rec, m, sessionstore.ErrNegotiated)
-	case initializes:
-		position := h.node.Position()
-		req.AnswerOnly = true
-		req.OnResult = func(ctx context.Context, result json.RawMessage) error {
-			return h.negotiate(ctx, rec, holder, m.Params, result, position)
-		}
-	case rec.ProtocolVersion == "":
-		req.AnswerOnly = true // the SDK refuses everything but ping
-	default:
-		req.OnResult = h.onResult(rec, m)
-		if state, err = h.state(rec); err != nil {
-			return err
-		}
 	}
-	// First: nothing would tell the holder that a call which no server takes has ended.
-	server, err := h.server(r)
+	// Prepare first: nothing would tell the holder that a call which no server
+	// takes has ended. Before initialize, the SDK refuses everything but ping.
+	e, err := h.prepare(r, rec, m)
 	if err != nil {
 		return err
 	}
-	if err := h.node.Carry(ctx, holder, &req); err != nil {
+	if initializes {
+		position := h.node.Position()
+		e.request.OnResult = func(ctx context.Context, result json.RawMessage) error {
+			return h.negotiate(ctx, rec, holder, m.Params, result, position)
+		}
+	}
+	if err := h.node.Carry(ctx, holder, &e.request); err != nil {
 		if errors.Is(err, sessionstore.ErrNotFound) {
 			h.node.EndLegacy(ctx, rec.ID)
 		}
 		return err
 	}
-	_, err = h.runOn(server, r, req, state)
+	_, err = h.serve(r, e)
 	return err
 }
 

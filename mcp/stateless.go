@@ -16,33 +16,6 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
-// metaVersion is the field of _meta that names a request's protocol version
-// from 2026-07-28 on.
-const metaVersion = "io.modelcontextprotocol/protocolVersion"
-
-// isModern reports whether a message is of an era without sessions: its header
-// or its _meta says so. What then is wrong between the two is answered in the
-// forms of that era.
-func isModern(r *http.Request, m *jsonrpcmsg.Message) bool {
-	return r.Header.Get(versionHeader) >= versionStateless || metaVersionOf(m) >= versionStateless
-}
-
-// metaVersionOf returns the protocol version that a call's _meta names, empty if
-// it names none.
-func metaVersionOf(m *jsonrpcmsg.Message) string {
-	if !m.IsCall() || !bytes.Contains(m.Params, []byte(metaVersion)) {
-		return ""
-	}
-	var params struct {
-		Meta map[string]json.RawMessage `json:"_meta"`
-	}
-	var version string
-	if json.Unmarshal(m.Params, &params) != nil || json.Unmarshal(params.Meta[metaVersion], &version) != nil {
-		return ""
-	}
-	return version
-}
-
 // newModern returns the SDK's handler for the era without sessions. It knows
 // nothing of other instances and need not: there, one POST is one exchange.
 // Closing the response is the cancellation.

@@ -3,13 +3,11 @@ package mcp
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
-	"reflect"
-	"strings"
 
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -21,11 +19,11 @@ import (
 // here getServer is called once, and [chosenServer] says what it returned.
 func conforming(sdk http.Handler, getServer func(*http.Request) *mcp.Server) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		decodeName(r)
+		sdkcompat.DecodeName(r)
 		server := getServer(r)
 		// Only a call has a result that could be kept, and not one to listen.
 		if call, ok := w.(*modernCall); ok && isCacheable(r.Header.Get(methodHeader)) && auth.TokenInfoFromContext(r.Context()) != nil {
-			if server != nil && !decidesCaching(server) {
+			if server != nil && !sdkcompat.DecidesCaching(server) {
 				w = privateCall{call}
 			}
 		}
@@ -41,25 +39,7 @@ func chosenServer(r *http.Request) *mcp.Server {
 	return server
 }
 
-const (
-	methodHeader = "Mcp-Method"
-	nameHeader   = "Mcp-Name"
-)
-
-// decodeName decodes a name that could not be sent as it is (specification
-// 2026-07-28, "Value Encoding"): the SDK compares it as it comes. A form that is
-// malformed is left for the SDK to refuse.
-func decodeName(r *http.Request) {
-	encoded, ok := strings.CutPrefix(r.Header.Get(nameHeader), "=?base64?")
-	if !ok {
-		return
-	}
-	encoded, ok = strings.CutSuffix(encoded, "?=")
-	if name, err := base64.StdEncoding.DecodeString(encoded); ok && err == nil {
-		r.Header = r.Header.Clone() // the caller's stays as it was sent
-		r.Header.Set(nameHeader, string(name))
-	}
-}
+const methodHeader = "Mcp-Method"
 
 // isCacheable reports whether results of a method say who may keep them
 // (specification 2026-07-28, "Caching").
@@ -70,14 +50,6 @@ func isCacheable(method string) bool {
 	default:
 		return false
 	}
-}
-
-// decidesCaching reports whether a server has ServerOptions.SetCacheable, and so
-// means what it says. The SDK does not tell, so its private field is read; if it
-// ever moves, [TestResultsForUsersAreNotForSharedCaches] fails.
-func decidesCaching(server *mcp.Server) bool {
-	field := reflect.ValueOf(server).Elem().FieldByName("opts").FieldByName("SetCacheable")
-	return field.IsValid() && !field.IsNil()
 }
 
 // A privateCall is a call of a user whose result is for that user alone: the SDK

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
-
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
@@ -136,27 +134,9 @@ func eventData(event []byte) []byte {
 // which clients would take for those of an older server.
 func asMessage(data []byte, id json.RawMessage) []byte {
 	if json.Valid(data) {
-		return withoutGo(data)
+		return sdkcompat.WithoutGoTypes(data)
 	}
 	return jsonrpcmsg.EncodeError(id, &refuse(http.StatusBadRequest, "%s", bytes.TrimSpace(data)).wire)
-}
-
-// withoutGo returns a message, and if it is the SDK's error for params that it
-// cannot decode, that error in our words.
-func withoutGo(message []byte) []byte {
-	m, err := jsonrpcmsg.Decode(message)
-	if err != nil || m.Error == nil {
-		return message
-	}
-	var wire jsonrpc.Error
-	if json.Unmarshal(m.Error, &wire) != nil {
-		return message
-	}
-	undecodable := sdkcompat.Undecodable(wire.Message)
-	if undecodable == nil {
-		return message
-	}
-	return jsonrpcmsg.EncodeError(m.ID, undecodable)
 }
 
 // isResponse reports whether a message is a response. It reads no further than
