@@ -8,7 +8,9 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
@@ -50,7 +52,7 @@ func (h *Handler) follow(w http.ResponseWriter, r *http.Request, after *node.Eve
 func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *node.EventID, err error) {
 	switch {
 	case !accepts(r, "text/event-stream"):
-		return nil, refuse(http.StatusNotAcceptable, "Accept must contain text/event-stream")
+		return nil, httperror.Refuse(http.StatusNotAcceptable, "Accept must contain text/event-stream")
 	case !sse.CanFlush(w):
 		return nil, sse.ErrNoFlush
 	}
@@ -60,7 +62,7 @@ func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *node.
 	}
 	id, err := node.ParseEventID(last)
 	if err != nil {
-		return nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s: %v", resumeHeader, err)
+		return nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s: %v", resumeHeader, err)
 	}
 	return &id, nil
 }
@@ -90,7 +92,7 @@ func (h *Handler) resume(r *http.Request, after *node.EventID) (sessionstore.Rec
 func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *node.Reader, version string, resumed bool) error {
 	events := sse.NewWriter(w, h.opts.WriteTimeout)
 	err := events.Start()
-	if err == nil && version >= versionPriming && (resumed || reader.Standalone()) {
+	if err == nil && version >= runner.VersionPriming && (resumed || reader.Standalone()) {
 		err = events.Write(sse.Event{ID: reader.Last().String()})
 	}
 	if err != nil {
@@ -105,7 +107,7 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *no
 func (h *Handler) startStream(w http.ResponseWriter, version string, after *node.EventID) (*sse.Writer, error) {
 	events := sse.NewWriter(w, h.opts.WriteTimeout)
 	err := events.Start()
-	if err == nil && after != nil && version >= versionPriming {
+	if err == nil && after != nil && version >= runner.VersionPriming {
 		err = events.Write(sse.Event{ID: after.String()})
 	}
 	return events, err
@@ -119,7 +121,7 @@ func (h *Handler) serveReader(r *http.Request, events *sse.Writer, reader *node.
 	if reader.Standalone() {
 		defer h.whileOpen(ctx, &Stream{session: reader.Session()})()
 	}
-	return reader.Serve(ctx, events, node.ServeOptions{Priming: version >= versionPriming, KeepAlive: h.opts.KeepAlive})
+	return reader.Serve(ctx, events, node.ServeOptions{Priming: version >= runner.VersionPriming, KeepAlive: h.opts.KeepAlive})
 }
 
 // untilExpiry bounds ctx by the life of the token that the request came with.
@@ -149,6 +151,5 @@ func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *node.
 	if events.Start() != nil {
 		return
 	}
-	lost := &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the rest of this stream is no longer available; the request's outcome is unknown"}
-	_ = events.Write(after.Lost(lost)) // a client that has gone comes back
+	_ = events.Write(after.Lost(httperror.ErrLost)) // a client that has gone comes back
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -38,7 +39,7 @@ type Handler struct {
 	store     *sessionstore.Store
 	node      *node.Node
 	logger    *slog.Logger
-	clients   clientCache
+	runner    *runner.Runner
 	held      chan struct{} // a place for each GET that waits for Redis
 	modern    http.Handler
 	calls     modernCalls
@@ -91,11 +92,8 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 		held:      make(chan struct{}, maxHeld),
 		closed:    make(chan struct{}),
 	}
+	h.runner = runner.New(node, store, h.logger)
 	h.modern = conforming(newModern(h), getServer)
 	h.logger.Info("instance joined the fleet")
 	return h, nil
 }
-
-// short is as much of a session's id as goes into logs: without authentication
-// the whole id is all that a session's user has to know.
-func short(id string) string { return id[:min(8, len(id))] }

@@ -1,13 +1,10 @@
 package mcp
 
 import (
-	"encoding/json"
 	"net/http"
 
-	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
-	"github.com/modelcontextprotocol/go-sdk/mcp"
-
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 )
 
 // The headers of the Streamable HTTP transport (specification 2025-11-25,
@@ -18,26 +15,12 @@ const (
 	resumeHeader  = "Last-Event-ID"
 )
 
-// Protocol versions that introduced a behaviour we depend on.
-const (
-	versionBatches   = "2025-03-26" // the only one that has JSON-RPC batches
-	versionPriming   = "2025-11-25" // streams begin with an event to resume from
-	versionStateless = "2026-07-28" // there are no sessions
-)
+// versionBatches is the one protocol version that has JSON-RPC batches.
+const versionBatches = "2025-03-26"
 
 // isModern reports whether a message is of an era without sessions: its header
 // or its _meta says so. What then is wrong between the two is answered in the
 // forms of that era.
 func isModern(r *http.Request, m *jsonrpcmsg.Message) bool {
-	return max(r.Header.Get(versionHeader), m.MetaVersion()) >= versionStateless
-}
-
-// unsupported is the error for a call that names its protocol version as those
-// of the era without sessions do. From it a client learns what to ask for.
-func unsupported(requested string, supported []string) error {
-	data, err := json.Marshal(mcp.UnsupportedProtocolVersionData{Supported: supported, Requested: requested})
-	if err != nil {
-		return err
-	}
-	return &jsonrpc.Error{Code: mcp.CodeUnsupportedProtocolVersion, Message: "unsupported protocol version", Data: data}
+	return max(r.Header.Get(versionHeader), m.MetaVersion()) >= runner.VersionStateless
 }

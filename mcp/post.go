@@ -11,7 +11,9 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
@@ -30,7 +32,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if v := m.MetaVersion(); v != "" && !slices.Contains(mcp.SupportedProtocolVersions(), v) {
-		h.fail(w, r, m.ID, unsupported(v, mcp.SupportedProtocolVersions()))
+		h.fail(w, r, m.ID, runner.Unsupported(v, mcp.SupportedProtocolVersions()))
 		return
 	}
 	if m.IsCall() && !sse.CanFlush(w) {
@@ -55,7 +57,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	case m.IsCall():
 		h.call(w, r, rec, m)
 	case m.IsNotification():
-		h.accepted(w, r, h.notification(r, rec, m))
+		h.accepted(w, r, h.runner.Notification(r.Context(), h.incoming(r, rec, m)))
 	default:
 		h.accepted(w, r, h.node.Reply(r.Context(), rec.ID, m))
 	}
@@ -67,7 +69,7 @@ func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (*jsonrpcm
 		return nil, nil, err
 	}
 	if !accepts(r, "application/json") || !accepts(r, "text/event-stream") {
-		return nil, nil, refuse(http.StatusNotAcceptable, "Accept must contain application/json and text/event-stream")
+		return nil, nil, httperror.Refuse(http.StatusNotAcceptable, "Accept must contain application/json and text/event-stream")
 	}
 	body, err := h.readBody(w, r)
 	if err != nil {
@@ -79,7 +81,7 @@ func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (*jsonrpcm
 
 func checkContentType(r *http.Request) error {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
+		return httperror.Refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
 	}
 	return nil
 }
@@ -87,7 +89,7 @@ func checkContentType(r *http.Request) error {
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, bodylimit.Within(w, r, bodylimit.MessageTime).Body, h.opts.MaxBody))
 	if large := new(http.MaxBytesError); err != nil && !errors.As(err, &large) {
-		return nil, refuse(http.StatusBadRequest, "request body could not be read")
+		return nil, httperror.Refuse(http.StatusBadRequest, "request body could not be read")
 	}
 	return data, err
 }

@@ -3,36 +3,23 @@ package mcp
 import (
 	"encoding/json"
 	"net/http"
-	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 )
 
 // reply answers a call: with one JSON body if the handler has nothing else to
 // say, or with a stream.
 func (h *Handler) reply(w http.ResponseWriter, r *http.Request, conn *node.Conn, id json.RawMessage, version string) {
-	ctx := r.Context()
-	patience := time.NewTimer(h.opts.StreamAfter)
-	defer patience.Stop()
-	for {
-		select {
-		case a := <-conn.Answer():
-			h.answer(w, r, id, a)
-			return
-		case reader := <-conn.Stream():
-			if h.serveStream(w, r, reader, version, false) != nil {
-				conn.Leave(ctx)
-			}
-			return
-		case <-patience.C:
-			if err := conn.OpenStream(ctx); err != nil {
-				h.logger.WarnContext(ctx, "stream not opened", "error", err)
-			}
-			patience.Reset(h.opts.StreamAfter)
-		case <-ctx.Done():
-			conn.Leave(ctx)
-			h.fail(w, r, id, errGivenUp)
-			return
+	a, reader, err := conn.Wait(r.Context(), h.opts.StreamAfter)
+	switch {
+	case err != nil:
+		h.fail(w, r, id, httperror.ErrGivenUp)
+	case reader == nil:
+		h.answer(w, r, id, a)
+	default:
+		if h.serveStream(w, r, reader, version, false) != nil {
+			conn.Leave(r.Context())
 		}
 	}
 }

@@ -60,7 +60,7 @@ func (h *Handler) serveSSE(w http.ResponseWriter, r *http.Request, messages *url
 	defer reader.Release(ctx)
 	defer h.node.EndLegacy(ctx, rec.ID)
 	err = h.serveLegacy(w, r, reader, messageEndpoint(r, messages, rec.ID))
-	h.logger.InfoContext(ctx, "session ends with its stream", "session", short(rec.ID), "reason", err)
+	h.logger.InfoContext(ctx, "session ends with its stream", "session", sessionstore.ShortID(rec.ID), "reason", err)
 }
 
 // beginLegacy begins a session whose initialize is yet to come, and its stream.
@@ -84,7 +84,7 @@ func (h *Handler) beginLegacy(w http.ResponseWriter, r *http.Request) (sessionst
 		h.node.EndLegacy(r.Context(), rec.ID)
 		return rec, nil, err
 	}
-	h.logger.InfoContext(r.Context(), "session began", "session", short(rec.ID), "transport", "sse")
+	h.logger.InfoContext(r.Context(), "session began", "session", sessionstore.ShortID(rec.ID), "transport", "sse")
 	return rec, stream.Reader, nil
 }
 

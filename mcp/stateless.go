@@ -10,6 +10,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
@@ -57,7 +58,7 @@ func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m *jsonrpc
 	}
 	// The SDK waits for the handler, which may not heed its context; the client,
 	// if it is still there, gets nothing more.
-	defer context.AfterFunc(r.Context(), func() { call.cut(errGivenUp) })()
+	defer context.AfterFunc(r.Context(), func() { call.cut(httperror.ErrGivenUp) })()
 	h.modern.ServeHTTP(call, again(ctx, r, body))
 }
 

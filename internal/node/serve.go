@@ -28,11 +28,21 @@ func (o ServeOptions) event(id EventID, data []byte) sse.Event {
 	return sse.Event{ID: id.String(), Data: data}
 }
 
+// An EventWriter takes the events of a stream to its client. A [sse.Writer] is
+// one.
+type EventWriter interface {
+	Write(events ...sse.Event) error
+	// Comment shows that the stream lives.
+	Comment(text string) error
+	// ExtendDeadline is called before the response ends.
+	ExtendDeadline()
+}
+
 // Serve sends the stream's events to w until the stream ends, the connection
 // breaks or ctx ends. It returns nil only if the client was sent everything,
 // and otherwise the reason for which the connection ended. w must have been
 // started.
-func (r *Reader) Serve(ctx context.Context, w *sse.Writer, opts ServeOptions) error {
+func (r *Reader) Serve(ctx context.Context, w EventWriter, opts ServeOptions) error {
 	quiet := time.NewTimer(opts.KeepAlive)
 	defer quiet.Stop()
 	defer w.ExtendDeadline() // for what net/http writes at the end
@@ -86,7 +96,7 @@ func (r *Reader) Serve(ctx context.Context, w *sse.Writer, opts ServeOptions) er
 // keepAlive shows that the stream lives. If the bus went on without anything for
 // the client, it is told where it is: back after a long quiet time it would seem
 // to have missed more than is known.
-func (r *Reader) keepAlive(w *sse.Writer, opts ServeOptions) error {
+func (r *Reader) keepAlive(w EventWriter, opts ServeOptions) error {
 	id := r.Last()
 	if !opts.Priming || id.Position == r.told {
 		return w.Comment("keep-alive")
@@ -113,7 +123,7 @@ func (r *Reader) take() todo {
 }
 
 // write sends events of the log and reports whether there were any.
-func (r *Reader) write(w *sse.Writer, events []Event, opts ServeOptions) (wrote bool, err error) {
+func (r *Reader) write(w EventWriter, events []Event, opts ServeOptions) (wrote bool, err error) {
 	if len(events) == 0 {
 		return false, nil
 	}
@@ -139,7 +149,7 @@ func (r *Reader) write(w *sse.Writer, events []Event, opts ServeOptions) (wrote 
 
 // writeChanges sends what the stream has to hear of the bus, and reports
 // whether that was anything.
-func (r *Reader) writeChanges(w *sse.Writer, opts ServeOptions) (wrote bool, err error) {
+func (r *Reader) writeChanges(w EventWriter, opts ServeOptions) (wrote bool, err error) {
 	if r.feed == nil {
 		return false, nil
 	}
@@ -168,7 +178,7 @@ func (r *Reader) writeChanges(w *sse.Writer, opts ServeOptions) (wrote bool, err
 var errClosed = errors.New("stream closed by the server")
 
 // finish ends the connection if there is a reason to.
-func (r *Reader) finish(w *sse.Writer, t todo) (done bool, err error) {
+func (r *Reader) finish(w EventWriter, t todo) (done bool, err error) {
 	switch {
 	case t.ended && !t.behind && (t.closed == nil || !t.closed.lost):
 		return true, nil // a response in the log is the one that counts

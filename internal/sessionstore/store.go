@@ -134,6 +134,23 @@ func (s *Store) Load(ctx context.Context, id string) (Record, error) {
 	return r, nil
 }
 
+// LoadOwned is [Store.Load] for a request of owner. A session of another owner
+// is not found: nobody can tell it from one that does not exist. A cached record
+// is never a reason to refuse: it is read again first.
+func (s *Store) LoadOwned(ctx context.Context, id, owner string) (Record, error) {
+	r, err := s.Load(ctx, id)
+	if err == nil && r.Owner != owner {
+		r, err = s.LoadFresh(ctx, id)
+	}
+	if err != nil {
+		return Record{}, err
+	}
+	if r.Owner != owner {
+		return Record{}, ErrNotFound
+	}
+	return r, nil
+}
+
 // expired compares with the instance's clock, which may be wrong: it is a
 // reason to ask Redis, nothing more.
 func (r *Record) expired() bool { return !r.Expires.IsZero() && !time.Now().Before(r.Expires) }
