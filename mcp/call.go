@@ -6,7 +6,6 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/runner"
@@ -38,11 +37,6 @@ func (h *Handler) incoming(r *http.Request, rec sessionstore.Record, m *jsonrpcm
 		Record:  rec,
 		Message: m,
 		Extra:   &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
-		Server: func() (*mcp.Server, error) {
-			if server := h.getServer(r); server != nil {
-				return server, nil
-			}
-			return nil, httperror.Refuse(http.StatusBadRequest, "no server available")
-		},
+		Server:  func() *mcp.Server { return h.getServer(r) },
 	}
 }

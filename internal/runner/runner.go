@@ -8,9 +8,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
@@ -39,9 +41,9 @@ type Incoming struct {
 	Message *jsonrpcmsg.Message
 	// Extra is what handlers see of the request that brought the message.
 	Extra *mcp.RequestExtra
-	// Server returns the server that is to handle the message. It is only called
-	// if one is.
-	Server func() (*mcp.Server, error)
+	// Server returns the server that is to handle the message, or nil if there is
+	// none. It is called if the message is one for a server.
+	Server func() *mcp.Server
 }
 
 // An Execution is a message of a client with all that it takes to have a server
@@ -79,9 +81,10 @@ func (r *Runner) Prepare(in Incoming) (Execution, error) {
 			e.Request.OnResult = r.onResult(rec, m)
 		}
 	}
-	var err error
-	e.Server, err = in.Server()
-	return e, err
+	if e.Server = in.Server(); e.Server == nil {
+		return e, httperror.Refuse(http.StatusBadRequest, "no server available")
+	}
+	return e, nil
 }
 
 // Serve has the server handle the message, on a connection of its own. It
