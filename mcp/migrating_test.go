@@ -94,7 +94,7 @@ func TestKeptServerSessionNamesWhatToUse(t *testing.T) {
 			},
 		} {
 			err := use()
-			if err == nil || !strings.Contains(err.Error(), "Notify of fleet.Handler or fleet.Notifier") {
+			if err == nil || !strings.Contains(err.Error(), "keep its ID and call Notify of the fleet with it") {
 				t.Errorf("%s: %v", what, err)
 			}
 		}

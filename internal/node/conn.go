@@ -254,7 +254,7 @@ func (c *Conn) SessionID() string { return c.session }
 // ErrRequestEnded is the error of a *mcp.ServerSession that is used after its
 // request has ended.
 var ErrRequestEnded = errors.New("the request this session was connected for has ended; " +
-	"any instance serves the session now: keep its ID and use Notify of fleet.Handler or fleet.Notifier, not the *mcp.ServerSession")
+	"any instance serves the session now: keep its ID and call Notify of the fleet with it, not the *mcp.ServerSession")
 
 // Read implements [mcp.Connection]. It returns the request, then the client's
 // responses to the handler's requests, and finally [ErrRequestEnded].
