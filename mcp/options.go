@@ -13,6 +13,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
@@ -188,7 +189,7 @@ func (o Options) store() *sessionstore.Options {
 func (o Options) node() *node.Options {
 	return &node.Options{
 		Prefix:   o.Prefix,
-		Log:      node.LogOptions{MaxEvents: o.MaxEvents, MaxBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor},
+		Log:      eventlog.Options{MaxEvents: o.MaxEvents, MaxBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor},
 		MaxQueue: o.MaxQueue, MaxQueueBytes: o.MaxQueueBytes, MaxCalls: o.MaxCalls,
 		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, Timeout: o.RedisTimeout,
 		DefaultLogLevel: o.DefaultLogLevel, Logger: o.Logger,

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
@@ -42,7 +43,7 @@ func (f *fleet) begin(t testing.TB, capabilities string, uris ...string) session
 }
 
 // follow opens or resumes a session's standalone stream through an instance.
-func (f *fleet) follow(t testing.TB, n *Node, rec sessionstore.Record, after *EventID) *viewer {
+func (f *fleet) follow(t testing.TB, n *Node, rec sessionstore.Record, after *eventlog.ID) *viewer {
 	t.Helper()
 	r, err := n.Resume(t.Context(), rec, after)
 	if err != nil {
@@ -473,7 +474,7 @@ func TestALossIsMarkedOnce(t *testing.T) {
 func TestAMarkOfALossIsBehindAllThatWasRead(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		r := newRig(t, s.Client(t), LogOptions{})
+		r := newRig(t, s.Client(t), eventlog.Options{})
 		p, err := NewPublisher(r.client, r.prefix, 0)
 		if err != nil {
 			t.Fatal(err)

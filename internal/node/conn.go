@@ -11,6 +11,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
@@ -70,23 +71,18 @@ type Conn struct {
 	out    turn
 	phase  phase
 	reader *Reader // the connection that began the stream
-	opens  opening // the stream that the reply becomes, should it
+	// opening is the stream that the reply becomes, should it. The second try to
+	// open it is the same stream: the first may have succeeded unnoticed.
+	opening eventlog.Opening
 
 	mu       sync.Mutex
-	sid      StreamID // the reply's stream, once there is one
-	orphan   StreamID // a stream that may have been opened without our knowing
+	sid      eventlog.StreamID // the reply's stream, once there is one
+	orphan   eventlog.StreamID // a stream that may have been opened without our knowing
 	finished bool
 	left     time.Time // when the client's connection broke; zero while it stands
 	asked    questions
 
 	level logLevel
-}
-
-// An opening is a stream that is not there yet. The second try to open it is
-// the same stream: the first may have succeeded unnoticed.
-type opening struct {
-	stream StreamID
-	tag    string
 }
 
 // A turn is a mutex for what may take long.
@@ -323,7 +319,7 @@ func (c *Conn) releaseUnserved(ctx context.Context) {
 }
 
 // streamID returns the reply's stream, zero if it is none.
-func (c *Conn) streamID() StreamID {
+func (c *Conn) streamID() eventlog.StreamID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.sid
@@ -348,7 +344,7 @@ func (c *Conn) finish() {
 		return
 	}
 	if orphan.Stream != "" {
-		c.node.endLate(orphan, Append{Writer: c.node.id, End: true})
+		c.node.endLate(orphan, eventlog.Append{Writer: c.node.id, End: true})
 	}
 	c.node.carriedOut(context.Background(), c.req.carried) // nobody waits for it; the call to Redis is bounded
 	c.node.removeConn(c)
@@ -370,12 +366,12 @@ func (c *Conn) closeStream(retry time.Duration) {
 		c.node.opts.Logger.Warn("stream not opened", "error", err)
 		return
 	}
-	states, err := c.node.log.states(ctx, []StreamID{c.streamID()})
+	states, err := c.node.log.States(ctx, []eventlog.StreamID{c.streamID()})
 	if err != nil {
 		c.node.opts.Logger.Warn("stream not closed", "error", err)
 		return
 	}
-	c.node.closeReader(ctx, states[0].reader, retry)
+	c.node.closeReader(ctx, states[0].Reader, retry)
 }
 
 // abandon ends the request with an error, whatever its handler does: its

@@ -17,6 +17,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
@@ -82,7 +83,7 @@ func TestAHandlerThatSpeaksMakesTheReplyAStream(t *testing.T) {
 		}, nil)
 		r := f.call(t, f.nodes[0], server, sid, toolCall("7"))
 		first, _ := r.next(t)
-		if id, err := ParseEventID(first.ID); err != nil || id.Offset != 0 || len(first.Data) > 0 || string(callOf(id.Stream)) != "7" {
+		if id, err := eventlog.ParseID(first.ID); err != nil || id.Offset != 0 || len(first.Data) > 0 || string(eventlog.CallOf(id.Stream)) != "7" {
 			t.Errorf("the stream begins with %+v", first)
 		}
 		for i := range 3 {
@@ -100,7 +101,7 @@ func TestAHandlerThatSpeaksMakesTheReplyAStream(t *testing.T) {
 		}
 		f.idle(t)
 		// All of it, again, from anywhere.
-		id, err := ParseEventID(first.ID)
+		id, err := eventlog.ParseID(first.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +148,7 @@ func TestTheReplyIsAStreamWhenTheInstanceWantsIt(t *testing.T) {
 func TestALongCallKeepsItsSessionAndItsPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newBubbleFleet(t, Options{Log: LogOptions{MaxStreams: 1}})
+		f := newBubbleFleet(t, Options{Log: eventlog.Options{MaxStreams: 1}})
 		sid := beginSession(t, f.store)
 		server := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 			logTo(ctx, t, req.Session, "info", "begin")
@@ -157,7 +158,7 @@ func TestALongCallKeepsItsSessionAndItsPlace(t *testing.T) {
 		r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
 		r.message(t)
 		time.Sleep(4 * testTTL)
-		if _, err := f.log.Open(t.Context(), StreamID{sid, newCallStream(nil)}, "w", "", nil); !errors.Is(err, ErrTooManyStreams) {
+		if _, err := f.log.Open(t.Context(), eventlog.Opening{Stream: eventlog.StreamID{Session: sid, Stream: eventlog.NewCallStream(nil)}, Nonce: eventlog.NewNonce(), Writer: "w"}); !errors.Is(err, eventlog.ErrTooManyStreams) {
 			t.Errorf("its place was given away: %v", err)
 		}
 		if m := r.message(t); textOf(t, m) != "done" {
@@ -260,7 +261,7 @@ func TestACancelledStreamEndsWithoutAResponse(t *testing.T) {
 		r.wantEnd(t)
 		<-stopped
 		f.idle(t)
-		if a, err := f.nodes[1].Log().Attach(t.Context(), StreamID{sid, r.lastID(t).Stream}, "r", r.lastID(t)); err != nil || !a.Ended || len(a.Events) != 0 {
+		if a, err := f.nodes[1].Log().Attach(t.Context(), eventlog.StreamID{Session: sid, Stream: r.lastID(t).Stream}, "r", r.lastID(t)); err != nil || !a.Ended || len(a.Events) != 0 {
 			t.Errorf("the log: %+v, %v", a, err)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
@@ -110,7 +111,7 @@ func (n *Node) read(ctx context.Context, key, position string) ([]rueidis.XRange
 	defer cancel()
 	defer time.AfterFunc(probeAfter+n.opts.Timeout, cancel).Stop()
 	// rueidis runs it on a connection of its own and, when that breaks, repeats it
-	// on another: it must be pinned as package rds does with what it runs.
+	// on another: it must be pinned as package redisx does with what it runs.
 	cmd := n.rdb.B().Xread().Count(256).Block(probeAfter.Milliseconds()).Streams().Key(key).Id(position).Build().Pin()
 	streams, err := n.rdb.Client.Do(ctx, cmd).AsXRead()
 	if rueidis.IsRedisNil(err) {
@@ -163,14 +164,15 @@ func (n *Node) receiveEvent(f map[string]string) {
 		return
 	}
 	if r := n.reader(f["r"]); r != nil {
-		r.deliver(Event{EventID{Stream: r.stream.Stream, Offset: offset, Tag: f["t"]}, []byte(f["d"])}, f["e"] == "1")
+		id := eventlog.ID{Stream: r.stream.Stream, Offset: offset, Nonce: f["t"]}
+		r.deliver(eventlog.Event{ID: id, Data: []byte(f["d"])}, f["e"] == "1")
 	}
 }
 
 // deliver hands an appended event to the reader of its stream, wherever that
 // is. It does not fail: what does not arrive is in the log, where the reader
 // finds it.
-func (n *Node) deliver(ctx context.Context, ref string, e Event, end bool) {
+func (n *Node) deliver(ctx context.Context, ref string, e eventlog.Event, end bool) {
 	instance, id := splitRef(ref)
 	if instance != n.id {
 		n.Publisher.deliver(ctx, ref, e, end)
@@ -199,7 +201,7 @@ func (n *Node) closeRef(ctx context.Context, ref string, c closing) {
 	case n.id:
 		n.closeHere(id, c)
 	default:
-		_, err := n.send(ctx, instance, "k", kindClose, "r", id, "retry", strconv.FormatInt(c.retry.Milliseconds(), 10), "taken", flag(c.taken))
+		_, err := n.send(ctx, instance, "k", kindClose, "r", id, "retry", strconv.FormatInt(c.retry.Milliseconds(), 10), "taken", redisx.Flag(c.taken))
 		if err != nil {
 			n.opts.Logger.Warn("reader not told to end", "error", err)
 		}
@@ -215,5 +217,14 @@ func (n *Node) closeHere(id string, c closing) {
 // Standalone appends a message to a session's standalone stream, and hands it
 // to the stream's reader if there is one.
 func (n *Node) Standalone(ctx context.Context, session string, data []byte) error {
-	return n.say(ctx, StreamID{session, standaloneStream}, "", data, n.deliver)
+	return n.append(ctx, eventlog.StandaloneOf(session), "", data)
+}
+
+// append adds a message to a stream and hands it to the stream's reader.
+func (n *Node) append(ctx context.Context, id eventlog.StreamID, writer string, data []byte) error {
+	e, reader, err := n.Publisher.append(ctx, id, writer, data)
+	if err == nil {
+		n.deliver(ctx, reader, e, false)
+	}
+	return err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
@@ -44,8 +45,8 @@ func TestSendingToADeadInstanceSaysSoAndLeavesNothing(t *testing.T) {
 func TestRenewalKeepsTheInboxAndDropsWhatWasRead(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		r := newRig(t, s.Client(t), LogOptions{})
-		n := &Node{id: "aaaaaaaaaaaaaaaa", Publisher: &Publisher{rdb: r.log.rdb, keys: r.keys}}
+		r := newRig(t, s.Client(t), eventlog.Options{})
+		n := &Node{id: "aaaaaaaaaaaaaaaa", Publisher: &Publisher{rdb: r.rdb, keys: r.keys}}
 		renew := func(read string, want bool) {
 			t.Helper()
 			if existed, err := n.renew(t.Context(), read); existed != want || err != nil {
@@ -84,7 +85,7 @@ func TestMessagesArriveInOrder(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		const count = 600
 		// These events are in no log: the reader must not be compared with it meanwhile.
-		f := &fleet{rig: newRig(t, s.Client(t), LogOptions{}, long)}
+		f := &fleet{rig: newRig(t, s.Client(t), eventlog.Options{}, long)}
 		for range 2 {
 			f.join(t, s.Client(t), Options{MaxQueue: count})
 		}
@@ -92,7 +93,7 @@ func TestMessagesArriveInOrder(t *testing.T) {
 		r := f.standaloneReader(t, f.nodes[0], sid)
 		defer r.Release(t.Context())
 		for i := range count {
-			f.nodes[1].deliver(t.Context(), f.nodes[0].readerRef(r), Event{EventID{Stream: standaloneStream, Offset: int64(i), Tag: newTag()}, []byte(strconv.Itoa(i))}, i == count-1)
+			f.nodes[1].deliver(t.Context(), f.nodes[0].readerRef(r), eventlog.Event{ID: eventlog.ID{Stream: eventlog.Standalone, Offset: int64(i), Nonce: eventlog.NewNonce()}, Data: []byte(strconv.Itoa(i))}, i == count-1)
 		}
 		redistest.Until(t, "all have arrived", r.isEnded)
 		todo := r.take()
@@ -308,7 +309,7 @@ func TestTheMemoryOfABlockingReadIsNotUsedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		client := &recording{redistest.NewBubble(t).Client(t), make(chan rueidis.Completed, 20)}
-		f := &fleet{rig: newRig(t, client, LogOptions{})}
+		f := &fleet{rig: newRig(t, client, eventlog.Options{})}
 		f.join(t, client, Options{})
 		for range cap(client.read) {
 			cmd := <-client.read

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -186,7 +187,7 @@ func (n *Node) streamsOf(id string) (streams []string, standalone *Reader) {
 		}
 	}
 	for r := range p.readers {
-		if IsStandalone(r.stream.Stream) {
+		if eventlog.IsStandalone(r.stream.Stream) {
 			standalone = r
 		} else if !r.isEnded() {
 			streams = append(streams, r.stream.Stream)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -59,11 +60,11 @@ type Holder struct{ ref string }
 // some seconds.
 func (n *Node) Holder(ctx context.Context, id string) (Holder, error) {
 	for looks := 1; ; looks++ {
-		states, err := n.log.states(ctx, []StreamID{{id, standaloneStream}})
+		states, err := n.log.States(ctx, []eventlog.StreamID{eventlog.StandaloneOf(id)})
 		if err != nil {
 			return Holder{}, err
 		}
-		instance, reader := splitRef(states[0].reader)
+		instance, reader := splitRef(states[0].Reader)
 		if instance == "" || instance == n.id && n.reader(reader) == nil {
 			return Holder{}, sessionstore.ErrNotFound
 		}
@@ -72,7 +73,7 @@ func (n *Node) Holder(ctx context.Context, id string) (Holder, error) {
 			return Holder{}, err
 		}
 		if alive[instance] {
-			return Holder{states[0].reader}, nil
+			return Holder{states[0].Reader}, nil
 		}
 		if looks == 2 {
 			return Holder{}, sessionstore.ErrNotFound

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
@@ -24,7 +26,7 @@ type Options struct {
 	// fleet, and the session store, must have the same.
 	Prefix string
 	// Log bounds the logs of streams.
-	Log LogOptions
+	Log eventlog.Options
 	// MaxQueue and MaxQueueBytes bound what waits in memory for one open
 	// stream. A client that reads more slowly gets the rest from the log, as
 	// long as the log has it. If zero, 256 messages and 4 MiB.
@@ -48,13 +50,12 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	o.Log = o.Log.withDefaults()
-	o.MaxQueue = orDefault(o.MaxQueue, 256)
-	o.MaxQueueBytes = orDefault(o.MaxQueueBytes, 4<<20)
-	o.MaxCalls = orDefault(o.MaxCalls, 64)
-	o.AnswerWithin = orDefault(o.AnswerWithin, 10*time.Minute)
-	o.RunDetached = orDefault(o.RunDetached, 5*time.Minute)
-	o.Timeout = orDefault(o.Timeout, redisx.DefaultTimeout)
+	o.MaxQueue = cmp.Or(o.MaxQueue, 256)
+	o.MaxQueueBytes = cmp.Or(o.MaxQueueBytes, 4<<20)
+	o.MaxCalls = cmp.Or(o.MaxCalls, 64)
+	o.AnswerWithin = cmp.Or(o.AnswerWithin, 10*time.Minute)
+	o.RunDetached = cmp.Or(o.RunDetached, 5*time.Minute)
+	o.Timeout = cmp.Or(o.Timeout, redisx.DefaultTimeout)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -161,7 +162,7 @@ func NewNode(ctx context.Context, client rueidis.Client, store *sessionstore.Sto
 func (n *Node) ID() string { return n.id }
 
 // Log returns the logs of the fleet's streams.
-func (n *Node) Log() *Log { return n.log }
+func (n *Node) Log() *eventlog.Log { return n.log }
 
 // Ready returns nil if Redis answers and the rest of the fleet sees this
 // instance as alive.

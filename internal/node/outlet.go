@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
@@ -32,7 +33,7 @@ func (c *Conn) aside() bool { return c.req.Outlet != OutletReply }
 // conclude sends the response to where it is not the reply. c.out must be held.
 func (c *Conn) conclude(ctx context.Context, response []byte) {
 	// After an error the response comes late, or its session is gone.
-	_ = c.appendLast(ctx, StreamID{c.session, standaloneStream}, Append{Tag: newTag(), Data: response, Once: true})
+	_ = c.appendLast(ctx, eventlog.StandaloneOf(c.session), eventlog.Append{Nonce: eventlog.NewNonce(), Data: response, Once: true})
 }
 
 // outageBound is how long a finished call waits for Redis to take its response.
@@ -41,15 +42,15 @@ const outageBound = 30 * time.Second
 // appendLast appends the last event of a call. While Redis is away it tries on;
 // after outageBound it fails, and the event is appended when Redis is back. With
 // any error but [redisx.ErrUnavailable] the event is not in the log and will not be.
-func (c *Conn) appendLast(ctx context.Context, id StreamID, a Append) error {
+func (c *Conn) appendLast(ctx context.Context, id eventlog.StreamID, a eventlog.Append) error {
 	deadline := time.Now().Add(outageBound)
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		offset, reader, err := c.node.log.Append(ctx, id, a)
+		e, reader, err := c.node.log.Append(ctx, id, a)
 		if err == nil {
-			c.node.deliver(ctx, reader, Event{EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}, a.Data}, a.End)
+			c.node.deliver(ctx, reader, e, a.End)
 			return nil
 		}
-		a.Again = a.Tag != ""
+		a.Again = a.Nonce != ""
 		if !errors.Is(err, redisx.ErrUnavailable) {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
@@ -29,7 +30,7 @@ import (
 type Publisher struct {
 	rdb    redisx.Client
 	keys   rediskeys.Space
-	log    *Log
+	log    *eventlog.Log
 	logger *slog.Logger
 }
 
@@ -48,7 +49,7 @@ func newPublisher(client rueidis.Client, o Options) (*Publisher, error) {
 		return nil, err
 	}
 	rdb := redisx.New(client, o.Timeout)
-	return &Publisher{rdb: rdb, keys: space, log: &Log{rdb, space, o.Log}, logger: o.Logger}, nil
+	return &Publisher{rdb: rdb, keys: space, log: eventlog.New(rdb, space, o.Log), logger: o.Logger}, nil
 }
 
 var (
@@ -63,35 +64,11 @@ const (
 	busTTL = time.Hour // of a bus without instances
 )
 
-// How often a change of Redis is tried again that failed at once, and how soon:
-// rueidis keeps up to four connections, and finds out that one has broken, as
-// all have after a failover, only when it is used.
-const (
-	retries    = 4
-	retryAfter = 10 * time.Millisecond
-)
-
-// insist does what changes Redis, and does it again if it failed before its time
-// was up, as it does over a broken connection: rueidis does not repeat writes.
-// All tries together have the time of one, so that Redis, when it hangs, holds
-// nobody up for longer.
-func insist(rdb redisx.Client, do func(rdb redisx.Client) error) error {
-	deadline := time.Now().Add(rdb.Timeout)
-	for try := 0; ; try++ {
-		err := do(rdb)
-		rdb.Timeout = time.Until(deadline) - retryAfter
-		if !errors.Is(err, redisx.ErrUnavailable) || try == retries || rdb.Timeout <= 0 {
-			return err
-		}
-		time.Sleep(retryAfter)
-	}
-}
-
 // publish tells every instance something. A message whose fate is unknown is
 // published again, so it may arrive more than once.
 func (p *Publisher) publish(ctx context.Context, fields ...string) error {
-	args := append([]string{strconv.Itoa(maxBus), strconv.FormatInt(busTTL.Milliseconds(), 10), "v", envelopeVersion}, fields...)
-	return insist(p.rdb, func(rdb redisx.Client) error {
+	args := append([]string{strconv.Itoa(maxBus), redisx.Millis(busTTL), "v", envelopeVersion}, fields...)
+	return p.rdb.RetryWrite(func(rdb redisx.Client) error {
 		_, err := busPublish.Exec(ctx, rdb, []string{p.keys.Bus()}, args...)
 		return err
 	})
@@ -131,7 +108,11 @@ func (p *Publisher) Notify(ctx context.Context, id, method string, params any) e
 	if !sessionstore.ValidID(id) {
 		return sessionstore.ErrNotFound
 	}
-	return p.say(ctx, StreamID{id, standaloneStream}, "", data, p.deliver)
+	e, reader, err := p.append(ctx, eventlog.StandaloneOf(id), "", data)
+	if err == nil {
+		p.deliver(ctx, reader, e, false)
+	}
+	return err
 }
 
 func encodeNotification(method string, params any) ([]byte, error) {
@@ -149,33 +130,20 @@ func encodeNotification(method string, params any) ([]byte, error) {
 	return jsonrpcmsg.EncodeRequest(nil, method, raw)
 }
 
-// say appends a message to a stream and hands it to the stream's reader.
-func (p *Publisher) say(ctx context.Context, id StreamID, writer string, data []byte, deliver func(context.Context, string, Event, bool)) error {
-	a := Append{Writer: writer, Tag: newTag(), Data: data}
-	var offset int64
-	var reader string
-	err := insist(p.rdb, func(rdb redisx.Client) (err error) {
-		log := &Log{rdb, p.keys, p.log.opts}
-		offset, reader, err = log.Append(ctx, id, a)
-		a.Again = true
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	deliver(ctx, reader, Event{EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}, data}, false)
-	return nil
+// append adds a message to a stream, and returns the event and the stream's reader.
+func (p *Publisher) append(ctx context.Context, id eventlog.StreamID, writer string, data []byte) (e eventlog.Event, reader string, err error) {
+	return p.log.AppendRetried(ctx, id, eventlog.Append{Writer: writer, Nonce: eventlog.NewNonce(), Data: data})
 }
 
 // deliver sends an appended event to the reader of its stream. It does not
 // fail: what does not arrive is in the log, where the reader finds it.
-func (p *Publisher) deliver(ctx context.Context, ref string, e Event, end bool) {
+func (p *Publisher) deliver(ctx context.Context, ref string, e eventlog.Event, end bool) {
 	instance, id := splitRef(ref)
 	if instance == "" {
 		return
 	}
 	_, err := p.send(ctx, instance, "k", kindEvent, "r", id,
-		"o", strconv.FormatInt(e.ID.Offset, 10), "t", e.ID.Tag, "d", rueidis.BinaryString(e.Data), "e", flag(end))
+		"o", strconv.FormatInt(e.ID.Offset, 10), "t", e.ID.Nonce, "d", rueidis.BinaryString(e.Data), "e", redisx.Flag(end))
 	if err != nil {
 		p.logger.Warn("event not sent to its reader", "error", err)
 	}
@@ -186,7 +154,7 @@ func (p *Publisher) deliver(ctx context.Context, ref string, e Event, end bool) 
 // arrive more than once.
 func (p *Publisher) send(ctx context.Context, instance string, fields ...string) (alive bool, err error) {
 	args := append([]string{strconv.Itoa(maxInbox), "v", envelopeVersion}, fields...)
-	err = insist(p.rdb, func(rdb redisx.Client) error {
+	err = p.rdb.RetryWrite(func(rdb redisx.Client) error {
 		msg, err := inboxSend.Exec(ctx, rdb, []string{p.keys.Inbox(instance)}, args...)
 		if err == nil {
 			var sent int64

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
@@ -338,6 +339,6 @@ func (n *Node) forward(ctx context.Context, session, kind, name string, data jso
 		}
 		return true, nil
 	}
-	_, err = n.send(ctx, instance, "k", kind, "s", session, "c", conn, "q", number, "d", string(data), "e", flag(isError))
+	_, err = n.send(ctx, instance, "k", kind, "s", session, "c", conn, "q", number, "d", string(data), "e", redisx.Flag(isError))
 	return true, err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
@@ -31,15 +32,16 @@ type rig struct {
 	client rueidis.Client
 	prefix string
 	keys   rediskeys.Space
+	rdb    redisx.Client
 	store  *sessionstore.Store
-	log    *Log
+	log    *eventlog.Log
 }
 
 // testTTL is a short life of sessions: an hour of a bubble is not for nothing,
 // its instances look around.
 const testTTL = 30 * time.Second
 
-func newRig(t testing.TB, client rueidis.Client, opts LogOptions, ttl ...time.Duration) *rig {
+func newRig(t testing.TB, client rueidis.Client, opts eventlog.Options, ttl ...time.Duration) *rig {
 	t.Helper()
 	prefix := redistest.NewPrefix()
 	store, err := sessionstore.NewStore(client, &sessionstore.Options{Prefix: prefix, TTL: append(ttl, testTTL)[0]})
@@ -50,7 +52,8 @@ func newRig(t testing.TB, client rueidis.Client, opts LogOptions, ttl ...time.Du
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{client, prefix, space, store, &Log{redisx.New(client, 0), space, opts.withDefaults()}}
+	rdb := redisx.New(client, 0)
+	return &rig{client, prefix, space, rdb, store, eventlog.New(rdb, space, opts)}
 }
 
 // testParams are the initialize parameters of a client that can everything.
@@ -68,34 +71,27 @@ func beginSession(t testing.TB, store *sessionstore.Store) string {
 }
 
 // open begins a stream written by "w" and read by "r/1".
-func (r *rig) open(t testing.TB, session string) StreamID {
+func (r *rig) open(t testing.TB, session string) eventlog.StreamID {
 	t.Helper()
-	id := StreamID{session, newCallStream(json.RawMessage(`1`))}
-	if _, err := r.log.Open(t.Context(), id, "w", "r/1", json.RawMessage(`1`)); err != nil {
+	id := eventlog.StreamID{Session: session, Stream: eventlog.NewCallStream(json.RawMessage(`1`))}
+	if _, err := r.log.Open(t.Context(), eventlog.Opening{Stream: id, Nonce: eventlog.NewNonce(), Writer: "w", Reader: "r/1", Call: json.RawMessage(`1`)}); err != nil {
 		t.Fatal(err)
 	}
 	return id
 }
 
 // append adds an event to a stream of "w", or to the standalone one.
-func (r *rig) append(t testing.TB, id StreamID, data string) EventID {
+func (r *rig) append(t testing.TB, id eventlog.StreamID, data string) eventlog.ID {
 	t.Helper()
-	a := Append{Tag: newTag(), Data: []byte(data)}
-	if !IsStandalone(id.Stream) {
+	a := eventlog.Append{Nonce: eventlog.NewNonce(), Data: []byte(data)}
+	if !eventlog.IsStandalone(id.Stream) {
 		a.Writer = "w"
 	}
-	offset, _, err := r.log.Append(t.Context(), id, a)
+	e, _, err := r.log.Append(t.Context(), id, a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}
-}
-
-func (r *rig) end(t testing.TB, id StreamID) {
-	t.Helper()
-	if _, _, err := r.log.Append(t.Context(), id, Append{Writer: "w", End: true}); err != nil {
-		t.Fatal(err)
-	}
+	return e.ID
 }
 
 // do runs one command, past everything.
@@ -107,21 +103,7 @@ func (r *rig) do(t testing.TB, args ...string) rueidis.RedisResult {
 	return r.client.Do(ctx, r.client.B().Arbitrary(args[0]).Keys(args[1]).Args(args[2:]...).Build())
 }
 
-// loseTail does to a log what the failover to a replica does that had not yet
-// received the last events.
-func (r *rig) loseTail(t testing.TB, id StreamID, events int) {
-	t.Helper()
-	for range events {
-		if err := r.do(t, "RPOP", r.keys.Log(id.Session, id.Stream)).Error(); err != nil {
-			t.Fatal(err)
-		}
-		if err := r.do(t, "HINCRBY", r.keys.Stream(id.Session, id.Stream), "next", "-1").Error(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func datas(events []Event) []string {
+func datas(events []eventlog.Event) []string {
 	out := make([]string, len(events))
 	for i, e := range events {
 		out[i] = string(e.Data)
@@ -282,11 +264,11 @@ func (v *viewer) wantEnd(t testing.TB) {
 	}
 }
 
-func (v *viewer) lastID(t testing.TB) *EventID {
+func (v *viewer) lastID(t testing.TB) *eventlog.ID {
 	t.Helper()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	id, err := ParseEventID(v.last)
+	id, err := eventlog.ParseID(v.last)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +298,7 @@ func serve(ctx context.Context, r *Reader, v *viewer) error {
 }
 
 // resume follows a stream through an instance.
-func (f *fleet) resume(t testing.TB, n *Node, sid string, after *EventID) *viewer {
+func (f *fleet) resume(t testing.TB, n *Node, sid string, after *eventlog.ID) *viewer {
 	t.Helper()
 	r, err := n.Resume(t.Context(), sessionstore.Record{ID: sid}, after)
 	if err != nil {

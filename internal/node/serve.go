@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
@@ -21,7 +22,7 @@ type ServeOptions struct {
 	KeepAlive time.Duration
 }
 
-func (o ServeOptions) event(id EventID, data []byte) sse.Event {
+func (o ServeOptions) event(id eventlog.ID, data []byte) sse.Event {
 	if o.Named {
 		return sse.Event{Name: "message", Data: data}
 	}
@@ -97,7 +98,7 @@ func (r *Reader) keepAlive(w *sse.Writer, opts ServeOptions) error {
 
 // todo is what a reader has to do next.
 type todo struct {
-	events []Event
+	events []eventlog.Event
 	behind bool
 	ended  bool
 	last   []byte
@@ -113,7 +114,7 @@ func (r *Reader) take() todo {
 }
 
 // write sends events of the log and reports whether there were any.
-func (r *Reader) write(w *sse.Writer, events []Event, opts ServeOptions) (wrote bool, err error) {
+func (r *Reader) write(w *sse.Writer, events []eventlog.Event, opts ServeOptions) (wrote bool, err error) {
 	if len(events) == 0 {
 		return false, nil
 	}
@@ -181,7 +182,7 @@ func (r *Reader) finish(w *sse.Writer, t todo) (done bool, err error) {
 			err = w.Write(sse.Event{Retry: t.closed.retry})
 		}
 		if t.closed.lost {
-			return true, errors.Join(ErrLost, err)
+			return true, errors.Join(eventlog.ErrLost, err)
 		}
 		return true, errors.Join(errClosed, err)
 	default:

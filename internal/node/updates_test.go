@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
@@ -29,13 +30,13 @@ type spectator struct {
 	rec  sessionstore.Record
 	v    *viewer
 	stop func()
-	last *EventID // of the last event it had
-	got  []string // all news
+	last *eventlog.ID // of the last event it had
+	got  []string     // all news
 	seen func(news string)
 }
 
 // connect opens the stream through an instance.
-func (s *spectator) connect(n *Node, after *EventID) error {
+func (s *spectator) connect(n *Node, after *eventlog.ID) error {
 	r, err := n.Resume(s.t.Context(), s.rec, after)
 	if err != nil {
 		return err
@@ -66,7 +67,7 @@ func (s *spectator) read(limit int) {
 
 func (s *spectator) take(e sse.Event) {
 	if e.ID != "" {
-		id, err := ParseEventID(e.ID)
+		id, err := eventlog.ParseID(e.ID)
 		if err != nil {
 			s.t.Error(err)
 		}
@@ -118,7 +119,7 @@ func (f *fleet) spectator(t *testing.T, uris ...string) *spectator {
 	return &spectator{t: t, f: f, rec: f.begin(t, announcesAll, uris...)}
 }
 
-func (s *spectator) mustConnect(n *Node, after *EventID) {
+func (s *spectator) mustConnect(n *Node, after *eventlog.ID) {
 	s.t.Helper()
 	if err := s.connect(n, after); err != nil {
 		s.t.Fatal(err)
@@ -183,13 +184,13 @@ func TestWhoWasAwayTooLongIsResynchronized(t *testing.T) {
 		}
 		f.updated(t, "other")
 		synctest.Wait()
-		for _, after := range []*EventID{
+		for _, after := range []*eventlog.ID{
 			s.last,
-			{Stream: standaloneStream, Offset: 0, Position: "1-1"},
-			{Stream: standaloneStream, Offset: 0},                                     // no position
-			{Stream: standaloneStream, Offset: 0, Position: "99999999999999999999-0"}, // none that can be
-			{Stream: standaloneStream, Offset: 0, Position: "9999999999999-0"},        // of the future
-			{Stream: standaloneStream, Offset: noOffset},                              // nothing is known
+			{Stream: eventlog.Standalone, Offset: 0, Position: "1-1"},
+			{Stream: eventlog.Standalone, Offset: 0},                                     // no position
+			{Stream: eventlog.Standalone, Offset: 0, Position: "99999999999999999999-0"}, // none that can be
+			{Stream: eventlog.Standalone, Offset: 0, Position: "9999999999999-0"},        // of the future
+			new(eventlog.Anew()), // nothing is known
 		} {
 			s.mustConnect(f.nodes[1], after)
 			s.wantAnyOrder(slices.Clone(all)...)
@@ -233,7 +234,7 @@ func TestAResyncThatIsBrokenOffBeginsAnew(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
 		s := f.spectator(t, "a:b", "c:d")
 		all := slices.Concat([]string{"a:b", "c:d"}, lists)
-		anew := Anew()
+		anew := eventlog.Anew()
 		for read := range len(all) {
 			s.mustConnect(f.nodes[0], &anew)
 			s.leave(read)
@@ -259,7 +260,7 @@ func TestUpdatesAreNotLogged(t *testing.T) {
 			f.updated(t, "a:b")
 			v.wantNews(t, "a:b")
 		}
-		if n, err := f.do(t, "EXISTS", f.keys.Log(rec.ID, standaloneStream)).AsInt64(); err != nil || n != 0 {
+		if n, err := f.do(t, "EXISTS", f.keys.Log(rec.ID, eventlog.Standalone)).AsInt64(); err != nil || n != 0 {
 			t.Errorf("there is a log of updates: %d, %v", n, err)
 		}
 	})
@@ -352,7 +353,7 @@ func TestFromEveryIDAClientCanResume(t *testing.T) {
 			}
 			s.leave(everything)
 			for i, e := range all {
-				id, err := ParseEventID(e.ID)
+				id, err := eventlog.ParseID(e.ID)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -451,9 +452,9 @@ func TestChangesAreNotHeldBackByTheLog(t *testing.T) {
 				t.Error("50 events came before the update")
 				s.v.hangUp()
 			}
-			r.deliver(Event{EventID{Stream: standaloneStream, Offset: int64(count), Tag: newTag()}, []byte(`{"jsonrpc":"2.0","method":"notifications/note"}`)}, false)
+			r.deliver(eventlog.Event{ID: eventlog.ID{Stream: eventlog.Standalone, Offset: int64(count), Nonce: eventlog.NewNonce()}, Data: []byte(`{"jsonrpc":"2.0","method":"notifications/note"}`)}, false)
 		})
-		r.deliver(Event{EventID{Stream: standaloneStream, Offset: 0, Tag: newTag()}, []byte(`{"jsonrpc":"2.0","method":"notifications/note"}`)}, false)
+		r.deliver(eventlog.Event{ID: eventlog.ID{Stream: eventlog.Standalone, Offset: 0, Nonce: eventlog.NewNonce()}, Data: []byte(`{"jsonrpc":"2.0","method":"notifications/note"}`)}, false)
 		_ = r.Serve(t.Context(), sse.NewWriter(&tapped{s.v, w}, time.Second), serveOptions)
 		r.Release(t.Context())
 	})
@@ -519,7 +520,7 @@ func TestAConfirmedSubscriptionMissesNothing(t *testing.T) {
 					continue
 				}
 				got = append(got, news(t, decode(t, e.Data)))
-				id, err := ParseEventID(e.ID)
+				id, err := eventlog.ParseID(e.ID)
 				if err != nil {
 					t.Fatal(err)
 				}

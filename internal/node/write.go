@@ -11,6 +11,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
@@ -98,15 +99,19 @@ func (c *Conn) open(ctx context.Context) error {
 	case !c.leftAt().IsZero():
 		return errors.New("the client's connection broke before it had an event id to resume from")
 	}
-	if c.opens.tag == "" {
-		c.opens = opening{StreamID{c.session, newCallStream(c.req.Message.ID)}, newTag()}
+	if c.opening.Nonce == "" {
+		c.opening = eventlog.Opening{
+			Stream: eventlog.StreamID{Session: c.session, Stream: eventlog.NewCallStream(c.req.Message.ID)},
+			Nonce:  eventlog.NewNonce(), Writer: c.node.id, Call: c.req.Message.ID,
+		}
 	}
-	stream := c.opens.stream
+	stream := c.opening.Stream
 	reader, err := c.node.newReader(stream)
 	if err != nil {
 		return err
 	}
-	first, err := c.node.log.open(ctx, stream, c.opens.tag, c.node.id, c.node.readerRef(reader), c.req.Message.ID)
+	c.opening.Reader = c.node.readerRef(reader)
+	first, err := c.node.log.Open(ctx, c.opening)
 	if err != nil {
 		c.node.removeReader(reader)
 		if errors.Is(err, redisx.ErrUnavailable) {
@@ -116,10 +121,10 @@ func (c *Conn) open(ctx context.Context) error {
 		}
 		return err
 	}
-	reader.attach(Attachment{Events: []Event{first}, Next: 1, Writer: c.node.id, Call: c.req.Message.ID})
+	reader.attach(eventlog.Attachment{Events: []eventlog.Event{first}, Next: 1, Writer: c.node.id, Call: c.req.Message.ID})
 	c.phase, c.reader = phaseStream, reader
 	c.mu.Lock()
-	c.sid, c.orphan = stream, StreamID{}
+	c.sid, c.orphan = stream, eventlog.StreamID{}
 	c.mu.Unlock()
 	c.stream <- reader
 	if !c.leftAt().IsZero() {
@@ -148,7 +153,7 @@ func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 			return c.unsent(err)
 		}
 	}
-	return c.unsent(c.node.say(ctx, c.streamID(), c.node.id, data, c.node.deliver))
+	return c.unsent(c.node.append(ctx, c.streamID(), c.node.id, data))
 }
 
 var errAway = errors.New("the session store is unavailable")
@@ -168,9 +173,9 @@ func (c *Conn) unsent(err error) error {
 // an id. c.out must be held.
 func (c *Conn) endStream(ctx context.Context, response []byte) {
 	c.phase = phaseDone
-	a := Append{Writer: c.node.id, Data: response, End: true}
+	a := eventlog.Append{Writer: c.node.id, Data: response, End: true}
 	if response != nil {
-		a.Tag = newTag()
+		a.Nonce = eventlog.NewNonce()
 	}
 	switch err := c.appendLast(ctx, c.streamID(), a); {
 	case errors.Is(err, redisx.ErrUnavailable):
@@ -185,13 +190,13 @@ func (c *Conn) endStream(ctx context.Context, response []byte) {
 // endLate appends the last event of a call when Redis is back, for whoever reads
 // the stream then: its writer lives, so nobody else will. If the instance leaves before, it is dead,
 // and a reader ends the stream.
-func (n *Node) endLate(id StreamID, a Append) {
+func (n *Node) endLate(id eventlog.StreamID, a eventlog.Append) {
 	n.background(func() {
 		ctx := context.Background() // nobody waits for this; each call to Redis is bounded
 		for !n.isClosed() {
-			offset, reader, err := n.log.Append(ctx, id, a)
+			e, reader, err := n.log.Append(ctx, id, a)
 			if err == nil {
-				n.deliver(ctx, reader, Event{EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}, a.Data}, a.End)
+				n.deliver(ctx, reader, e, a.End)
 			}
 			if !errors.Is(err, redisx.ErrUnavailable) {
 				return

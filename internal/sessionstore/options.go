@@ -1,6 +1,7 @@
 package sessionstore
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -48,20 +49,14 @@ func (o *Options) withDefaults() Options {
 	if o != nil {
 		d = *o
 	}
-	orDefault(&d.TTL, 5*time.Minute)
-	orDefault(&d.CacheTTL, 5*time.Second)
-	orDefault(&d.MaxParams, 16<<10)
-	orDefault(&d.MaxValue, 64<<10)
-	orDefault(&d.MaxValues, 64)
-	orDefault(&d.MaxSubscriptions, 1000)
-	orDefault(&d.Timeout, redisx.DefaultTimeout)
+	d.TTL = cmp.Or(d.TTL, 5*time.Minute)
+	d.CacheTTL = cmp.Or(d.CacheTTL, 5*time.Second)
+	d.MaxParams = cmp.Or(d.MaxParams, 16<<10)
+	d.MaxValue = cmp.Or(d.MaxValue, 64<<10)
+	d.MaxValues = cmp.Or(d.MaxValues, 64)
+	d.MaxSubscriptions = cmp.Or(d.MaxSubscriptions, 1000)
+	d.Timeout = cmp.Or(d.Timeout, redisx.DefaultTimeout)
 	return d
-}
-
-func orDefault[T comparable](field *T, def T) {
-	if *field == *new(T) {
-		*field = def
-	}
 }
 
 // validate is called after withDefaults. Prefix is checked where it is used.

@@ -1,4 +1,4 @@
-package node
+package eventlog
 
 import (
 	"encoding/json"
@@ -23,12 +23,12 @@ type modelStream struct {
 	ended, indexed       bool
 }
 
-type modelEntry struct{ Tag, Data string }
+type modelEntry struct{ Nonce, Data string }
 
 func (s *modelStream) next() int64 { return s.base + int64(len(s.entries)) }
 
 type logModel struct {
-	opts    LogOptions
+	opts    Options
 	alive   bool
 	streams map[string]*modelStream
 }
@@ -58,7 +58,7 @@ func failed(err error) reading {
 	return reading{Err: "unexpected: " + err.Error()}
 }
 
-func (m *logModel) open(stream, writer, reader, call, tag string) reading {
+func (m *logModel) open(stream, writer, reader, call, nonce string) reading {
 	open := 0
 	for _, s := range m.streams {
 		if s.indexed && !s.ended {
@@ -71,7 +71,7 @@ func (m *logModel) open(stream, writer, reader, call, tag string) reading {
 	case open >= m.opts.MaxStreams:
 		return failed(ErrTooManyStreams)
 	}
-	m.streams[stream] = &modelStream{writer: writer, reader: reader, call: call, entries: []modelEntry{{tag, ""}}, indexed: true}
+	m.streams[stream] = &modelStream{writer: writer, reader: reader, call: call, entries: []modelEntry{{nonce, ""}}, indexed: true}
 	return reading{}
 }
 
@@ -87,7 +87,7 @@ func (m *logModel) append(stream string, a Append) reading {
 		m.streams[stream] = s
 	}
 	if a.Again {
-		if i := slices.IndexFunc(s.entries, func(e modelEntry) bool { return e.Tag == a.Tag }); i >= 0 {
+		if i := slices.IndexFunc(s.entries, func(e modelEntry) bool { return e.Nonce == a.Nonce }); i >= 0 {
 			return reading{Offset: s.base + int64(i), Reader: s.reader}
 		}
 	}
@@ -98,8 +98,8 @@ func (m *logModel) append(stream string, a Append) reading {
 		return failed(ErrFenced)
 	}
 	offset := s.next()
-	if a.Tag != "" {
-		s.entries = append(s.entries, modelEntry{a.Tag, string(a.Data)})
+	if a.Nonce != "" {
+		s.entries = append(s.entries, modelEntry{a.Nonce, string(a.Data)})
 	}
 	for len(s.entries) > 1 && (len(s.entries) > m.opts.MaxEvents || s.bytes() > m.opts.MaxBytes) {
 		s.entries, s.base = s.entries[1:], s.base+1
@@ -110,12 +110,12 @@ func (m *logModel) append(stream string, a Append) reading {
 
 func (s *modelStream) bytes() (n int) {
 	for _, e := range s.entries {
-		n += len(e.Tag) + len(e.Data)
+		n += len(e.Nonce) + len(e.Data)
 	}
 	return n
 }
 
-func (m *logModel) attach(stream, reader string, after *EventID) reading {
+func (m *logModel) attach(stream, reader string, after *ID) reading {
 	s := m.streams[stream]
 	switch {
 	case !m.alive:
@@ -129,7 +129,7 @@ func (m *logModel) attach(stream, reader string, after *EventID) reading {
 	from := max(s.seen, s.base)
 	if after != nil {
 		i := after.Offset - s.base
-		if i < 0 || i >= int64(len(s.entries)) || s.entries[i].Tag != after.Tag {
+		if i < 0 || i >= int64(len(s.entries)) || s.entries[i].Nonce != after.Nonce {
 			return failed(ErrLost)
 		}
 		from = after.Offset + 1
@@ -163,14 +163,14 @@ func (m *logModel) detach(stream, reader string, seen int64) reading {
 // The same on a Redis.
 
 func (r *rig) readAppend(t testing.TB, id StreamID, a Append) reading {
-	offset, reader, err := r.log.Append(t.Context(), id, a)
+	e, reader, err := r.log.Append(t.Context(), id, a)
 	if err != nil {
 		return failed(err)
 	}
-	return reading{Offset: offset, Reader: reader}
+	return reading{Offset: e.ID.Offset, Reader: reader}
 }
 
-func (r *rig) readAttach(t testing.TB, id StreamID, reader string, after *EventID) reading {
+func (r *rig) readAttach(t testing.TB, id StreamID, reader string, after *ID) reading {
 	a, err := r.log.Attach(t.Context(), id, reader, after)
 	if err != nil {
 		return failed(err)
@@ -188,7 +188,7 @@ func (r *rig) readRead(t testing.TB, id StreamID, from int64) reading {
 
 func entriesOf(events []Event) (entries []modelEntry) {
 	for _, e := range events {
-		entries = append(entries, modelEntry{e.ID.Tag, string(e.Data)})
+		entries = append(entries, modelEntry{e.ID.Nonce, string(e.Data)})
 	}
 	return entries
 }
@@ -197,7 +197,7 @@ func entriesOf(events []Event) (entries []modelEntry) {
 // miniredis and on a real Redis, and compares what each says at each step.
 func TestEveryRedisKeepsTheLogOfTheModel(t *testing.T) {
 	t.Parallel()
-	opts := LogOptions{MaxEvents: 6, MaxBytes: 120, MaxStreams: 3}
+	opts := Options{MaxEvents: 6, MaxBytes: 120, MaxStreams: 3}
 	rigs := []*rig{
 		newRig(t, redistest.NewMiniredis(t).Client(t), opts),
 		newRig(t, redistest.Real(t).Client(t), opts),
@@ -207,7 +207,7 @@ func TestEveryRedisKeepsTheLogOfTheModel(t *testing.T) {
 		for i, r := range rigs {
 			sessions[i] = beginSession(t, r.store)
 		}
-		p := &logProgram{t: t, rt: rt, rigs: rigs, sessions: sessions, streams: []string{standaloneStream},
+		p := &logProgram{t: t, rt: rt, rigs: rigs, sessions: sessions, streams: []string{Standalone},
 			model: &logModel{opts: opts, alive: true, streams: map[string]*modelStream{}}}
 		rt.Repeat(map[string]func(*rapid.T){
 			"open": p.open, "append": p.append, "append more": p.append, "attach": p.attach, "read": p.read, "detach": p.detach,
@@ -222,7 +222,7 @@ type logProgram struct {
 	rigs     []*rig
 	sessions []string
 	streams  []string
-	tags     []string
+	nonces   []string
 	model    *logModel
 }
 
@@ -244,14 +244,11 @@ func (p *logProgram) open(rt *rapid.T) {
 	stream := fmt.Sprintf("c%016d", len(p.streams))
 	p.streams = append(p.streams, stream)
 	reader := rapid.SampledFrom([]string{"", "w/1"}).Draw(rt, "reader")
-	// Each log draws a tag of its own: they are made the same by hand.
-	want := p.model.open(stream, "w", reader, `"q"`, "AAAAAA")
+	nonce := fmt.Sprintf("O%05d", len(p.streams))
+	want := p.model.open(stream, "w", reader, `"q"`, nonce)
 	p.on(rt, stream, "open", want, func(r *rig, id StreamID) reading {
-		_, err := r.log.Open(p.t.Context(), id, "w", reader, json.RawMessage(`"q"`))
+		_, err := r.log.Open(p.t.Context(), Opening{Stream: id, Nonce: nonce, Writer: "w", Reader: reader, Call: json.RawMessage(`"q"`)})
 		if err != nil {
-			return failed(err)
-		}
-		if err := r.do(p.t, "LSET", r.keys.Log(id.Session, stream), "0", "AAAAAA").Error(); err != nil {
 			return failed(err)
 		}
 		return reading{}
@@ -266,25 +263,25 @@ func (p *logProgram) append(rt *rapid.T) {
 		a.End = rapid.IntRange(0, 5).Draw(rt, "end") == 0
 	}
 	if !a.End || rapid.Bool().Draw(rt, "with an event") {
-		a.Tag = fmt.Sprintf("T%05d", len(p.tags))
-		if a.Again && len(p.tags) > 0 && rapid.Bool().Draw(rt, "an old one") {
-			a.Tag = rapid.SampledFrom(p.tags).Draw(rt, "tag")
+		a.Nonce = fmt.Sprintf("T%05d", len(p.nonces))
+		if a.Again && len(p.nonces) > 0 && rapid.Bool().Draw(rt, "an old one") {
+			a.Nonce = rapid.SampledFrom(p.nonces).Draw(rt, "nonce")
 		}
-		p.tags = append(p.tags, a.Tag)
+		p.nonces = append(p.nonces, a.Nonce)
 	}
-	a.Again = a.Again && a.Tag != ""
+	a.Again = a.Again && a.Nonce != ""
 	p.on(rt, stream, "append", p.model.append(stream, a), func(r *rig, id StreamID) reading { return r.readAppend(p.t, id, a) })
 }
 
 func (p *logProgram) attach(rt *rapid.T) {
 	stream := p.stream(rt)
 	reader := rapid.SampledFrom([]string{"w/1", "w/2", "v/1"}).Draw(rt, "reader")
-	var after *EventID
+	var after *ID
 	if !IsStandalone(stream) || rapid.Bool().Draw(rt, "with an id") {
-		after = &EventID{Stream: stream, Offset: rapid.Int64Range(0, 12).Draw(rt, "offset"), Tag: "WRONG0"}
+		after = &ID{Stream: stream, Offset: rapid.Int64Range(0, 12).Draw(rt, "offset"), Nonce: "WRONG0"}
 		if s := p.model.streams[stream]; s != nil && len(s.entries) > 0 && rapid.IntRange(0, 3).Draw(rt, "of the log") > 0 {
 			i := rapid.IntRange(0, len(s.entries)-1).Draw(rt, "entry")
-			after.Offset, after.Tag = s.base+int64(i), s.entries[i].Tag
+			after.Offset, after.Nonce = s.base+int64(i), s.entries[i].Nonce
 		}
 	}
 	p.on(rt, stream, "attach", p.model.attach(stream, reader, after), func(r *rig, id StreamID) reading { return r.readAttach(p.t, id, reader, after) })

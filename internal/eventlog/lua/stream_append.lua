@@ -2,9 +2,9 @@
 -- KEYS[1] session record   KEYS[2] open streams   KEYS[3] ended streams
 -- KEYS[4] stream state     KEYS[5] log
 -- ARGV[1] stream id   ARGV[2] writer, or '' if the stream has many
--- ARGV[3] tag ('' for no event)   ARGV[4] data   ARGV[5] '1' to end the stream
+-- ARGV[3] nonce ('' for no event)   ARGV[4] data   ARGV[5] '1' to end the stream
 -- ARGV[6] ms that a log outlives its stream   ARGV[7] most events   ARGV[8] most bytes
--- ARGV[9] '1' if an earlier try with the same tag may have succeeded, 'recent'
+-- ARGV[9] '1' if an earlier try with the same nonce may have succeeded, 'recent'
 --   to look for one among the last 64 events
 -- Returns {'ok', offset of the event, reader}, or one of {'gone'} without the
 -- session, {'lost'} without the stream, {'ended'}, and {'fenced'} if the stream
@@ -24,7 +24,7 @@ if not next or redis.call('LLEN', KEYS[5]) ~= next - base then
 end
 local reader = state[5] or ''
 if ARGV[9] ~= '' then
-  -- Every append has a tag of its own, so a repeated one is found by it.
+  -- Every append has a nonce of its own, so a repeated one is found by it.
   local entries = redis.call('LRANGE', KEYS[5], ARGV[9] == '1' and 0 or -64, -1)
   for i = #entries, 1, -1 do
     if string.sub(entries[i], 1, #ARGV[3]) == ARGV[3] then return {'ok', next - #entries + i - 1, reader} end

@@ -2,7 +2,7 @@
 -- it has to read.
 -- KEYS[1] session record   KEYS[2] stream state   KEYS[3] log
 -- ARGV[1] reader   ARGV[2] offset of the last event the client has, or -1
--- ARGV[3] that event's tag, or '' if the client wants the event at that offset
+-- ARGV[3] that event's nonce, or '' if the client wants the event at that offset
 -- ARGV[4] most events to return   ARGV[5] '1' if the client's position on the bus
 -- is given, empty if unknown, in ARGV[6]
 -- With offset -1 the stream is begun if it is not there, and reading starts

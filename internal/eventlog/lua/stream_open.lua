@@ -1,8 +1,8 @@
 -- stream_open.lua: begin the stream of a call, with its first event, which has
--- a tag and no data.
+-- a nonce and no data.
 -- KEYS[1] session record   KEYS[2] open streams   KEYS[3] stream state   KEYS[4] log
 -- ARGV[1] stream id   ARGV[2] writer (an instance)   ARGV[3] reader, or ''
--- ARGV[4] id of the call   ARGV[5] tag   ARGV[6] most open streams of a session
+-- ARGV[4] id of the call   ARGV[5] nonce   ARGV[6] most open streams of a session
 -- Returns 'ok' (also when repeated), 'gone' without the session, or 'full'.
 local ttl = redis.call('PTTL', KEYS[1])
 if ttl < 1 then return 'gone' end

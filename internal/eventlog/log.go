@@ -1,11 +1,10 @@
-package node
+package eventlog
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -13,18 +12,6 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
-	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
-)
-
-var (
-	// ErrTooManyStreams says that a session has the maximum number of open streams.
-	ErrTooManyStreams = errors.New("too many open streams in this session")
-	// ErrLost says that an event or stream is not, or no longer, in the log.
-	ErrLost = errors.New("event is not in the log")
-	// ErrEnded says that a stream has ended: nothing can be added to it.
-	ErrEnded = errors.New("stream has ended")
-	// ErrFenced says that a stream is written by another instance.
-	ErrFenced = errors.New("stream has another writer")
 )
 
 // A StreamID identifies one stream of one session.
@@ -35,12 +22,12 @@ type StreamID struct {
 
 // An Event is one entry of a stream's log.
 type Event struct {
-	ID   EventID
+	ID   ID
 	Data []byte // a JSON-RPC message; empty for the event that begins a call's stream
 }
 
-// LogOptions bound a [Log]. The zero value of a field means its default.
-type LogOptions struct {
+// Options bound a [Log]. The zero value of a field means its default.
+type Options struct {
 	// MaxEvents and MaxBytes bound what is stored of one stream; beyond them, the
 	// oldest events are dropped. If zero, 1,000 events and 16 MiB.
 	MaxEvents, MaxBytes int
@@ -51,19 +38,12 @@ type LogOptions struct {
 	ResumeFor time.Duration
 }
 
-func (o LogOptions) withDefaults() LogOptions {
-	o.MaxEvents = orDefault(o.MaxEvents, 1000)
-	o.MaxBytes = orDefault(o.MaxBytes, 16<<20)
-	o.MaxStreams = orDefault(o.MaxStreams, 16)
-	o.ResumeFor = orDefault(o.ResumeFor, 5*time.Minute)
+func (o Options) withDefaults() Options {
+	o.MaxEvents = cmp.Or(o.MaxEvents, 1000)
+	o.MaxBytes = cmp.Or(o.MaxBytes, 16<<20)
+	o.MaxStreams = cmp.Or(o.MaxStreams, 16)
+	o.ResumeFor = cmp.Or(o.ResumeFor, 5*time.Minute)
 	return o
-}
-
-func orDefault[T int | time.Duration](v, def T) T {
-	if v == 0 {
-		return def
-	}
-	return v
 }
 
 // A Log stores the events of streams in Redis. An event is appended to its
@@ -74,7 +54,12 @@ func orDefault[T int | time.Duration](v, def T) T {
 type Log struct {
 	rdb  redisx.Client
 	keys rediskeys.Space
-	opts LogOptions
+	opts Options
+}
+
+// New returns the logs of the streams in a key space. It does no I/O.
+func New(rdb redisx.Client, keys rediskeys.Space, opts Options) *Log {
+	return &Log{rdb, keys, opts.withDefaults()}
 }
 
 var (
@@ -96,21 +81,25 @@ var (
 	streamDetach = redisx.NewScript("detach from stream", streamDetachLua)
 )
 
-// Open begins the stream of a call: id must be new, writer is the instance that
-// will append to it, reader the connection that follows it or empty, and call
-// the raw id of the request. It returns the stream's first event, which has no
-// data: it gives a client an id to resume from before anything happened. A
-// session that has too many open streams gets [ErrTooManyStreams].
-func (l *Log) Open(ctx context.Context, id StreamID, writer, reader string, call json.RawMessage) (Event, error) {
-	return l.open(ctx, id, newTag(), writer, reader, call)
+// An Opening describes the stream of a call that [Log.Open] begins.
+type Opening struct {
+	Stream StreamID // must be new
+	Nonce  string   // of the first event
+	Writer string   // the instance that will append
+	Reader string   // the connection that follows the stream, or empty
+	Call   json.RawMessage
 }
 
-// open is Open with the first event's tag; repeated with the same tag it is
-// the same stream.
-func (l *Log) open(ctx context.Context, id StreamID, tag, writer, reader string, call json.RawMessage) (Event, error) {
+// Open begins the stream of a call. It returns the stream's first event, which
+// has no data: it gives a client an id to resume from before anything happened.
+// After [sessionstore.ErrUnavailable] the outcome is unknown; repeated with the
+// same nonce it is the same stream. A session that has too many open streams
+// gets [ErrTooManyStreams].
+func (l *Log) Open(ctx context.Context, o Opening) (Event, error) {
+	session, stream := o.Stream.Session, o.Stream.Stream
 	msg, err := streamOpen.Exec(ctx, l.rdb,
-		[]string{l.keys.Session(id.Session), l.keys.OpenStreams(id.Session), l.keys.Stream(id.Session, id.Stream), l.keys.Log(id.Session, id.Stream)},
-		id.Stream, writer, reader, string(call), tag, strconv.Itoa(l.opts.MaxStreams))
+		[]string{l.keys.Session(session), l.keys.OpenStreams(session), l.keys.Stream(session, stream), l.keys.Log(session, stream)},
+		stream, o.Writer, o.Reader, string(o.Call), o.Nonce, strconv.Itoa(l.opts.MaxStreams))
 	if err != nil {
 		return Event{}, err
 	}
@@ -121,7 +110,7 @@ func (l *Log) open(ctx context.Context, id StreamID, tag, writer, reader string,
 	if status == "full" {
 		return Event{}, ErrTooManyStreams
 	}
-	return Event{ID: EventID{Stream: id.Stream, Tag: tag}}, statusError(status)
+	return Event{ID: ID{Stream: stream, Nonce: o.Nonce}}, statusError(status)
 }
 
 // An Append describes what [Log.Append] adds to a stream.
@@ -129,10 +118,10 @@ type Append struct {
 	// Writer is the instance that opened the stream; empty for the standalone
 	// stream, which every instance writes to.
 	Writer string
-	// Tag is new for each event: a repeated append with the same tag changes
-	// nothing. Without a tag no event is added.
-	Tag  string
-	Data []byte
+	// Nonce is new for each event: a repeated append with the same nonce changes
+	// nothing. Without a nonce no event is added.
+	Nonce string
+	Data  []byte
 	// End ends the stream, after the event if there is one.
 	End bool
 	// Again says that an earlier try may have succeeded unnoticed.
@@ -143,37 +132,48 @@ type Append struct {
 	Once bool
 }
 
-// again returns how a script is to look for an earlier try.
+// again returns how the script is to look for an earlier try.
 func (a Append) again() string {
 	if a.Once && !a.Again {
 		return "recent"
 	}
-	return flag(a.Again)
+	return redisx.Flag(a.Again)
 }
 
-// Append adds an event to a stream, or ends it, and returns the event's offset
-// and the stream's current reader. After [sessionstore.ErrUnavailable] the outcome
-// is unknown; it is then safe to repeat the append with Again set. It fails
-// with [ErrEnded] or [ErrFenced], and with [ErrLost] if a call's stream does
-// not exist.
-func (l *Log) Append(ctx context.Context, id StreamID, a Append) (offset int64, reader string, err error) {
+// Append adds an event to a stream, or ends it, and returns the event and the
+// stream's current reader; without a nonce the event's offset is that of the
+// next one. After [sessionstore.ErrUnavailable] the outcome is unknown; it is
+// then safe to repeat the append with Again set. It fails with [ErrEnded] or
+// [ErrFenced], and with [ErrLost] if a call's stream does not exist.
+func (l *Log) Append(ctx context.Context, id StreamID, a Append) (e Event, reader string, err error) {
 	msg, err := streamAppend.Exec(ctx, l.rdb,
 		[]string{
 			l.keys.Session(id.Session), l.keys.OpenStreams(id.Session), l.keys.EndedStreams(id.Session),
 			l.keys.Stream(id.Session, id.Stream), l.keys.Log(id.Session, id.Stream),
 		},
-		id.Stream, a.Writer, a.Tag, rueidis.BinaryString(a.Data), flag(a.End),
-		strconv.FormatInt(l.opts.ResumeFor.Milliseconds(), 10), strconv.Itoa(l.opts.MaxEvents), strconv.Itoa(l.opts.MaxBytes),
+		id.Stream, a.Writer, a.Nonce, rueidis.BinaryString(a.Data), redisx.Flag(a.End),
+		redisx.Millis(l.opts.ResumeFor), strconv.Itoa(l.opts.MaxEvents), strconv.Itoa(l.opts.MaxBytes),
 		a.again())
 	if err != nil {
-		return 0, "", err
+		return Event{}, "", err
 	}
-	r := newReply(msg)
+	r := newResult(msg)
 	if err := statusError(r.text()); err != nil {
-		return 0, "", err
+		return Event{}, "", err
 	}
-	offset, reader = r.number(), r.text()
-	return offset, reader, r.err
+	e = Event{ID{Stream: id.Stream, Offset: r.number(), Nonce: a.Nonce}, a.Data}
+	return e, r.text(), r.err
+}
+
+// AppendRetried is [Log.Append], tried again while the connection to Redis
+// breaks; see [redisx.Client.RetryWrite].
+func (l *Log) AppendRetried(ctx context.Context, id StreamID, a Append) (e Event, reader string, err error) {
+	err = l.rdb.RetryWrite(func(rdb redisx.Client) (err error) {
+		e, reader, err = (&Log{rdb, l.keys, l.opts}).Append(ctx, id, a)
+		a.Again = true
+		return err
+	})
+	return e, reader, err
 }
 
 // An Attachment is what [Log.Attach] returns to the new reader of a stream.
@@ -197,22 +197,22 @@ const readPage = 128
 // after, they begin behind that event; Attach fails with [ErrLost] if that
 // event is not in the log. Without after, or with [Anew], which are for the
 // standalone stream, they begin behind what its last reader has sent.
-func (l *Log) Attach(ctx context.Context, id StreamID, reader string, after *EventID) (Attachment, error) {
-	var at EventID
+func (l *Log) Attach(ctx context.Context, id StreamID, reader string, after *ID) (Attachment, error) {
+	var at ID
 	if after != nil {
 		at = *after
 	}
 	if after == nil || at.Offset == noOffset {
-		at.Offset, at.Tag = -1, ""
+		at.Offset, at.Nonce = -1, ""
 	}
 	msg, err := streamAttach.Exec(ctx, l.rdb,
 		[]string{l.keys.Session(id.Session), l.keys.Stream(id.Session, id.Stream), l.keys.Log(id.Session, id.Stream)},
-		reader, strconv.FormatInt(at.Offset, 10), at.Tag, strconv.Itoa(readPage),
-		flag(after != nil && IsStandalone(id.Stream)), at.Position)
+		reader, strconv.FormatInt(at.Offset, 10), at.Nonce, strconv.Itoa(readPage),
+		redisx.Flag(after != nil && IsStandalone(id.Stream)), at.Position)
 	if err != nil {
 		return Attachment{}, err
 	}
-	r := newReply(msg)
+	r := newResult(msg)
 	if err := statusError(r.text()); err != nil {
 		return Attachment{}, err
 	}
@@ -235,7 +235,7 @@ func (l *Log) Read(ctx context.Context, id StreamID, from int64) (events []Event
 	if err != nil {
 		return nil, 0, false, err
 	}
-	r := newReply(msg)
+	r := newResult(msg)
 	if err := statusError(r.text()); err != nil {
 		return nil, 0, false, err
 	}
@@ -249,89 +249,4 @@ func (l *Log) Read(ctx context.Context, id StreamID, from int64) (events []Event
 func (l *Log) Detach(ctx context.Context, id StreamID, reader string, seen int64, position string) error {
 	_, err := streamDetach.Exec(ctx, l.rdb, []string{l.keys.Stream(id.Session, id.Stream)}, reader, strconv.FormatInt(seen, 10), position)
 	return err
-}
-
-func statusError(status string) error {
-	switch status {
-	case "ok":
-		return nil
-	case "gone":
-		return sessionstore.ErrNotFound
-	case "lost":
-		return ErrLost
-	case "ended":
-		return ErrEnded
-	case "fenced":
-		return ErrFenced
-	default:
-		return fmt.Errorf("unknown reply %q of a stream script", status)
-	}
-}
-
-func flag(b bool) string {
-	if b {
-		return "1"
-	}
-	return ""
-}
-
-// A reply reads the elements of a script's reply in order, and keeps the first
-// error.
-type reply struct {
-	rest []rueidis.RedisMessage
-	err  error
-}
-
-func newReply(msg rueidis.RedisMessage) *reply {
-	all, err := msg.ToArray()
-	return &reply{all, err}
-}
-
-func (r *reply) next() (msg rueidis.RedisMessage, ok bool) {
-	if len(r.rest) == 0 {
-		if r.err == nil {
-			r.err = errors.New("short reply of a stream script")
-		}
-		return msg, false
-	}
-	msg, r.rest = r.rest[0], r.rest[1:]
-	return msg, true
-}
-
-func (r *reply) text() string {
-	msg, ok := r.next()
-	if !ok {
-		return ""
-	}
-	s, err := msg.ToString()
-	if err != nil && r.err == nil {
-		r.err = err
-	}
-	return s
-}
-
-func (r *reply) number() int64 {
-	msg, ok := r.next()
-	if !ok {
-		return 0
-	}
-	n, err := msg.AsInt64()
-	if err != nil && r.err == nil {
-		r.err = err
-	}
-	return n
-}
-
-// events reads all that is left as log entries, the first at offset from.
-func (r *reply) events(stream string, from int64) []Event {
-	events := make([]Event, 0, len(r.rest))
-	for offset := from; len(r.rest) > 0; offset++ {
-		entry := r.text()
-		if len(entry) < tagLength {
-			r.err = fmt.Errorf("log entry %d of stream %s has no tag", offset, stream)
-			return nil
-		}
-		events = append(events, Event{EventID{Stream: stream, Offset: offset, Tag: entry[:tagLength]}, []byte(entry[tagLength:])})
-	}
-	return events
 }

@@ -1,4 +1,4 @@
-package node
+package eventlog
 
 import (
 	"encoding/json"
@@ -17,7 +17,7 @@ import (
 )
 
 // onEach runs f on each kind of Redis with a session begun.
-func onEach(t *testing.T, opts LogOptions, f func(t *testing.T, r *rig, session string)) {
+func onEach(t *testing.T, opts Options, f func(t *testing.T, r *rig, session string)) {
 	t.Helper()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		r := newRig(t, s.Client(t), opts)
@@ -29,9 +29,9 @@ func onEach(t *testing.T, opts LogOptions, f func(t *testing.T, r *rig, session 
 
 func TestACallsStreamBeginsWithAnEventToResumeFrom(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{}, func(t *testing.T, r *rig, sid string) {
-		id := StreamID{sid, newCallStream(json.RawMessage(`"q"`))}
-		first, err := r.log.Open(t.Context(), id, "w", "w/1", json.RawMessage(`"q"`))
+	onEach(t, Options{}, func(t *testing.T, r *rig, sid string) {
+		id := StreamID{sid, NewCallStream(json.RawMessage(`"q"`))}
+		first, err := r.log.Open(t.Context(), Opening{Stream: id, Nonce: NewNonce(), Writer: "w", Reader: "w/1", Call: json.RawMessage(`"q"`)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestACallsStreamBeginsWithAnEventToResumeFrom(t *testing.T) {
 
 func TestEventsKeepTheirBytes(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{}, func(t *testing.T, r *rig, sid string) {
+	onEach(t, Options{}, func(t *testing.T, r *rig, sid string) {
 		id := r.open(t, sid)
 		all := make([]byte, 256)
 		for i := range all {
@@ -83,24 +83,24 @@ func TestEventsKeepTheirBytes(t *testing.T) {
 
 func TestARepeatedAppendChangesNothing(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{}, func(t *testing.T, r *rig, sid string) {
+	onEach(t, Options{}, func(t *testing.T, r *rig, sid string) {
 		id := r.open(t, sid)
-		a := Append{Writer: "w", Tag: newTag(), Data: []byte("once"), Again: true}
+		a := Append{Writer: "w", Nonce: NewNonce(), Data: []byte("once"), Again: true}
 		for range 3 {
-			offset, reader, err := r.log.Append(t.Context(), id, a)
-			if offset != 1 || reader != "r/1" || err != nil {
-				t.Fatalf("offset %d, reader %q, %v", offset, reader, err)
+			e, reader, err := r.log.Append(t.Context(), id, a)
+			if e.ID.Offset != 1 || reader != "r/1" || err != nil {
+				t.Fatalf("offset %d, reader %q, %v", e.ID.Offset, reader, err)
 			}
 		}
 		r.append(t, id, "next")
-		if offset, _, err := r.log.Append(t.Context(), id, a); offset != 1 || err != nil {
-			t.Errorf("behind another event: offset %d, %v", offset, err)
+		if e, _, err := r.log.Append(t.Context(), id, a); e.ID.Offset != 1 || err != nil {
+			t.Errorf("behind another event: offset %d, %v", e.ID.Offset, err)
 		}
 		// Also when it ended the stream.
-		last := Append{Writer: "w", Tag: newTag(), Data: []byte("last"), End: true, Again: true}
+		last := Append{Writer: "w", Nonce: NewNonce(), Data: []byte("last"), End: true, Again: true}
 		for range 2 {
-			if offset, _, err := r.log.Append(t.Context(), id, last); offset != 3 || err != nil {
-				t.Errorf("ending: offset %d, %v", offset, err)
+			if e, _, err := r.log.Append(t.Context(), id, last); e.ID.Offset != 3 || err != nil {
+				t.Errorf("ending: offset %d, %v", e.ID.Offset, err)
 			}
 		}
 		events, next, ended, err := r.log.Read(t.Context(), id, 1)
@@ -115,10 +115,10 @@ func TestARepeatedAppendChangesNothing(t *testing.T) {
 
 func TestNothingIsAddedToAnEndedStream(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{}, func(t *testing.T, r *rig, sid string) {
+	onEach(t, Options{}, func(t *testing.T, r *rig, sid string) {
 		id := r.open(t, sid)
 		r.end(t, id)
-		for _, a := range []Append{{Writer: "w", Tag: newTag(), Data: []byte("x")}, {Writer: "w", End: true}, {Writer: "w", Tag: newTag(), End: true, Again: true}} {
+		for _, a := range []Append{{Writer: "w", Nonce: NewNonce(), Data: []byte("x")}, {Writer: "w", End: true}, {Writer: "w", Nonce: NewNonce(), End: true, Again: true}} {
 			if _, _, err := r.log.Append(t.Context(), id, a); !errors.Is(err, ErrEnded) {
 				t.Errorf("%+v: %v", a, err)
 			}
@@ -131,13 +131,13 @@ func TestNothingIsAddedToAnEndedStream(t *testing.T) {
 
 func TestOnlyTheWriterOfAStreamAddsToIt(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{}, func(t *testing.T, r *rig, sid string) {
+	onEach(t, Options{}, func(t *testing.T, r *rig, sid string) {
 		id := r.open(t, sid)
-		if _, _, err := r.log.Append(t.Context(), id, Append{Writer: "other", Tag: newTag(), End: true}); !errors.Is(err, ErrFenced) {
+		if _, _, err := r.log.Append(t.Context(), id, Append{Writer: "other", Nonce: NewNonce(), End: true}); !errors.Is(err, ErrFenced) {
 			t.Errorf("another writer: %v", err)
 		}
-		lost := StreamID{sid, newCallStream(json.RawMessage(`1`))}
-		if _, _, err := r.log.Append(t.Context(), lost, Append{Writer: "w", Tag: newTag()}); !errors.Is(err, ErrLost) {
+		lost := StreamID{sid, NewCallStream(json.RawMessage(`1`))}
+		if _, _, err := r.log.Append(t.Context(), lost, Append{Writer: "w", Nonce: NewNonce()}); !errors.Is(err, ErrLost) {
 			t.Errorf("without the stream: %v", err)
 		}
 		if _, next, ended, err := r.log.Read(t.Context(), id, 0); next != 1 || ended || err != nil {
@@ -148,7 +148,7 @@ func TestOnlyTheWriterOfAStreamAddsToIt(t *testing.T) {
 
 func TestTheOldestEventsGoFirst(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{MaxEvents: 3, MaxBytes: 100}, func(t *testing.T, r *rig, sid string) {
+	onEach(t, Options{MaxEvents: 3, MaxBytes: 100}, func(t *testing.T, r *rig, sid string) {
 		want := func(id StreamID, from int64, datasWanted ...string) {
 			t.Helper()
 			events, next, _, err := r.log.Read(t.Context(), id, from)
@@ -171,7 +171,7 @@ func TestTheOldestEventsGoFirst(t *testing.T) {
 		if _, err := r.log.Attach(t.Context(), id, "r", &dropped); !errors.Is(err, ErrLost) {
 			t.Errorf("resumed from a dropped event: %v", err)
 		}
-		r.append(t, id, strings.Repeat("x", 90)) // of 96 bytes with its tag
+		r.append(t, id, strings.Repeat("x", 90)) // of 96 bytes with its nonce
 		want(id, 6, strings.Repeat("x", 90))
 		r.append(t, id, strings.Repeat("y", 1000)) // a single event may be larger than the bound
 		want(id, 7, strings.Repeat("y", 1000))
@@ -183,8 +183,8 @@ func TestTheOldestEventsGoFirst(t *testing.T) {
 
 func TestAGoneSessionHasNoStreams(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{}, func(t *testing.T, r *rig, sid string) {
-		id, standalone := r.open(t, sid), StreamID{sid, standaloneStream}
+	onEach(t, Options{}, func(t *testing.T, r *rig, sid string) {
+		id, standalone := r.open(t, sid), StandaloneOf(sid)
 		ended := r.open(t, sid)
 		event := r.append(t, id, "x")
 		r.append(t, standalone, "x")
@@ -195,11 +195,11 @@ func TestAGoneSessionHasNoStreams(t *testing.T) {
 		if left := redistest.Keys(t, r.client, r.prefix); len(left) != 0 {
 			t.Errorf("%v is left", left)
 		}
-		_, err := r.log.Open(t.Context(), id, "w", "", nil)
+		_, err := r.log.Open(t.Context(), Opening{Stream: id, Nonce: NewNonce(), Writer: "w"})
 		gone := map[string]error{"open": err}
-		_, _, gone["append"] = r.log.Append(t.Context(), id, Append{Writer: "w", Tag: newTag(), Data: []byte("x")})
-		_, _, gone["append again"] = r.log.Append(t.Context(), id, Append{Writer: "w", Tag: event.Tag, Again: true, End: true})
-		_, _, gone["append standalone"] = r.log.Append(t.Context(), standalone, Append{Tag: newTag(), Data: []byte("x")})
+		_, _, gone["append"] = r.log.Append(t.Context(), id, Append{Writer: "w", Nonce: NewNonce(), Data: []byte("x")})
+		_, _, gone["append again"] = r.log.Append(t.Context(), id, Append{Writer: "w", Nonce: event.Nonce, Again: true, End: true})
+		_, _, gone["append standalone"] = r.log.Append(t.Context(), standalone, Append{Nonce: NewNonce(), Data: []byte("x")})
 		_, gone["attach"] = r.log.Attach(t.Context(), id, "r", &event)
 		_, gone["attach standalone"] = r.log.Attach(t.Context(), standalone, "r", nil)
 		for what, err := range gone {
@@ -221,8 +221,8 @@ func TestAGoneSessionHasNoStreams(t *testing.T) {
 
 func TestDeletionWinsOverAppendsThatRaceWithIt(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{MaxStreams: 100}, func(t *testing.T, r *rig, sid string) {
-		ids := []StreamID{{sid, standaloneStream}, r.open(t, sid), r.open(t, sid)}
+	onEach(t, Options{MaxStreams: 100}, func(t *testing.T, r *rig, sid string) {
+		ids := []StreamID{{sid, Standalone}, r.open(t, sid), r.open(t, sid)}
 		done := make(chan error)
 		for _, id := range ids {
 			go func() {
@@ -231,7 +231,7 @@ func TestDeletionWinsOverAppendsThatRaceWithIt(t *testing.T) {
 					a.Writer = ""
 				}
 				for {
-					a.Tag = newTag()
+					a.Nonce = NewNonce()
 					if _, _, err := r.log.Append(t.Context(), id, a); err != nil {
 						done <- err
 						return
@@ -255,27 +255,27 @@ func TestDeletionWinsOverAppendsThatRaceWithIt(t *testing.T) {
 
 func TestASessionHasABoundedNumberOfOpenStreams(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{MaxStreams: 2}, func(t *testing.T, r *rig, sid string) {
+	onEach(t, Options{MaxStreams: 2}, func(t *testing.T, r *rig, sid string) {
 		one := r.open(t, sid)
 		r.open(t, sid)
-		next := StreamID{sid, newCallStream(json.RawMessage(`1`))}
-		if _, err := r.log.Open(t.Context(), next, "w", "", nil); !errors.Is(err, ErrTooManyStreams) {
+		next := StreamID{sid, NewCallStream(json.RawMessage(`1`))}
+		if _, err := r.log.Open(t.Context(), Opening{Stream: next, Nonce: NewNonce(), Writer: "w"}); !errors.Is(err, ErrTooManyStreams) {
 			t.Fatalf("a third: %v", err)
 		}
 		r.end(t, one)
-		if _, err := r.log.Open(t.Context(), next, "w", "", nil); err != nil {
+		if _, err := r.log.Open(t.Context(), Opening{Stream: next, Nonce: NewNonce(), Writer: "w"}); err != nil {
 			t.Errorf("after one has ended: %v", err)
 		}
 		other := beginSession(t, r.store)
 		r.open(t, other)
-		r.append(t, StreamID{sid, standaloneStream}, "the standalone stream is not counted")
+		r.append(t, StandaloneOf(sid), "the standalone stream is not counted")
 	})
 }
 
 func TestForgottenStreamsFreeTheirPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, redistest.NewBubble(t).Client(t), LogOptions{MaxStreams: 1})
+		r := newRig(t, redistest.NewBubble(t).Client(t), Options{MaxStreams: 1})
 		sid := beginSession(t, r.store)
 		r.open(t, sid)
 		for range 10 {
@@ -291,7 +291,7 @@ func TestForgottenStreamsFreeTheirPlace(t *testing.T) {
 func TestAStreamThatOutlivesTheTTLKeepsItsPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, redistest.NewBubble(t).Client(t), LogOptions{MaxStreams: 1})
+		r := newRig(t, redistest.NewBubble(t).Client(t), Options{MaxStreams: 1})
 		sid := beginSession(t, r.store)
 		id := r.open(t, sid)
 		for range 20 {
@@ -300,7 +300,7 @@ func TestAStreamThatOutlivesTheTTLKeepsItsPlace(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := r.log.Open(t.Context(), StreamID{sid, newCallStream(nil)}, "w", "", nil); !errors.Is(err, ErrTooManyStreams) {
+		if _, err := r.log.Open(t.Context(), Opening{Stream: StreamID{sid, NewCallStream(nil)}, Nonce: NewNonce(), Writer: "w"}); !errors.Is(err, ErrTooManyStreams) {
 			t.Errorf("its place was given away: %v", err)
 		}
 		r.append(t, id, "still there")
@@ -315,8 +315,8 @@ func TestAStreamThatOutlivesTheTTLKeepsItsPlace(t *testing.T) {
 
 func TestReadingAloneBeginsTheStandaloneStream(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{}, func(t *testing.T, r *rig, sid string) { // which looks for keys without TTL
-		id := StreamID{sid, standaloneStream}
+	onEach(t, Options{}, func(t *testing.T, r *rig, sid string) { // which looks for keys without TTL
+		id := StandaloneOf(sid)
 		if a, err := r.log.Attach(t.Context(), id, "r/1", nil); err != nil || a.From != 0 || a.Next != 0 || a.Ended {
 			t.Errorf("%+v, %v", a, err)
 		}
@@ -330,8 +330,8 @@ func TestReadingAloneBeginsTheStandaloneStream(t *testing.T) {
 
 func TestTakeOverTellsThePreviousReader(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{}, func(t *testing.T, r *rig, sid string) {
-		id := StreamID{sid, standaloneStream}
+	onEach(t, Options{}, func(t *testing.T, r *rig, sid string) {
+		id := StandaloneOf(sid)
 		var previous []string
 		for _, reader := range []string{"a/1", "b/1", "b/2"} {
 			a, err := r.log.Attach(t.Context(), id, reader, nil)
@@ -346,13 +346,13 @@ func TestTakeOverTellsThePreviousReader(t *testing.T) {
 		if err := r.log.Detach(t.Context(), id, "a/1", 0, ""); err != nil { // too late
 			t.Fatal(err)
 		}
-		if _, reader, err := r.log.Append(t.Context(), id, Append{Tag: newTag()}); reader != "b/2" || err != nil {
+		if _, reader, err := r.log.Append(t.Context(), id, Append{Nonce: NewNonce()}); reader != "b/2" || err != nil {
 			t.Errorf("the reader is %q, %v", reader, err)
 		}
 		if err := r.log.Detach(t.Context(), id, "b/2", 1, ""); err != nil {
 			t.Fatal(err)
 		}
-		if _, reader, err := r.log.Append(t.Context(), id, Append{Tag: newTag()}); reader != "" || err != nil {
+		if _, reader, err := r.log.Append(t.Context(), id, Append{Nonce: NewNonce()}); reader != "" || err != nil {
 			t.Errorf("after it left the reader is %q, %v", reader, err)
 		}
 	})
@@ -360,8 +360,8 @@ func TestTakeOverTellsThePreviousReader(t *testing.T) {
 
 func TestAReaderWithoutAnEventBeginsBehindWhatTheLastOneSent(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{MaxEvents: 5}, func(t *testing.T, r *rig, sid string) {
-		id := StreamID{sid, standaloneStream}
+	onEach(t, Options{MaxEvents: 5}, func(t *testing.T, r *rig, sid string) {
+		id := StandaloneOf(sid)
 		attach := func(reader string, want ...string) {
 			t.Helper()
 			a, err := r.log.Attach(t.Context(), id, reader, nil)
@@ -395,12 +395,12 @@ func TestAReaderWithoutAnEventBeginsBehindWhatTheLastOneSent(t *testing.T) {
 
 func TestAnIDFromALostTailNeverNamesAnotherEvent(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{}, func(t *testing.T, r *rig, sid string) {
-		for _, id := range []StreamID{{sid, standaloneStream}, r.open(t, sid)} {
+	onEach(t, Options{}, func(t *testing.T, r *rig, sid string) {
+		for _, id := range []StreamID{{sid, Standalone}, r.open(t, sid)} {
 			kept := r.append(t, id, "kept")
 			lost := r.append(t, id, "lost")
 			r.loseTail(t, id, 1)
-			resume := func(what string, after EventID, want error) {
+			resume := func(what string, after ID, want error) {
 				t.Helper()
 				if _, err := r.log.Attach(t.Context(), id, "r", &after); !errors.Is(err, want) {
 					t.Errorf("%s: %v", what, err)
@@ -423,14 +423,14 @@ func TestAnIDFromALostTailNeverNamesAnotherEvent(t *testing.T) {
 
 func TestLongLogsAreReadInPages(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{}, func(t *testing.T, r *rig, sid string) {
+	onEach(t, Options{}, func(t *testing.T, r *rig, sid string) {
 		id := r.open(t, sid)
 		var want []string
 		for i := range 2*readPage + 10 {
 			want = append(want, strconv.Itoa(i))
 			r.append(t, id, want[i])
 		}
-		a, err := r.log.Attach(t.Context(), id, "r", &EventID{Stream: id.Stream, Offset: 0, Tag: firstTag(t, r, id)})
+		a, err := r.log.Attach(t.Context(), id, "r", &ID{Stream: id.Stream, Offset: 0, Nonce: firstNonce(t, r, id)})
 		if err != nil || len(a.Events) != readPage {
 			t.Fatalf("%d events, %v", len(a.Events), err)
 		}
@@ -448,20 +448,20 @@ func TestLongLogsAreReadInPages(t *testing.T) {
 	})
 }
 
-func firstTag(t *testing.T, r *rig, id StreamID) string {
+func firstNonce(t *testing.T, r *rig, id StreamID) string {
 	t.Helper()
-	tag, err := r.do(t, "LINDEX", r.keys.Log(id.Session, id.Stream), "0").ToString()
+	nonce, err := r.do(t, "LINDEX", r.keys.Log(id.Session, id.Stream), "0").ToString()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tag
+	return nonce
 }
 
 func TestALogOutlivesItsStreamByResumeFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const resumeFor = 10 * time.Second
-		r := newRig(t, redistest.NewBubble(t).Client(t), LogOptions{ResumeFor: resumeFor})
+		r := newRig(t, redistest.NewBubble(t).Client(t), Options{ResumeFor: resumeFor})
 		sid := beginSession(t, r.store)
 		id, open := r.open(t, sid), r.open(t, sid)
 		event := r.append(t, id, "x")
@@ -494,10 +494,10 @@ func TestALogOutlivesItsStreamByResumeFor(t *testing.T) {
 func TestAStreamsKeysDieWithItsSession(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, redistest.NewBubble(t).Client(t), LogOptions{ResumeFor: time.Minute})
+		r := newRig(t, redistest.NewBubble(t).Client(t), Options{ResumeFor: time.Minute})
 		sid := beginSession(t, r.store)
 		r.open(t, sid)
-		r.append(t, StreamID{sid, standaloneStream}, "x")
+		r.append(t, StandaloneOf(sid), "x")
 		time.Sleep(r.store.TTL() / 2)
 		r.open(t, sid)
 		time.Sleep(r.store.TTL())
@@ -509,8 +509,8 @@ func TestAStreamsKeysDieWithItsSession(t *testing.T) {
 
 func TestAnEvictedLogIsLostNotMisread(t *testing.T) {
 	t.Parallel()
-	onEach(t, LogOptions{}, func(t *testing.T, r *rig, sid string) {
-		for _, id := range []StreamID{{sid, standaloneStream}, r.open(t, sid)} {
+	onEach(t, Options{}, func(t *testing.T, r *rig, sid string) {
+		for _, id := range []StreamID{{sid, Standalone}, r.open(t, sid)} {
 			event := r.append(t, id, "a")
 			r.append(t, id, "b")
 			if err := r.do(t, "DEL", r.keys.Log(id.Session, id.Stream)).Error(); err != nil {
@@ -524,7 +524,7 @@ func TestAnEvictedLogIsLostNotMisread(t *testing.T) {
 			}
 		}
 		// The other way round: the state is gone, the events are not.
-		id := StreamID{beginSession(t, r.store), standaloneStream}
+		id := StreamID{beginSession(t, r.store), Standalone}
 		r.append(t, id, "a")
 		if err := r.do(t, "DEL", r.keys.Stream(id.Session, id.Stream)).Error(); err != nil {
 			t.Fatal(err)
@@ -544,17 +544,17 @@ func TestAnEvictedLogIsLostNotMisread(t *testing.T) {
 func TestErrorsOfRedisAreOneError(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	r := newRig(t, s.Client(t), LogOptions{})
+	r := newRig(t, s.Client(t), Options{})
 	r.log.rdb.Timeout = 100 * time.Millisecond
 	sid := beginSession(t, r.store)
 	id := r.open(t, sid)
 	s.Freeze(t)
 	t.Cleanup(func() { s.Thaw(t) })
-	_, openErr := r.log.Open(t.Context(), StreamID{sid, newCallStream(nil)}, "w", "", nil)
-	_, _, appendErr := r.log.Append(t.Context(), id, Append{Writer: "w", Tag: newTag()})
+	_, openErr := r.log.Open(t.Context(), Opening{Stream: StreamID{sid, NewCallStream(nil)}, Nonce: NewNonce(), Writer: "w"})
+	_, _, appendErr := r.log.Append(t.Context(), id, Append{Writer: "w", Nonce: NewNonce()})
 	_, attachErr := r.log.Attach(t.Context(), id, "r", nil)
 	_, _, _, readErr := r.log.Read(t.Context(), id, 0)
-	_, statesErr := r.log.states(t.Context(), []StreamID{id})
+	_, statesErr := r.log.States(t.Context(), []StreamID{id})
 	for i, err := range []error{openErr, appendErr, attachErr, readErr, statesErr, r.log.Detach(t.Context(), id, "r/1", 0, "")} {
 		if !errors.Is(err, sessionstore.ErrUnavailable) {
 			t.Errorf("%d: %v", i, err)
