@@ -363,12 +363,12 @@ func (c *Conn) closeStream(retry time.Duration) {
 	}
 	ctx := context.Background() // CloseSSEStream has none; each call to Redis is bounded
 	if err := c.OpenStream(ctx); err != nil {
-		c.node.opts.Logger.Warn("stream not opened", "error", err)
+		c.node.logger.Warn("stream not opened", "error", err)
 		return
 	}
 	states, err := c.node.log.States(ctx, []eventlog.StreamID{c.streamID()})
 	if err != nil {
-		c.node.opts.Logger.Warn("stream not closed", "error", err)
+		c.node.logger.Warn("stream not closed", "error", err)
 		return
 	}
 	c.node.closeReader(ctx, states[0].Reader, retry)

@@ -14,7 +14,7 @@ func TestReaderNoticesThatTheEndOfItsLogWasLost(t *testing.T) {
 		return eventlog.Event{ID: eventlog.ID{Stream: eventlog.Standalone, Offset: offset, Nonce: tag}, Data: []byte(`{}`)}
 	}
 	attached := func(n int64) *Reader {
-		r := &Reader{node: &Node{opts: Options{}.withDefaults(), feeds: newFeeds()}, wake: make(chan struct{}, 1)}
+		r := &Reader{node: &Node{opts: Options{}.withDefaults()}, wake: make(chan struct{}, 1)}
 		r.attach(eventlog.Attachment{})
 		for offset := range n {
 			r.deliver(event(offset, "before"), false)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
@@ -98,12 +99,12 @@ type carriage struct {
 // holder is gone. Pass req to [Node.Accept] afterwards.
 func (n *Node) Carry(ctx context.Context, h Holder, req *Request) error {
 	req.Outlet = OutletStandalone
-	instance, _ := splitRef(h.ref)
+	instance, reader := splitRef(h.ref)
 	if instance == n.id || !req.Message.IsCall() {
 		return nil
 	}
 	c := carriage{h.ref, n.id + "." + n.nextID()}
-	alive, err := n.tellHolder(ctx, kindRuns, c, req.Session)
+	alive, err := n.send(ctx, instance, relayStarted{Reader: reader, Session: req.Session, Call: c.name, Instance: n.id})
 	if err == nil && !alive {
 		err = sessionstore.ErrNotFound
 	}
@@ -128,39 +129,45 @@ func (n *Node) carriedOut(ctx context.Context, c carriage) {
 }
 
 func (n *Node) tellRan(ctx context.Context, c carriage) (told bool) {
-	_, err := n.tellHolder(ctx, kindRan, c, "")
+	instance, reader := splitRef(c.holder)
+	_, err := n.send(ctx, instance, relayEnded{Reader: reader, Call: c.name, Instance: n.id})
 	if err != nil {
-		n.opts.Logger.Warn("holder of a stream not told", "error", err)
+		n.logger.Warn("holder of a stream not told", "error", err)
 	}
 	return err == nil
 }
 
-func (n *Node) tellHolder(ctx context.Context, kind string, c carriage, session string) (alive bool, err error) {
-	instance, reader := splitRef(c.holder)
-	return n.send(ctx, instance, "k", kind, "r", reader, "s", session, "c", c.name, "i", n.id)
+// receiveRelayStarted takes the news that another instance runs a call of an SSE
+// session whose stream is here. It must not block.
+func (n *Node) receiveRelayStarted(m relayStarted) {
+	if r := n.reader(m.Reader); r != nil {
+		r.relayStarted(m)
+		return
+	}
+	// The stream has ended here and the session, for want of Redis, has not.
+	n.background(func() { n.EndLegacy(context.Background(), m.Session) }) // each call to Redis is bounded
 }
 
-// receiveCarried takes what another instance tells of a call. It must not block.
-func (n *Node) receiveCarried(f map[string]string) {
-	r := n.reader(f["r"])
-	switch {
-	case r != nil:
-		r.noteCarried(f["k"] == kindRuns, f["c"], f["i"])
-	case f["k"] == kindRuns:
-		// The stream has ended here and the session, for want of Redis, has not.
-		n.background(func() { n.EndLegacy(context.Background(), f["s"]) }) // each call to Redis is bounded
+// receiveRelayEnded takes the news that such a call has ended.
+func (n *Node) receiveRelayEnded(m relayEnded) {
+	if r := n.reader(m.Reader); r != nil {
+		r.relayEnded(m)
 	}
 }
 
-func (r *Reader) noteCarried(runs bool, call, instance string) {
+func (r *Reader) relayStarted(m relayStarted) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case r.legacy == nil:
-	case runs:
-		r.legacy.calls[call] = instance
-	default:
-		delete(r.legacy.calls, call)
+	if r.legacy != nil {
+		r.legacy.calls[m.Call] = m.Instance
+	}
+}
+
+func (r *Reader) relayEnded(m relayEnded) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.legacy != nil {
+		delete(r.legacy.calls, m.Call)
 	}
 }
 
@@ -183,7 +190,7 @@ func (n *Node) endLegacy(ctx context.Context, id string) error {
 		err = n.End(ctx, id)
 	}
 	if err != nil {
-		n.opts.Logger.WarnContext(ctx, "session not ended", "error", err)
+		n.logger.WarnContext(ctx, "session not ended", "error", err)
 	}
 	return err
 }
@@ -212,9 +219,8 @@ func (n *Node) learn(ctx context.Context, r *Reader) error {
 	if err != nil {
 		return err
 	}
-	from, _ := parsePosition(rec.Position)
-	n.feeds.expect(r.feed, nil)
-	r.feed.announce(announced(rec.ServerCapabilities), from)
+	from, _ := bus.ParsePosition(rec.Position)
+	r.feed.Announce(announced(rec.ServerCapabilities), from)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if rec.Initialized && !r.legacy.known {
@@ -250,7 +256,7 @@ func (n *Node) lookAfterCarried(ctx context.Context) {
 	}
 	alive, err := n.living(ctx, instances)
 	if err != nil {
-		n.opts.Logger.Warn("streams not looked after", "error", err)
+		n.logger.Warn("streams not looked after", "error", err)
 	}
 	canJudge := err == nil && n.canJudge()
 	for r, run := range carriers {
@@ -259,7 +265,7 @@ func (n *Node) lookAfterCarried(ctx context.Context) {
 			living = living && alive[instance]
 		}
 		if r.sawWriter(living || !canJudge) >= 2 {
-			n.opts.Logger.Warn("ended a session that waits for a dead instance")
+			n.logger.Warn("ended a session that waits for a dead instance")
 			r.close(closing{})
 		}
 	}

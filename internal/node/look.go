@@ -58,7 +58,7 @@ func (n *Node) lookAt(ctx context.Context, readers []*Reader) {
 		err = n.lookAfterStream(ctx, readers[i], states[i], alive)
 	}
 	if err != nil {
-		n.opts.Logger.Warn("streams not looked after", "error", err)
+		n.logger.Warn("streams not looked after", "error", err)
 	}
 }
 
@@ -123,7 +123,7 @@ func (n *Node) closeDead(ctx context.Context, r *Reader, writer string) {
 		}
 		return
 	}
-	n.opts.Logger.Warn("ended the stream of a dead instance", "instance", writer)
+	n.logger.Warn("ended the stream of a dead instance", "instance", writer)
 	n.deliver(ctx, reader, e, true)
 }
 

@@ -55,7 +55,7 @@ func (c *Conn) appendLast(ctx context.Context, id eventlog.StreamID, a eventlog.
 			return err
 		}
 		if time.Now().After(deadline) || c.node.isClosed() {
-			c.node.opts.Logger.Error("response not logged", "error", err)
+			c.node.logger.Error("response not logged", "error", err)
 			c.node.endLate(id, a)
 			return err
 		}

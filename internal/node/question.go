@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
-	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
@@ -38,13 +37,13 @@ func (c *Conn) questionName(number string) string {
 	return c.node.id + "." + c.id + "." + number
 }
 
-// parseQuestionName is the reverse of questionName.
-func parseQuestionName(name string) (instance, conn, number string, ok bool) {
+// parseQuestionName is the reverse of questionName, for a client of a session.
+func parseQuestionName(session, name string) (instance string, ref serverRequestRef, ok bool) {
 	parts := strings.Split(name, ".")
 	if len(parts) != 3 || !validInstance(parts[0]) {
-		return "", "", "", false
+		return "", serverRequestRef{}, false
 	}
-	return parts[0], parts[1], parts[2], true
+	return parts[0], serverRequestRef{Session: session, Conn: parts[1], Number: parts[2]}, true
 }
 
 // validInstance keeps what a client sends from naming any other key.
@@ -142,20 +141,16 @@ func (c *Conn) takeQuestion(number string) *question {
 	return q
 }
 
-// receiveAnswer takes a client's answer to a question, or its progress.
-func (c *Conn) receiveAnswer(kind, number string, data json.RawMessage, isError bool) {
-	if kind == kindProgress {
-		c.receiveProgress(number, data)
-		return
-	}
-	q := c.takeQuestion(number)
+// receiveResponse takes a client's response to a server request.
+func (c *Conn) receiveResponse(m responseArrived) {
+	q := c.takeQuestion(m.Number)
 	if q == nil {
-		return // late, or a second answer
+		return // late, or a second response
 	}
-	resp := &jsonrpc.Response{ID: q.id, Result: data}
-	if isError {
+	resp := &jsonrpc.Response{ID: q.id, Result: m.Data}
+	if m.IsError {
 		var e jsonrpc.Error
-		if err := json.Unmarshal(data, &e); err != nil {
+		if err := json.Unmarshal(m.Data, &e); err != nil {
 			e = jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "malformed error of the client"}
 		}
 		resp.Result, resp.Error = nil, &e
@@ -163,10 +158,11 @@ func (c *Conn) receiveAnswer(kind, number string, data json.RawMessage, isError 
 	c.incoming.put(resp)
 }
 
-func (c *Conn) receiveProgress(number string, params json.RawMessage) {
+// receiveProgress takes a client's progress with a server request.
+func (c *Conn) receiveProgress(m progressArrived) {
 	var token json.RawMessage
 	c.mu.Lock()
-	if q := c.asked.open[number]; q != nil {
+	if q := c.asked.open[m.Number]; q != nil {
 		token = q.token
 	}
 	c.mu.Unlock()
@@ -174,7 +170,7 @@ func (c *Conn) receiveProgress(number string, params json.RawMessage) {
 		return
 	}
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(params, &fields) != nil {
+	if json.Unmarshal(m.Params, &fields) != nil {
 		return
 	}
 	fields["progressToken"] = token
@@ -263,7 +259,7 @@ func (c *Conn) withdrawQuestions(ctx context.Context) {
 			err = c.emitLocked(ctx, data)
 		}
 		if err != nil {
-			c.node.opts.Logger.Warn("question not withdrawn", "error", err)
+			c.node.logger.Warn("question not withdrawn", "error", err)
 		}
 		if errors.Is(err, errAway) {
 			return // or the response would wait once more for each
@@ -307,12 +303,22 @@ func (n *Node) Reply(ctx context.Context, session string, m *jsonrpcmsg.Message)
 	if json.Unmarshal(m.ID, &name) != nil {
 		return nil
 	}
-	data, isError := m.Result, m.Error != nil
-	if isError {
-		data = m.Error
+	instance, ref, ok := parseQuestionName(session, name)
+	if !ok {
+		return nil
 	}
-	_, err := n.forward(ctx, session, kindReply, name, data, isError)
-	return err
+	arrived := responseArrived{ref, m.Result, false}
+	if m.Error != nil {
+		arrived = responseArrived{ref, m.Error, true}
+	}
+	if instance != n.id {
+		_, err := n.send(ctx, instance, arrived)
+		return err
+	}
+	if c := n.askingConn(ref); c != nil {
+		c.receiveResponse(arrived)
+	}
+	return nil
 }
 
 // Progress forwards a client's progress notification to the call whose request
@@ -325,20 +331,17 @@ func (n *Node) Progress(ctx context.Context, session string, params json.RawMess
 	if json.Unmarshal(params, &p) != nil {
 		return false, nil
 	}
-	return n.forward(ctx, session, kindProgress, p.Token, params, false)
-}
-
-func (n *Node) forward(ctx context.Context, session, kind, name string, data json.RawMessage, isError bool) (ours bool, err error) {
-	instance, conn, number, ok := parseQuestionName(name)
+	instance, ref, ok := parseQuestionName(session, p.Token)
 	if !ok {
 		return false, nil
 	}
-	if instance == n.id {
-		if c := n.conn(conn); c != nil && c.session == session {
-			c.receiveAnswer(kind, number, data, isError)
-		}
-		return true, nil
+	arrived := progressArrived{ref, params}
+	if instance != n.id {
+		_, err := n.send(ctx, instance, arrived)
+		return true, err
 	}
-	_, err = n.send(ctx, instance, "k", kind, "s", session, "c", conn, "q", number, "d", string(data), "e", redisx.Flag(isError))
-	return true, err
+	if c := n.askingConn(ref); c != nil {
+		c.receiveProgress(arrived)
+	}
+	return true, nil
 }

@@ -93,13 +93,13 @@ func TestOnlyTheFirstAnswerOfTheSessionThatWasAskedCounts(t *testing.T) {
 			if err := json.Unmarshal(q.ID, &name); err != nil {
 				t.Fatal(err)
 			}
-			instance, conn, number, ok := parseQuestionName(name)
+			instance, ref, ok := parseQuestionName(sid, name)
 			if !ok {
 				t.Fatalf("the question is named %q", name)
 			}
 			for _, other := range []string{
-				`"` + instance + "." + conn + ".99\"", `"` + instance + ".zz." + number + `"`, `"aaaaaaaaaaaaaaaa.` + conn + "." + number + `"`,
-				`"` + number + `"`, number, `""`, `"a.b.c"`, `"` + name + `.x"`, `"` + strings.ToUpper(name) + `"`,
+				`"` + instance + "." + ref.Conn + ".99\"", `"` + instance + ".zz." + ref.Number + `"`, `"aaaaaaaaaaaaaaaa.` + ref.Conn + "." + ref.Number + `"`,
+				`"` + ref.Number + `"`, ref.Number, `""`, `"a.b.c"`, `"` + name + `.x"`, `"` + strings.ToUpper(name) + `"`,
 			} {
 				f.reply(t, n, sid, &jsonrpcmsg.Message{ID: json.RawMessage(other), Method: q.Method}, `{"action":"decline-other"}`)
 			}
@@ -424,7 +424,7 @@ func FuzzQuestionName(f *testing.F) {
 	f.Add("abcdefghijklmnop.1.2")
 	f.Add("}:{x.1.2")
 	f.Fuzz(func(t *testing.T, name string) {
-		if instance, _, _, ok := parseQuestionName(name); ok && strings.ContainsAny(instance, "{}:. *") {
+		if instance, _, ok := parseQuestionName("S", name); ok && strings.ContainsAny(instance, "{}:. *") {
 			t.Errorf("%q names the instance %q", name, instance)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
@@ -35,7 +36,7 @@ type Reader struct {
 	stream eventlog.StreamID
 
 	wake  chan struct{} // has room for one: something below has changed
-	feed  *feed         // of the bus; nil unless the stream is the standalone one
+	feed  *bus.Feed     // of the bus; nil unless the stream is the standalone one
 	loads loads         // of what the feed wants
 	told  string        // the last position on the bus that the client was sent; for Serve alone
 
@@ -45,7 +46,7 @@ type Reader struct {
 	next    int64                    // offset of the next event to queue; unattached before Attach
 	sent    int64                    // offset after the last event sent to the client
 	sentID  eventlog.ID              // of the last event sent to the client, or its place if there is none
-	sentAt  *position                // where on the bus the client is with what it was sent; nil if unknown
+	sentAt  *bus.Position            // where on the bus the client is with what it was sent; nil if unknown
 	behind  bool                     // the log may have events that are not queued
 	news    int                      // how often behind was set, so that a look into the log knows what it missed
 	nonces  [rememberedNonces]string // of the last events queued, by offset
@@ -72,7 +73,7 @@ type closing struct {
 func (n *Node) newReader(stream eventlog.StreamID) (*Reader, error) {
 	r := &Reader{node: n, id: n.nextID(), stream: stream, wake: make(chan struct{}, 1), next: unattached}
 	if eventlog.IsStandalone(stream.Stream) {
-		r.feed, r.loads.turn = &feed{tail: &n.tail, wake: r.signal}, make(turn, 1)
+		r.feed, r.loads.turn = n.bus.NewFeed(r.signal), make(turn, 1)
 	}
 	return r, n.addReader(r)
 }
@@ -352,6 +353,6 @@ func (r *Reader) Release(ctx context.Context) {
 		return
 	}
 	if err := r.node.log.Detach(ctx, r.stream, r.node.readerRef(r), sent, position); err != nil {
-		r.node.opts.Logger.Warn("stream not detached", "error", err)
+		r.node.logger.Warn("stream not detached", "error", err)
 	}
 }

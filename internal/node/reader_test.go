@@ -597,7 +597,7 @@ func TestNoReaderStaysWhenResumeFails(t *testing.T) {
 func TestAClosedConnectionTakesNoMoreEvents(t *testing.T) {
 	t.Parallel()
 	for _, carries := range []bool{false, true} {
-		r := &Reader{node: &Node{opts: Options{}.withDefaults(), feeds: newFeeds()}, wake: make(chan struct{}, 1)}
+		r := &Reader{node: &Node{opts: Options{}.withDefaults()}, wake: make(chan struct{}, 1)}
 		if carries {
 			r.carry()
 		}
@@ -616,7 +616,7 @@ func TestAClosedConnectionTakesNoMoreEvents(t *testing.T) {
 // larger than the bound goes through alone.
 func TestTheQueueOfAConnectionIsBoundedInBytes(t *testing.T) {
 	t.Parallel()
-	r := &Reader{node: &Node{opts: Options{MaxQueueBytes: 10}.withDefaults(), feeds: newFeeds()}, wake: make(chan struct{}, 1)}
+	r := &Reader{node: &Node{opts: Options{MaxQueueBytes: 10}.withDefaults()}, wake: make(chan struct{}, 1)}
 	r.attach(eventlog.Attachment{})
 	var offset int64
 	deliver := func(size int) {

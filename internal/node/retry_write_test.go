@@ -18,11 +18,11 @@ import (
 func sayings(f *fleet, sid string) map[string]func(ctx context.Context) error {
 	n, other := f.nodes[0], f.nodes[1]
 	return map[string]func(ctx context.Context) error{
-		"an update":            func(ctx context.Context) error { return n.ResourceUpdated(ctx, "a:b") },
-		"a changed list":       func(ctx context.Context) error { return n.ListChanged(ctx, "tools") },
+		"an update":            func(ctx context.Context) error { return n.Publisher().ResourceUpdated(ctx, "a:b") },
+		"a changed list":       func(ctx context.Context) error { return n.Publisher().ListChanged(ctx, "tools") },
 		"a cancellation":       func(ctx context.Context) error { return n.Cancel(ctx, sid, json.RawMessage(`1`)) },
 		"the end of a session": func(ctx context.Context) error { return n.End(ctx, sessionstore.NewID()) },
-		"a notification":       func(ctx context.Context) error { return n.Notify(ctx, sid, "notifications/note", nil) },
+		"a notification":       func(ctx context.Context) error { return n.Publisher().Notify(ctx, sid, "notifications/note", nil) },
 		"an answer": func(ctx context.Context) error {
 			name, _ := json.Marshal(other.ID() + ".1.1")
 			return n.Reply(ctx, sid, &jsonrpcmsg.Message{ID: name, Result: json.RawMessage(`{}`)})

@@ -68,7 +68,7 @@ func (r *Reader) Serve(ctx context.Context, w *sse.Writer, opts ServeOptions) er
 			if !errors.Is(err, redisx.ErrUnavailable) || todo.closed != nil {
 				return err
 			}
-			r.node.opts.Logger.Warn("stream not read", "error", err)
+			r.node.logger.Warn("stream not read", "error", err)
 			retry = time.After(time.Second)
 		}
 		select {
@@ -144,20 +144,20 @@ func (r *Reader) writeChanges(w *sse.Writer, opts ServeOptions) (wrote bool, err
 	if r.feed == nil {
 		return false, nil
 	}
-	items, _ := r.feed.take() // what was lost is replaced
+	items, _ := r.feed.Take() // what was lost is replaced
 	if len(items) > 0 {
 		id := r.Last()
 		out := make([]sse.Event, 0, len(items))
 		for _, i := range items {
-			id.Position = i.at.String()
-			out = append(out, opts.event(id, i.change.message))
+			id.Position = i.At.String()
+			out = append(out, opts.event(id, i.Change.Message()))
 		}
 		if err := w.Write(out...); err != nil {
 			return false, err
 		}
 		r.told = id.Position
 	}
-	if at, known := r.feed.position(); known {
+	if at, known := r.feed.Position(); known {
 		r.mu.Lock()
 		r.sentAt = &at
 		r.mu.Unlock()

@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/redis/rueidis"
 	"pgregory.net/rapid"
 
+	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
@@ -128,7 +130,7 @@ func (s *spectator) mustConnect(n *Node, after *eventlog.ID) {
 
 func (f *fleet) note(t testing.TB, session, what string) {
 	t.Helper()
-	if err := f.nodes[0].Notify(t.Context(), session, "notifications/"+what, map[string]any{}); err != nil {
+	if err := f.nodes[0].Publisher().Notify(t.Context(), session, "notifications/"+what, map[string]any{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -172,7 +174,7 @@ func TestWhoWasAwayTooLongIsResynchronized(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
 		s := f.spectator(t, "a:b", "c:d")
-		all := slices.Concat([]string{"a:b", "c:d"}, lists)
+		all := append([]string{"a:b", "c:d"}, allLists()...)
 		s.mustConnect(f.nodes[0], nil)
 		f.updated(t, "a:b")
 		s.wantNews("a:b")
@@ -180,7 +182,7 @@ func TestWhoWasAwayTooLongIsResynchronized(t *testing.T) {
 		f.updated(t, "other")
 		synctest.Wait()
 		for i := range f.nodes {
-			f.nodes[i].tail.reset(f.nodes[i].tail.position()) // as after 20,000 changes
+			f.nodes[i] = f.newcomer(t)
 		}
 		f.updated(t, "other")
 		synctest.Wait()
@@ -204,22 +206,44 @@ func TestWhoWasAwayTooLongIsResynchronized(t *testing.T) {
 	})
 }
 
+// newcomer returns an instance that knows nothing of what was on the bus before
+// its last message.
+func (f *fleet) newcomer(t testing.TB) *Node {
+	t.Helper()
+	if err := f.do(t, "XTRIM", f.keys.Bus(), "MAXLEN", "1").Error(); err != nil {
+		t.Fatal(err)
+	}
+	return f.join(t, f.links[0].Client(t), Options{})
+}
+
+// withheld is a client that gets what is read of one stream only after release
+// was closed.
+type withheld struct {
+	rueidis.Client
+	key     string
+	release chan struct{}
+}
+
+func (w *withheld) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	if cmd.IsBlock() && slices.Contains(cmd.Commands(), w.key) {
+		<-w.release
+	}
+	return w.Client.Do(ctx, cmd)
+}
+
 // A client that comes from an instance which was quicker has missed nothing.
 func TestAnInstanceHearsTheBusAsFarAsItsClientHas(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
 		s := f.spectator(t, "a:b")
-		a, b := f.nodes[0], f.nodes[1]
-		s.mustConnect(a, nil)
+		slow := &withheld{Client: f.links[1].Client(t), key: f.keys.Bus(), release: make(chan struct{})}
+		b := f.join(t, slow, Options{})
+		s.mustConnect(f.nodes[0], nil)
 		f.updated(t, "a:b")
 		s.wantNews("a:b")
 		s.leave(everything)
-		entries := f.bus(t)
-		before, _ := parsePosition(entries[len(entries)-2].ID)
-		b.tail.mu.Lock() // as if it had not heard of the update yet
-		b.tail.changes, b.tail.last = b.tail.changes[:len(b.tail.changes)-1], before
-		b.tail.mu.Unlock()
+		time.AfterFunc(time.Second, func() { close(slow.release) })
 		s.mustConnect(b, s.last)
 		s.wantNews()
 		f.updated(t, "a:b")
@@ -233,7 +257,7 @@ func TestAResyncThatIsBrokenOffBeginsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
 		s := f.spectator(t, "a:b", "c:d")
-		all := slices.Concat([]string{"a:b", "c:d"}, lists)
+		all := append([]string{"a:b", "c:d"}, allLists()...)
 		anew := eventlog.Anew()
 		for read := range len(all) {
 			s.mustConnect(f.nodes[0], &anew)
@@ -285,8 +309,8 @@ func TestOnlyWhatIsWantedIsSent(t *testing.T) {
 			s := &spectator{t: t, f: f, rec: f.begin(t, capabilities)}
 			s.mustConnect(f.nodes[1], nil)
 			f.updated(t, "a:b")
-			for _, list := range lists {
-				if err := f.nodes[0].ListChanged(t.Context(), list); err != nil {
+			for _, list := range bus.Lists {
+				if err := f.nodes[0].Publisher().ListChanged(t.Context(), list); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -488,8 +512,7 @@ func TestAQuietClientIsToldItsPosition(t *testing.T) {
 			t.Fatalf("the client has the id %v, the bus is at %s", s.last, f.nodes[0].Position())
 		}
 		s.leave(everything)
-		f.nodes[1].tail.reset(f.nodes[1].tail.position()) // what was before is forgotten
-		s.mustConnect(f.nodes[1], s.last)
+		s.mustConnect(f.newcomer(t), s.last)
 		s.wantNews()
 	})
 }
@@ -510,7 +533,7 @@ func TestAConfirmedSubscriptionMissesNothing(t *testing.T) {
 			}
 			f.updated(t, uri)
 			entries := f.bus(t)
-			made, _ := parsePosition(entries[len(entries)-1].ID)
+			made, _ := bus.ParsePosition(entries[len(entries)-1].ID)
 			// The client gets an id behind which the update is not looked for.
 			f.note(t, rec.ID, "note")
 			var got []string
@@ -524,7 +547,7 @@ func TestAConfirmedSubscriptionMissesNothing(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if at, _ := parsePosition(id.Position); !at.before(made) && !slices.Contains(got, uri) {
+				if at, _ := bus.ParsePosition(id.Position); !at.Before(made) && !slices.Contains(got, uri) {
 					t.Fatal("the id promises an update that was not sent")
 				}
 			}

@@ -153,7 +153,7 @@ func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 			return c.unsent(err)
 		}
 	}
-	return c.unsent(c.node.append(ctx, c.streamID(), c.node.id, data))
+	return c.unsent(c.node.appendAndDeliver(ctx, c.streamID(), c.node.id, data))
 }
 
 var errAway = errors.New("the session store is unavailable")
@@ -162,7 +162,7 @@ var errAway = errors.New("the session store is unavailable")
 // and Redis's own words are not for clients.
 func (c *Conn) unsent(err error) error {
 	if errors.Is(err, redisx.ErrUnavailable) {
-		c.node.opts.Logger.Warn("message not sent", "error", err)
+		c.node.logger.Warn("message not sent", "error", err)
 		return errAway
 	}
 	return err

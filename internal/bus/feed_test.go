@@ -1,4 +1,4 @@
-package node
+package bus
 
 import (
 	"fmt"
@@ -12,67 +12,62 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A hearing is a bus that is heard and the feeds that want something of it,
-// without any instance.
-type hearing struct {
-	tail  tail
-	feeds *feeds
-	next  uint64
-	heard []*change // all, also what the tail has forgotten
+// A testBus is the feeds of a bus and their tail, without any Redis.
+type testBus struct {
+	*feeds
+	next    uint64
+	applied []*Change // all, also what the tail has dropped
 }
 
-func newHearing() *hearing {
-	h := &hearing{feeds: newFeeds(), next: 1}
-	h.tail.reset(position{})
-	return h
+func newTestBus() *testBus {
+	b := &testBus{feeds: newFeeds(), next: 1}
+	b.tail.reset(Position{})
+	return b
 }
 
 // at returns the next position on the bus.
-func (h *hearing) at() position {
-	at := position{h.next / 3, h.next % 3} // some positions follow each other closely
-	h.next++
+func (b *testBus) at() Position {
+	at := Position{b.next / 3, b.next % 3} // some positions follow each other closely
+	b.next++
 	return at
 }
 
-func (h *hearing) update(uri string) *change { return h.hear(newUpdate(h.at(), uri)) }
-func (h *hearing) list(list string) *change  { return h.hear(newListChange(h.at(), list)) }
+func (b *testBus) update(uri string) *Change { return b.change(newUpdate(b.at(), uri)) }
+func (b *testBus) list(list List) *Change    { return b.change(newListChange(b.at(), list)) }
 
-func (h *hearing) hear(c *change) *change {
-	h.heard = append(h.heard, c)
-	h.feeds.hear(&h.tail, c)
+func (b *testBus) change(c *Change) *Change {
+	b.applied = append(b.applied, c)
+	b.feeds.apply(c)
 	return c
 }
 
-// open lists a feed that begins where the bus is.
-func (h *hearing) open(uris ...string) *feed {
-	f := &feed{tail: &h.tail, wake: func() {}}
-	f.open(h.tail.position(), true, wanted(uris...), map[string]bool{})
-	h.feeds.add(f)
+func (b *testBus) newFeed() *Feed { return &Feed{feeds: b.feeds, wake: func() {}} }
+
+// openFeed opens a feed that begins where the bus is.
+func (b *testBus) openFeed(uris ...string) *Feed {
+	f := b.newFeed()
+	f.Open(b.tail.position(), true, wanted(uris...), map[List]bool{})
 	return f
 }
 
-// subscribe has a feed want other resources, each from a position on, as
-// [Node.reload] does.
-func (h *hearing) subscribe(f *feed, uris map[string]position) {
-	h.feeds.expect(f, uris)
-	f.subscribe(uris)
-	h.feeds.add(f)
+func wanted(uris ...string) map[string]Position {
+	wanted := map[string]Position{}
+	for _, uri := range uris {
+		wanted[uri] = Position{}
+	}
+	return wanted
 }
 
-func wanted(uris ...string) map[string]position {
-	return Filter{URIs: uris}.uris()
-}
-
-func wantItems(t *testing.T, items []item, want ...*change) {
+func wantItems(t *testing.T, items []Item, want ...*Change) {
 	t.Helper()
-	if !slices.EqualFunc(items, want, func(i item, c *change) bool { return i.change == c }) {
+	if !slices.EqualFunc(items, want, func(i Item, c *Change) bool { return i.Change == c }) {
 		t.Errorf("%d items, want %d: %v", len(items), len(want), items)
 	}
 }
 
-func take(t *testing.T, f *feed) []item {
+func take(t *testing.T, f *Feed) []Item {
 	t.Helper()
-	items, lost := f.take()
+	items, lost := f.Take()
 	if lost {
 		t.Error("the feed has lost something")
 	}
@@ -83,16 +78,16 @@ func take(t *testing.T, f *feed) []item {
 func TestAMarkOutlivesALookBeforeItsChangeIsThere(t *testing.T) {
 	t.Parallel()
 	for _, before := range []int{0, 1, 3} { // looks before
-		h := newHearing()
-		f := h.open("a:b")
+		b := newTestBus()
+		f := b.openFeed("a:b")
 		for range before {
 			take(t, f)
 		}
-		h.update("c:d")
-		c := newUpdate(h.at(), "a:b")
+		b.update("c:d")
+		c := newUpdate(b.at(), "a:b")
 		f.mark(c.at)
 		wantItems(t, take(t, f))
-		h.tail.add(c)
+		b.tail.add(c)
 		wantItems(t, take(t, f), c)
 		wantItems(t, take(t, f))
 	}
@@ -102,37 +97,37 @@ func TestAMarkOutlivesALookBeforeItsChangeIsThere(t *testing.T) {
 // and the other way round it must not be possible.
 func TestALossIsNotOverlookedBeforeTheTailShowsIt(t *testing.T) {
 	t.Parallel()
-	h := newHearing()
-	f := h.open("a:b")
+	b := newTestBus()
+	f := b.openFeed("a:b")
 	take(t, f)
-	f.lose()
-	if items, lost := f.take(); !lost || len(items) != 1 {
+	f.reset()
+	if items, lost := f.Take(); !lost || len(items) != 1 {
 		t.Errorf("%d items, lost %v", len(items), lost)
 	}
-	h.tail.reset(h.at())
+	b.tail.reset(b.at())
 	wantItems(t, take(t, f)) // it has been told of everything
 	wantItems(t, take(t, f))
-	c := h.update("a:b")
+	c := b.update("a:b")
 	wantItems(t, take(t, f), c)
 }
 
 func TestEveryFeedLearnsOfALoss(t *testing.T) {
 	t.Parallel()
-	h := newHearing()
-	idle, behind, other := h.open("a:b"), h.open("a:b"), h.open("c:d", "e:f")
+	b := newTestBus()
+	idle, behind, other := b.openFeed("a:b"), b.openFeed("a:b"), b.openFeed("c:d", "e:f")
 	other.lists["tools"] = true
-	nothing := h.open()
+	nothing := b.openFeed()
 	take(t, idle)
-	h.update("a:b")
+	b.update("a:b")
 	take(t, idle)
-	h.feeds.lose(&h.tail, h.at())
-	for f, want := range map[*feed]int{idle: 1, behind: 1, other: 3, nothing: 0} {
-		items, lost := f.take()
+	b.feeds.reset(b.at())
+	for f, want := range map[*Feed]int{idle: 1, behind: 1, other: 3, nothing: 0} {
+		items, lost := f.Take()
 		if !lost || len(items) != want {
 			t.Errorf("%d items, lost %v, want %d", len(items), lost, want)
 		}
 		for i, item := range items {
-			if up := item.at == h.tail.position(); up != (i == len(items)-1) {
+			if up := item.At == b.tail.position(); up != (i == len(items)-1) {
 				t.Errorf("up to date with item %d: %v", i, up)
 			}
 		}
@@ -143,25 +138,25 @@ func TestEveryFeedLearnsOfALoss(t *testing.T) {
 // On a busy bus a feed that wants little of it is not behind.
 func TestWhatIsNotWantedDoesNotMakeAFeedFallBehind(t *testing.T) {
 	t.Parallel()
-	h := newHearing()
-	f := h.open("a:b")
+	b := newTestBus()
+	f := b.openFeed("a:b")
 	take(t, f)
-	for range 5 * maxBus {
-		h.update("c:d")
+	for range 5 * maxEntries {
+		b.update("c:d")
 	}
-	c := h.update("a:b")
+	c := b.update("a:b")
 	wantItems(t, take(t, f), c)
 }
 
 func TestAFeedThatIsTooFarBehindIsToldOfEverything(t *testing.T) {
 	t.Parallel()
-	h := newHearing()
-	f := h.open("a:b", "c:d")
+	b := newTestBus()
+	f := b.openFeed("a:b", "c:d")
 	take(t, f)
-	for range 2*maxBus + 1 {
-		h.update("a:b")
+	for range 2*maxEntries + 1 {
+		b.update("a:b")
 	}
-	if items, lost := f.take(); !lost || len(items) != 2 {
+	if items, lost := f.Take(); !lost || len(items) != 2 {
 		t.Errorf("%d items, lost %v", len(items), lost)
 	}
 	wantItems(t, take(t, f))
@@ -169,14 +164,14 @@ func TestAFeedThatIsTooFarBehindIsToldOfEverything(t *testing.T) {
 
 func TestAFeedIsTakenInParts(t *testing.T) {
 	t.Parallel()
-	h := newHearing()
-	f := h.open("a:b")
+	b := newTestBus()
+	f := b.openFeed("a:b")
 	const count = 3*maxTaken + 7
 	for range count {
-		h.update("a:b")
-		h.update("c:d")
+		b.update("a:b")
+		b.update("c:d")
 	}
-	var got []*change
+	var got []*Change
 	for {
 		items := take(t, f)
 		if len(items) > maxTaken {
@@ -186,13 +181,13 @@ func TestAFeedIsTakenInParts(t *testing.T) {
 			break
 		}
 		for _, i := range items {
-			got = append(got, i.change)
+			got = append(got, i.Change)
 		}
-		if at, known := f.position(); !known || at.before(items[len(items)-1].at) {
+		if at, known := f.Position(); !known || at.Before(items[len(items)-1].At) {
 			t.Fatalf("the feed is at %v, %v", at, known)
 		}
-		if at, _ := f.position(); len(items) == maxTaken && at != items[maxTaken-1].at {
-			t.Fatalf("the feed is at %v, what was taken reaches to %v", at, items[maxTaken-1].at)
+		if at, _ := f.Position(); len(items) == maxTaken && at != items[maxTaken-1].At {
+			t.Fatalf("the feed is at %v, what was taken reaches to %v", at, items[maxTaken-1].At)
 		}
 	}
 	if len(got) != count {
@@ -202,83 +197,81 @@ func TestAFeedIsTakenInParts(t *testing.T) {
 
 func TestANewSubscriptionCountsFromItsPosition(t *testing.T) {
 	t.Parallel()
-	type step func(h *hearing, f *feed)
-	look := func(_ *hearing, f *feed) { f.take() }
+	type step func(b *testBus, f *Feed)
+	look := func(_ *testBus, f *Feed) { f.Take() }
 	for _, test := range []struct {
 		name  string
 		steps []step // between the position and the subscription
 		want  int
 	}{
 		{"nothing has happened", []step{look}, 0},
-		{"the feed has passed an update", []step{func(h *hearing, _ *feed) { h.update("new") }, look}, 1},
-		{"the feed has passed three", []step{func(h *hearing, _ *feed) { h.update("new"); h.update("new"); h.update("new") }, look}, 1},
-		{"the feed has not passed it", []step{look, func(h *hearing, _ *feed) { h.update("new") }}, 1},
-		{"it has passed one and not the other", []step{func(h *hearing, _ *feed) { h.update("new") }, look, func(h *hearing, _ *feed) { h.update("new") }}, 2},
-		{"something else has happened", []step{func(h *hearing, _ *feed) { h.update("old"); h.list("tools") }, look}, 0},
-		{"all that is forgotten", []step{func(h *hearing, f *feed) {
-			for range 2*maxBus + 1 {
-				h.update("other")
+		{"the feed has passed an update", []step{func(b *testBus, _ *Feed) { b.update("new") }, look}, 1},
+		{"the feed has passed three", []step{func(b *testBus, _ *Feed) { b.update("new"); b.update("new"); b.update("new") }, look}, 1},
+		{"the feed has not passed it", []step{look, func(b *testBus, _ *Feed) { b.update("new") }}, 1},
+		{"it has passed one and not the other", []step{func(b *testBus, _ *Feed) { b.update("new") }, look, func(b *testBus, _ *Feed) { b.update("new") }}, 2},
+		{"something else has happened", []step{func(b *testBus, _ *Feed) { b.update("old"); b.list("tools") }, look}, 0},
+		{"all that is dropped", []step{func(b *testBus, f *Feed) {
+			for range 2*maxEntries + 1 {
+				b.update("other")
 			}
 		}, look}, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			h := newHearing()
-			f := h.open("old")
-			h.update("new") // before the position
-			from := h.tail.position()
+			b := newTestBus()
+			f := b.openFeed("old")
+			b.update("new") // before the position
+			from := b.tail.position()
 			for _, s := range test.steps {
-				s(h, f)
+				s(b, f)
 			}
-			at, _ := f.position()
-			h.subscribe(f, map[string]position{"old": {}, "new": from})
+			at, _ := f.Position()
+			f.Subscribe(map[string]Position{"old": {}, "new": from})
 			var got int
 			items := take(t, f)
 			for _, i := range items {
-				if i.change.uri == "new" {
+				if i.Change.URI == "new" {
 					got++
 				}
 			}
 			if got != test.want {
 				t.Errorf("%d updates, want %d", got, test.want)
 			}
-			if len(items) > 0 && items[len(items)-1].at.before(at) {
-				t.Errorf("with the last the client is at %v, the feed was at %v", items[len(items)-1].at, at)
+			if len(items) > 0 && items[len(items)-1].At.Before(at) {
+				t.Errorf("with the last the client is at %v, the feed was at %v", items[len(items)-1].At, at)
 			}
 			wantItems(t, take(t, f))
-			c := h.update("new")
+			c := b.update("new")
 			wantItems(t, take(t, f), c)
 		})
 	}
 }
 
-func TestAnEndedSubscriptionIsNotHeardOf(t *testing.T) {
+func TestAnEndedSubscriptionIsNotToldOf(t *testing.T) {
 	t.Parallel()
-	h := newHearing()
-	f := h.open("a:b", "c:d")
-	h.update("a:b")
-	h.subscribe(f, wanted("c:d"))
-	h.update("a:b")
-	c := h.update("c:d")
+	b := newTestBus()
+	f := b.openFeed("a:b", "c:d")
+	b.update("a:b")
+	f.Subscribe(wanted("c:d"))
+	b.update("a:b")
+	c := b.update("c:d")
 	wantItems(t, take(t, f), c)
 }
 
 func TestAnAnnouncedListCountsFromItsPosition(t *testing.T) {
 	t.Parallel()
-	h := newHearing()
-	f := h.open()
-	h.list("tools") // before the position
-	from := h.tail.position()
-	h.list("tools")
+	b := newTestBus()
+	f := b.openFeed()
+	b.list("tools") // before the position
+	from := b.tail.position()
+	b.list("tools")
 	take(t, f)
-	h.feeds.expect(f, nil)
-	f.announce(map[string]bool{"tools": true, "prompts": true}, from)
-	h.feeds.add(f)
-	if items := take(t, f); len(items) != 1 || items[0].change.list != "tools" {
+	f.Announce(map[List]bool{"tools": true, "prompts": true}, from)
+	if items := take(t, f); len(items) != 1 || items[0].Change.List != "tools" {
 		t.Errorf("%d items", len(items))
 	}
-	c := h.list("prompts")
-	h.list("resources")
+	c := b.list("prompts")
+	b.list("resources")
 	wantItems(t, take(t, f), c)
 }
 
@@ -286,8 +279,8 @@ func TestAnAnnouncedListCountsFromItsPosition(t *testing.T) {
 func TestTheFeedsOfAnInstanceKeepNothingOfThoseThatLeft(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		h := newHearing()
-		all := make([]*feed, 4)
+		b := newTestBus()
+		all := make([]*Feed, 4)
 		uris := func() []string {
 			return rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c", "d"}), 0, 4, rapid.ID).Draw(rt, "uris")
 		}
@@ -295,30 +288,28 @@ func TestTheFeedsOfAnInstanceKeepNothingOfThoseThatLeft(t *testing.T) {
 			"open": func(rt *rapid.T) {
 				i := rapid.IntRange(0, len(all)-1).Draw(rt, "i")
 				if all[i] == nil {
-					all[i] = h.open(uris()...)
+					all[i] = b.openFeed(uris()...)
 				}
 			},
 			"subscribe": func(rt *rapid.T) {
 				if f := rapid.SampledFrom(all).Draw(rt, "f"); f != nil {
-					h.subscribe(f, wanted(uris()...))
+					f.Subscribe(wanted(uris()...))
 				}
 			},
 			"announce": func(rt *rapid.T) {
 				if f := rapid.SampledFrom(all).Draw(rt, "f"); f != nil {
-					h.feeds.expect(f, nil)
-					f.announce(map[string]bool{"tools": true}, position{})
-					h.feeds.add(f)
+					f.Announce(map[List]bool{"tools": true}, Position{})
 				}
 			},
 			"remove": func(rt *rapid.T) {
 				i := rapid.IntRange(0, len(all)-1).Draw(rt, "i")
 				if all[i] != nil {
-					h.feeds.remove(all[i])
+					all[i].Close()
 					all[i] = nil
 				}
 			},
 			"": func(rt *rapid.T) {
-				byURI, byList := map[string]int{}, map[string]int{}
+				byURI, byList := map[string]int{}, map[List]int{}
 				count := 0
 				for _, f := range all {
 					if f == nil {
@@ -332,17 +323,17 @@ func TestTheFeedsOfAnInstanceKeepNothingOfThoseThatLeft(t *testing.T) {
 						byList[list]++
 					}
 				}
-				if len(h.feeds.wanted) != count || len(h.feeds.byURI) != len(byURI) {
-					rt.Fatalf("%d feeds under %d URIs, want %d under %d", len(h.feeds.wanted), len(h.feeds.byURI), count, len(byURI))
+				if len(b.feeds.open) != count || len(b.feeds.byURI) != len(byURI) {
+					rt.Fatalf("%d feeds under %d URIs, want %d under %d", len(b.feeds.open), len(b.feeds.byURI), count, len(byURI))
 				}
 				for uri, n := range byURI {
-					if len(h.feeds.byURI[uri]) != n {
-						rt.Fatalf("%d feeds under %s, want %d", len(h.feeds.byURI[uri]), uri, n)
+					if len(b.feeds.byURI[uri]) != n {
+						rt.Fatalf("%d feeds under %s, want %d", len(b.feeds.byURI[uri]), uri, n)
 					}
 				}
-				for _, list := range lists {
-					if len(h.feeds.byList[list]) != byList[list] {
-						rt.Fatalf("%d feeds under %s, want %d", len(h.feeds.byList[list]), list, byList[list])
+				for _, list := range Lists {
+					if len(b.feeds.byList[list]) != byList[list] {
+						rt.Fatalf("%d feeds under %s, want %d", len(b.feeds.byList[list]), list, byList[list])
 					}
 				}
 			},
@@ -350,12 +341,12 @@ func TestTheFeedsOfAnInstanceKeepNothingOfThoseThatLeft(t *testing.T) {
 	})
 }
 
-func inOrder(a, b *change) int { return a.at.compare(b.at) }
+func inOrder(a, b *Change) int { return a.at.compare(b.at) }
 
 // A feedModel says what a feed owes its client.
 type feedModel struct {
-	*feed
-	owed    []*change       // to be taken, in order
+	*Feed
+	owed    []*Change       // to be taken, in order
 	instead map[string]bool // of these at least one message is owed, whatever their changes were
 	lost    bool
 }
@@ -367,67 +358,65 @@ func TestAFeedGivesWhatIsWantedOnceInOrder(t *testing.T) {
 	t.Parallel()
 	uris := []string{"a", "b", "c"}
 	rapid.Check(t, func(rt *rapid.T) {
-		h := newHearing()
-		m := &feedModel{feed: h.open("a"), instead: map[string]bool{}}
-		begin := h.tail.position()
+		b := newTestBus()
+		m := &feedModel{Feed: b.openFeed("a"), instead: map[string]bool{}}
+		begin := b.tail.position()
 		drawURI := rapid.SampledFrom(uris)
 		rt.Repeat(map[string]func(*rapid.T){
 			"update": func(rt *rapid.T) {
-				c := h.update(drawURI.Draw(rt, "uri"))
-				if _, ok := m.uris[c.uri]; ok {
+				c := b.update(drawURI.Draw(rt, "uri"))
+				if _, ok := m.uris[c.URI]; ok {
 					m.owed = append(m.owed, c)
 				}
 			},
 			"list": func(rt *rapid.T) {
-				c := h.list("tools")
+				c := b.list("tools")
 				if m.lists["tools"] {
 					m.owed = append(m.owed, c)
 				}
 			},
-			"pass": func(*rapid.T) { h.tail.pass(h.at()) },
+			"pass": func(*rapid.T) { b.tail.advance(b.at()) },
 			"announce": func(*rapid.T) {
-				at, _ := m.position()
-				for _, c := range h.heard {
-					if c.list != "" && !m.lists[c.list] && at.before(c.at) {
+				at, _ := m.Position()
+				for _, c := range b.applied {
+					if c.List != "" && !m.lists[c.List] && at.Before(c.at) {
 						m.owed = append(m.owed, c)
 					}
 				}
 				slices.SortFunc(m.owed, inOrder)
-				h.feeds.expect(m.feed, nil)
-				m.announce(map[string]bool{"tools": true}, h.tail.position())
-				h.feeds.add(m.feed)
+				m.Announce(map[List]bool{"tools": true}, b.tail.position())
 			},
 			"subscribe": func(rt *rapid.T) {
-				next := map[string]position{}
+				next := map[string]Position{}
 				for _, uri := range rapid.SliceOfDistinct(drawURI, rapid.ID).Draw(rt, "uris") {
 					from, had := m.uris[uri]
 					if !had {
 						from = begin
-						if len(h.heard) > 0 {
-							from = rapid.SampledFrom(h.heard).Draw(rt, "from").at
+						if len(b.applied) > 0 {
+							from = rapid.SampledFrom(b.applied).Draw(rt, "from").at
 						}
-						at, _ := m.position()
-						var after []*change
-						for _, c := range h.heard {
-							if c.uri == uri && from.before(c.at) && at.before(c.at) {
+						at, _ := m.Position()
+						var after []*Change
+						for _, c := range b.applied {
+							if c.URI == uri && from.Before(c.at) && at.Before(c.at) {
 								after = append(after, c)
-							} else if c.uri == uri && from.before(c.at) {
+							} else if c.URI == uri && from.Before(c.at) {
 								m.instead[uri] = true
 							}
 						}
 						m.owed = append(m.owed, after...)
 						slices.SortFunc(m.owed, inOrder)
-						if _, _, ok := h.tail.since(from); !ok && from.before(at) {
+						if _, _, ok := b.tail.since(from); !ok && from.Before(at) {
 							m.instead[uri] = true
 						}
 					}
 					next[uri] = from
 				}
-				m.owed = slices.DeleteFunc(m.owed, func(c *change) bool { _, ok := next[c.uri]; return c.list == "" && !ok })
-				h.subscribe(m.feed, next)
+				m.owed = slices.DeleteFunc(m.owed, func(c *Change) bool { _, ok := next[c.URI]; return c.List == "" && !ok })
+				m.Subscribe(next)
 			},
 			"lose": func(*rapid.T) {
-				h.feeds.lose(&h.tail, h.at())
+				b.feeds.reset(b.at())
 				m.lost = true
 			},
 			"take": func(rt *rapid.T) { m.check(rt) },
@@ -437,12 +426,11 @@ func TestAFeedGivesWhatIsWantedOnceInOrder(t *testing.T) {
 			},
 			"come back": func(rt *rapid.T) {
 				m.check(rt)
-				at, known := m.position()
-				again := &feed{tail: &h.tail, wake: func() {}}
-				again.open(at, known, maps.Clone(m.uris), m.lists)
-				h.feeds.remove(m.feed)
-				h.feeds.add(again)
-				m.feed = again
+				at, known := m.Position()
+				m.Close()
+				again := b.newFeed()
+				again.Open(at, known, maps.Clone(m.uris), m.lists)
+				m.Feed = again
 			},
 		})
 		m.check(rt)
@@ -451,7 +439,7 @@ func TestAFeedGivesWhatIsWantedOnceInOrder(t *testing.T) {
 
 // check takes everything and compares it with what is owed.
 func (m *feedModel) check(rt *rapid.T) {
-	items, lost := m.take()
+	items, lost := m.Take()
 	if lost != m.lost {
 		rt.Fatalf("lost: %v, want %v", lost, m.lost)
 	}
@@ -459,7 +447,7 @@ func (m *feedModel) check(rt *rapid.T) {
 	got := map[string]bool{}
 	if lost {
 		for _, i := range items {
-			got[i.change.uri+i.change.list] = true
+			got[i.Change.URI+string(i.Change.List)] = true
 		}
 		for uri := range m.uris {
 			if !got[uri] {
@@ -471,8 +459,8 @@ func (m *feedModel) check(rt *rapid.T) {
 		}
 		return
 	}
-	for len(items) > 0 && (len(m.owed) == 0 || items[0].change != m.owed[0]) {
-		got[items[0].change.uri] = true
+	for len(items) > 0 && (len(m.owed) == 0 || items[0].Change != m.owed[0]) {
+		got[items[0].Change.URI] = true
 		items = items[1:]
 	}
 	for uri := range m.instead {
@@ -489,22 +477,22 @@ func (m *feedModel) check(rt *rapid.T) {
 		rt.Fatalf("%d changes, want %d", len(items), len(m.owed))
 	}
 	for i, c := range m.owed {
-		if items[i].change != c || items[i].at != c.at {
+		if items[i].Change != c || items[i].At != c.at {
 			rt.Fatalf("change %d is another", i)
 		}
 	}
 }
 
-// Goroutines hear, take and subscribe at the same time.
+// Goroutines apply, take and subscribe at the same time.
 func TestFeedsMissNothingWhileTheBusGoesOn(t *testing.T) {
 	t.Parallel()
 	const changes, takers, uris = 5_000, 8, 5
-	h := newHearing()
+	b := newTestBus()
 	over := make(chan struct{})
 	var wg sync.WaitGroup
 	for n := range takers {
 		wake := make(chan struct{}, 1)
-		f := &feed{tail: &h.tail}
+		f := b.newFeed()
 		f.wake = func() {
 			select {
 			case wake <- struct{}{}:
@@ -512,9 +500,8 @@ func TestFeedsMissNothingWhileTheBusGoesOn(t *testing.T) {
 			}
 		}
 		own := fmt.Sprint(n % uris) // wanted from the beginning
-		f.open(position{}, true, wanted(own), map[string]bool{})
-		h.feeds.add(f)
-		since := map[string]position{own: {}}
+		f.Open(Position{}, true, wanted(own), map[List]bool{})
+		since := map[string]Position{own: {}}
 		var mu sync.Mutex
 		wg.Go(func() { // as the client subscribes and unsubscribes
 			rng := rand.New(rand.NewPCG(1, uint64(n)))
@@ -524,34 +511,34 @@ func TestFeedsMissNothingWhileTheBusGoesOn(t *testing.T) {
 					return
 				default:
 				}
-				next := map[string]position{own: {}}
+				next := map[string]Position{own: {}}
 				mu.Lock()
 				for uri := range uris {
 					uri := fmt.Sprint(uri)
 					if from, had := since[uri]; had && rng.IntN(3) > 0 {
 						next[uri] = from
 					} else if !had && rng.IntN(2) > 0 {
-						next[uri] = h.tail.position()
+						next[uri] = b.tail.position()
 					}
 				}
 				since = next
 				mu.Unlock()
-				h.subscribe(f, maps.Clone(next))
+				f.Subscribe(maps.Clone(next))
 				runtime.Gosched()
 			}
 		})
 		wg.Go(func() {
-			var got []*change
+			var got []*Change
 			look := func() {
 				for {
-					items, lost := f.take()
+					items, lost := f.Take()
 					if lost {
 						t.Error("something was lost")
 						return
 					}
 					for _, i := range items {
-						if i.change.uri == own {
-							got = append(got, i.change)
+						if i.Change.URI == own {
+							got = append(got, i.Change)
 						}
 					}
 					if len(items) == 0 {
@@ -568,14 +555,14 @@ func TestFeedsMissNothingWhileTheBusGoesOn(t *testing.T) {
 				look()
 				look() // once more, as for a keep-alive
 			}
-			want := slices.DeleteFunc(slices.Clone(h.heard), func(c *change) bool { return c.uri != own })
+			want := slices.DeleteFunc(slices.Clone(b.applied), func(c *Change) bool { return c.URI != own })
 			if !slices.Equal(got, want) {
 				t.Errorf("taker %d: %d changes, want %d", n, len(got), len(want))
 			}
 		})
 	}
 	for i := range changes {
-		h.update(fmt.Sprint(i % uris))
+		b.update(fmt.Sprint(i % uris))
 		if i%7 == 0 {
 			runtime.Gosched()
 		}
@@ -584,29 +571,29 @@ func TestFeedsMissNothingWhileTheBusGoesOn(t *testing.T) {
 	wg.Wait()
 }
 
-// A subscription that is made while the bus goes on hears everything from its
+// A subscription that is made while the bus goes on gets everything from its
 // position on, at least once.
 func TestASubscriptionOnABusyBusMissesNothing(t *testing.T) {
 	t.Parallel()
 	for range 300 {
-		h := newHearing()
-		f := h.open()
+		b := newTestBus()
+		f := b.openFeed()
 		var wg sync.WaitGroup
-		begun, done := make(chan position, 1), make(chan struct{})
-		var from position
+		begun, done := make(chan Position, 1), make(chan struct{})
+		var from Position
 		wg.Go(func() {
 			for i := range 60 {
 				if i == 20 {
-					from = h.tail.position()
+					from = b.tail.position()
 					begun <- from
 				}
-				h.update("a:b")
-				h.update("c:d")
+				b.update("a:b")
+				b.update("c:d")
 			}
 			close(done)
 		})
-		wg.Go(func() { h.subscribe(f, map[string]position{"a:b": <-begun}) })
-		var items []item
+		wg.Go(func() { f.Subscribe(map[string]Position{"a:b": <-begun}) })
+		var items []Item
 		wg.Go(func() {
 			for over := false; !over; {
 				select {
@@ -620,12 +607,30 @@ func TestASubscriptionOnABusyBusMissesNothing(t *testing.T) {
 		wg.Wait()
 		items = append(items, take(t, f)...)
 		if len(items) == 0 {
-			t.Fatal("nothing was heard")
+			t.Fatal("nothing was taken")
 		}
 		// One for all that the feed had passed, and each one after it.
-		if first := items[0]; !slices.Contains(h.heard, first.change) {
-			from, items = first.change.at, items[1:]
+		if first := items[0]; !slices.Contains(b.applied, first.Change) {
+			from, items = first.Change.at, items[1:]
 		}
-		wantItems(t, items, slices.DeleteFunc(h.heard, func(c *change) bool { return c.uri != "a:b" || !from.before(c.at) })...)
+		wantItems(t, items, slices.DeleteFunc(b.applied, func(c *Change) bool { return c.URI != "a:b" || !from.Before(c.at) })...)
 	}
+}
+
+// Changes that nobody here wants, and time, leave gaps between positions. A look
+// between the mark and the change must not take the gap for a bus that has lost
+// its end.
+func TestALookBehindAMarkFindsNoLossInAGap(t *testing.T) {
+	t.Parallel()
+	b := &testBus{feeds: newFeeds()}
+	b.tail.add(newUpdate(Position{1, 0}, "a:b"))
+	f := b.newFeed()
+	f.Open(b.tail.position(), true, wanted("a:b"), nil)
+	take(t, f)
+	c := newUpdate(Position{5, 0}, "a:b")
+	f.mark(c.at)
+	wantItems(t, take(t, f))
+	b.tail.add(c)
+	wantItems(t, take(t, f), c)
+	wantItems(t, take(t, f))
 }

@@ -1,4 +1,4 @@
--- bus_mend.lua: mark the place where the bus has lost its end, unless that was
+-- bus_mark_loss.lua: mark the place where the bus has lost its end, unless that was
 -- done. Whoever reads the bus, also later, learns that what was before the mark
 -- is not complete.
 -- KEYS[1] bus
