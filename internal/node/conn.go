@@ -80,7 +80,7 @@ type Conn struct {
 	orphan   eventlog.StreamID // a stream that may have been opened without our knowing
 	finished bool
 	left     time.Time // when the client's connection broke; zero while it stands
-	asked    questions
+	asked    serverRequests
 
 	level logLevel
 }
@@ -404,10 +404,10 @@ func (c *Conn) cancel() {
 	c.stopHandler() // as in abandon
 	switch {
 	case c.phase == phaseStream:
-		c.withdrawQuestions(ctx)
+		c.withdrawServerRequests(ctx)
 		c.endStream(ctx, nil)
 	case c.phase == phaseJSON && c.req.Outlet == OutletStandalone:
-		c.withdrawQuestions(ctx)
+		c.withdrawServerRequests(ctx)
 		c.phase = phaseDone
 	default:
 		c.reply(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, ErrCancelled))
@@ -423,7 +423,7 @@ func (c *Conn) stopHandler() {
 var cancelCall = json.RawMessage(fmt.Sprintf(`{"requestId":%q}`, callID.Raw()))
 
 // A queue holds what the SDK has yet to read. It never blocks the putter, and
-// is bounded by what is put: one request, one answer for each question, and
+// is bounded by what is put: one request, one answer for each server request, and
 // progress, of which it takes no more when it is full.
 type queue struct {
 	wake chan struct{}

@@ -552,7 +552,7 @@ func TestACallWithoutAnEventIDIsNotHeardAnyMore(t *testing.T) {
 		start := time.Now()
 		r.conn.Leave(t.Context())
 		if err := <-said; err == nil || time.Since(start) != time.Minute {
-			t.Errorf("a question nobody can hear: %v after %v", err, time.Since(start))
+			t.Errorf("a server request nobody can hear: %v after %v", err, time.Since(start))
 		}
 		<-r.conn.Done()
 		f.idle(t)
@@ -655,7 +655,7 @@ func TestAKeptServerSessionSaysThatItsRequestHasEnded(t *testing.T) {
 		synctest.Wait()
 		_, err := kept.Elicit(t.Context(), &mcp.ElicitParams{Message: "?"})
 		if err == nil || !strings.Contains(err.Error(), ErrRequestEnded.Error()) {
-			t.Errorf("a question through it: %v", err)
+			t.Errorf("a server request through it: %v", err)
 		}
 		f.idle(t)
 	})

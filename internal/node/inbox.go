@@ -21,7 +21,7 @@ var (
 )
 
 // maxInbox is about how many unread messages an inbox keeps. What is dropped
-// beyond it is found again: events are in their log, and a question whose
+// beyond it is found again: events are in their log, and a server request whose
 // answer is lost has its deadline.
 const maxInbox = 10_000
 

@@ -14,7 +14,7 @@ import (
 )
 
 // look watches, until ctx ends, over what no message tells: writers that died,
-// questions that nobody answers, calls that nobody waits for. One ticker serves
+// server requests that nobody answers, calls that nobody waits for. One ticker serves
 // all of an instance's streams and calls.
 func (n *Node) look(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
@@ -182,7 +182,7 @@ func (n *Node) livingWriters(ctx context.Context, readers []*Reader) (map[string
 	return n.living(ctx, instances)
 }
 
-// lookAfterCalls fails questions that wait too long, and stops calls that
+// lookAfterCalls fails server requests that wait too long, and stops calls that
 // nobody has waited for too long.
 func (n *Node) lookAfterCalls(ctx context.Context) {
 	var waiting []*Conn
@@ -262,7 +262,7 @@ func (n *Node) living(ctx context.Context, instances []string) (map[string]bool,
 	return alive, nil
 }
 
-// waits reports whether time is running for the call: it has open questions, or
+// waits reports whether time is running for the call: it has open server requests, or
 // its client has gone.
 func (c *Conn) waits() bool {
 	c.mu.Lock()
@@ -275,14 +275,14 @@ func (c *Conn) waits() bool {
 func (c *Conn) lookAfter(now time.Time, own, standalone bool) {
 	failed := map[string]error{}
 	c.mu.Lock()
-	for number, q := range c.asked.open {
-		if own && !q.detached || standalone && q.detached {
-			q.read = now
+	for number, sr := range c.asked.open {
+		if own && !sr.detached || standalone && sr.detached {
+			sr.read = now
 		}
 		switch {
-		case now.Sub(q.asked) >= c.node.opts.AnswerWithin:
+		case now.Sub(sr.asked) >= c.node.opts.AnswerWithin:
 			failed[number] = errNoAnswer
-		case now.Sub(q.read) >= questionTTL:
+		case now.Sub(sr.read) >= unreadTTL:
 			failed[number] = errNoReader
 		}
 	}

@@ -69,10 +69,10 @@ func (o Options) withDefaults() Options {
 // dead after its inbox was absent in two looks, so the end of a dead writer's
 // stream is at most inboxTTL + 2*lookEvery away.
 const (
-	inboxTTL    = 6 * time.Second
-	renewEvery  = 2 * time.Second
-	lookEvery   = 3 * time.Second
-	questionTTL = 30 * time.Second // of a question on a stream that nobody reads
+	inboxTTL   = 6 * time.Second
+	renewEvery = 2 * time.Second
+	lookEvery  = 3 * time.Second
+	unreadTTL  = 30 * time.Second // of a server request on a stream that nobody reads
 )
 
 // A Node is one instance of the fleet: it has an inbox, follows the bus, and

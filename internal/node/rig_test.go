@@ -441,13 +441,13 @@ func echo() *mcp.Server {
 	return oneTool(func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) { return text("echo"), nil }, nil)
 }
 
-// reply answers a question of the server through an instance.
-func (f *fleet) reply(t testing.TB, n *Node, session string, question *jsonrpcmsg.Message, result string) {
+// reply answers a server request of the server through an instance.
+func (f *fleet) reply(t testing.TB, n *Node, session string, request *jsonrpcmsg.Message, result string) {
 	t.Helper()
-	if question.ID == nil || question.Method == "" {
-		t.Fatalf("not a question: %+v", question)
+	if request.ID == nil || request.Method == "" {
+		t.Fatalf("not a server request: %+v", request)
 	}
-	m := &jsonrpcmsg.Message{ID: question.ID, Result: json.RawMessage(result)}
+	m := &jsonrpcmsg.Message{ID: request.ID, Result: json.RawMessage(result)}
 	if err := n.Reply(t.Context(), session, m); err != nil {
 		t.Fatal(err)
 	}

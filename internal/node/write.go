@@ -74,7 +74,7 @@ func (c *Conn) respond(ctx context.Context, resp *jsonrpc.Response) error {
 // must be held.
 func (c *Conn) reply(ctx context.Context, response []byte) {
 	if c.phase == phaseJSON && c.aside() {
-		c.withdrawQuestions(ctx)
+		c.withdrawServerRequests(ctx)
 	}
 	switch {
 	case c.phase == phaseJSON && c.req.Outlet == OutletStandalone:
@@ -86,7 +86,7 @@ func (c *Conn) reply(ctx context.Context, response []byte) {
 		c.phase = phaseDone
 		c.answer <- Answer{Body: response}
 	case c.phase == phaseStream:
-		c.withdrawQuestions(ctx)
+		c.withdrawServerRequests(ctx)
 		c.endStream(ctx, response)
 	}
 }

@@ -34,7 +34,7 @@ func TestAnAnswerThroughAnotherInstanceReachesTheCallThatAsked(t *testing.T) {
 		f := newFleet(t, s, Options{})
 		sid := beginSession(t, f.store)
 		var calls []*callReply
-		var questions []*jsonrpcmsg.Message
+		var requests []*jsonrpcmsg.Message
 		const count = 10
 		for i := range count {
 			r := f.call(t, f.nodes[i%2], asker(), sid, toolCall(fmt.Sprint(i)))
@@ -42,10 +42,10 @@ func TestAnAnswerThroughAnotherInstanceReachesTheCallThatAsked(t *testing.T) {
 			if q.Method != "elicitation/create" {
 				t.Fatalf("asked %s", q.Method)
 			}
-			calls, questions = append(calls, r), append(questions, q)
+			calls, requests = append(calls, r), append(requests, q)
 		}
 		for i := range count {
-			f.reply(t, f.nodes[(i+1)%2], sid, questions[i], fmt.Sprintf(`{"action":"decline%d"}`, i))
+			f.reply(t, f.nodes[(i+1)%2], sid, requests[i], fmt.Sprintf(`{"action":"decline%d"}`, i))
 		}
 		for i, r := range calls {
 			m := r.message(t)
@@ -93,9 +93,9 @@ func TestOnlyTheFirstAnswerOfTheSessionThatWasAskedCounts(t *testing.T) {
 			if err := json.Unmarshal(q.ID, &name); err != nil {
 				t.Fatal(err)
 			}
-			instance, ref, ok := parseQuestionName(sid, name)
+			instance, ref, ok := parseServerRequestName(sid, name)
 			if !ok {
-				t.Fatalf("the question is named %q", name)
+				t.Fatalf("the server request is named %q", name)
 			}
 			for _, other := range []string{
 				`"` + instance + "." + ref.Conn + ".99\"", `"` + instance + ".zz." + ref.Number + `"`, `"aaaaaaaaaaaaaaaa.` + ref.Conn + "." + ref.Number + `"`,
@@ -136,7 +136,7 @@ func TestReplyFailsOnlyForWantOfRedis(t *testing.T) {
 	})
 }
 
-func TestAQuestionFailsAtOnceIfTheClientCannotAnswerIt(t *testing.T) {
+func TestAServerRequestFailsAtOnceIfTheClientCannotAnswerIt(t *testing.T) {
 	t.Parallel()
 	for _, can := range []*mcp.ClientCapabilities{nil, {}} {
 		synctest.Test(t, func(t *testing.T) {
@@ -163,7 +163,7 @@ func TestAQuestionFailsAtOnceIfTheClientCannotAnswerIt(t *testing.T) {
 	}
 }
 
-func TestAQuestionThatNobodyReadsFailsAfterHalfAMinute(t *testing.T) {
+func TestAServerRequestThatNobodyReadsFailsAfterHalfAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
@@ -172,18 +172,18 @@ func TestAQuestionThatNobodyReadsFailsAfterHalfAMinute(t *testing.T) {
 		r.message(t)
 		time.Sleep(2 * time.Minute) // a user may think for long
 		if f.nodes[0].Calls() != 1 {
-			t.Fatal("the question failed although it is read")
+			t.Fatal("the server request failed although it is read")
 		}
 		r.hangUp()
 		f.nodes[0].CloseStreams(0)
 		<-r.over
-		time.Sleep(questionTTL - 2*lookEvery)
+		time.Sleep(unreadTTL - 2*lookEvery)
 		if f.nodes[0].Calls() != 1 {
-			t.Error("the question failed early")
+			t.Error("the server request failed early")
 		}
 		time.Sleep(4 * lookEvery)
 		if f.nodes[0].Calls() != 0 {
-			t.Error("the question waits for nobody")
+			t.Error("the server request waits for nobody")
 		}
 		v := f.resume(t, f.nodes[1], sid, r.lastID(t))
 		messages := v.rest(t)
@@ -193,7 +193,7 @@ func TestAQuestionThatNobodyReadsFailsAfterHalfAMinute(t *testing.T) {
 	})
 }
 
-func TestAQuestionWaitsForAClientThatComesBack(t *testing.T) {
+func TestAServerRequestWaitsForAClientThatComesBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
@@ -218,7 +218,7 @@ func TestAQuestionWaitsForAClientThatComesBack(t *testing.T) {
 	})
 }
 
-func TestAQuestionWithoutAnAnswerFailsInTheEnd(t *testing.T) {
+func TestAServerRequestWithoutAResponseFailsInTheEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{AnswerWithin: time.Minute})
@@ -233,7 +233,7 @@ func TestAQuestionWithoutAnAnswerFailsInTheEnd(t *testing.T) {
 	})
 }
 
-func TestProgressOfAQuestionComesBackUnderTheHandlersToken(t *testing.T) {
+func TestProgressOfAServerRequestComesBackUnderTheHandlersToken(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})
@@ -286,7 +286,7 @@ func TestProgressOfAQuestionComesBackUnderTheHandlersToken(t *testing.T) {
 	})
 }
 
-func TestAnOpenQuestionIsWithdrawnBeforeTheResponse(t *testing.T) {
+func TestAnOpenServerRequestIsWithdrawnBeforeTheResponse(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"the handler gives up", "the handler returns", "the call is cancelled", "the instance leaves"} {
 		t.Run(how, func(t *testing.T) {
@@ -343,7 +343,7 @@ func TestAnOpenQuestionIsWithdrawnBeforeTheResponse(t *testing.T) {
 	}
 }
 
-func TestAQuestionOutsideOfACallIsAskedOnTheStandaloneStream(t *testing.T) {
+func TestAServerRequestOutsideOfACallIsSentOnTheStandaloneStream(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})
@@ -360,7 +360,7 @@ func TestAQuestionOutsideOfACallIsAskedOnTheStandaloneStream(t *testing.T) {
 			},
 		})
 		r := f.accept(t, f.nodes[0], server, sid, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`)
-		v := f.resume(t, f.nodes[1], sid, nil) // opened after the question
+		v := f.resume(t, f.nodes[1], sid, nil) // opened after the server request
 		q := v.message(t)
 		if q.Method != "roots/list" {
 			t.Fatalf("asked %s", q.Method)
@@ -375,7 +375,7 @@ func TestAQuestionOutsideOfACallIsAskedOnTheStandaloneStream(t *testing.T) {
 	})
 }
 
-func TestAQuestionOutsideOfACallWaitsAsLongAsItIsRead(t *testing.T) {
+func TestAServerRequestOutsideOfACallWaitsAsLongAsItIsRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
@@ -390,7 +390,7 @@ func TestAQuestionOutsideOfACallWaitsAsLongAsItIsRead(t *testing.T) {
 		f.accept(t, f.nodes[0], server, sid, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`)
 		v := f.resume(t, f.nodes[1], sid, nil)
 		q := v.message(t)
-		time.Sleep(4 * questionTTL)
+		time.Sleep(4 * unreadTTL)
 		f.reply(t, f.nodes[1], sid, q, `{"roots":[]}`)
 		if err := <-answered; err != nil {
 			t.Error(err)
@@ -399,7 +399,7 @@ func TestAQuestionOutsideOfACallWaitsAsLongAsItIsRead(t *testing.T) {
 	})
 }
 
-func TestAQuestionOutsideOfACallThatNobodyReadsFails(t *testing.T) {
+func TestAServerRequestOutsideOfACallThatNobodyReadsFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
@@ -413,41 +413,41 @@ func TestAQuestionOutsideOfACallThatNobodyReadsFails(t *testing.T) {
 		})
 		start := time.Now()
 		f.accept(t, f.nodes[0], server, sid, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`)
-		if err := <-failed; err == nil || time.Since(start) < questionTTL || time.Since(start) > questionTTL+2*lookEvery {
+		if err := <-failed; err == nil || time.Since(start) < unreadTTL || time.Since(start) > unreadTTL+2*lookEvery {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		f.idle(t)
 	})
 }
 
-func FuzzQuestionName(f *testing.F) {
+func FuzzServerRequestName(f *testing.F) {
 	f.Add("abcdefghijklmnop.1.2")
 	f.Add("}:{x.1.2")
 	f.Fuzz(func(t *testing.T, name string) {
-		if instance, _, ok := parseQuestionName("S", name); ok && strings.ContainsAny(instance, "{}:. *") {
+		if instance, _, ok := parseServerRequestName("S", name); ok && strings.ContainsAny(instance, "{}:. *") {
 			t.Errorf("%q names the instance %q", name, instance)
 		}
 	})
 }
 
-// When Redis is away questions are not withdrawn, and the response is not held
-// up for as long as there are questions.
-func TestWithdrawingManyQuestionsWaitsForRedisOnce(t *testing.T) {
+// When Redis is away server requests are not withdrawn, and the response is not held
+// up for as long as there are server requests.
+func TestWithdrawingManyServerRequestsWaitsForRedisOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
 		sid := beginSession(t, f.store)
-		const questions = 10
+		const requests = 10
 		finish := make(chan struct{})
 		server := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-			for range questions {
+			for range requests {
 				go func() { _, _ = req.Session.Elicit(ctx, &mcp.ElicitParams{Message: "?"}) }()
 			}
 			<-finish
 			return text("done"), nil
 		}, nil)
 		r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
-		for range questions {
+		for range requests {
 			r.message(t)
 		}
 		f.links[0].Freeze()

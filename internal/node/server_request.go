@@ -14,8 +14,8 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// A question is a request of the server that the client has yet to answer.
-type question struct {
+// A serverRequest is a request of the server that the client has yet to answer.
+type serverRequest struct {
 	id       jsonrpc.ID      // of the SDK
 	token    json.RawMessage // the SDK's progress token, nil if there is none
 	asked    time.Time
@@ -23,22 +23,22 @@ type question struct {
 	detached bool      // it is on the standalone stream, not on the call's
 }
 
-// questions are the open questions of one connection, by number. The SDK counts
+// serverRequests are the open server requests of one connection, by number. The SDK counts
 // its requests on each connection from 1, so the fleet would be full of
 // requests with the same id: each goes out under the name of its instance,
 // connection and number, and the answer finds its way by that name.
-type questions struct {
+type serverRequests struct {
 	last int
-	open map[string]*question
+	open map[string]*serverRequest
 }
 
-// questionName is how a question, and its progress, is named to the client.
-func (c *Conn) questionName(number string) string {
+// serverRequestName is how a server request, and its progress, is named to the client.
+func (c *Conn) serverRequestName(number string) string {
 	return c.node.id + "." + c.id + "." + number
 }
 
-// parseQuestionName is the reverse of questionName, for a client of a session.
-func parseQuestionName(session, name string) (instance string, ref serverRequestRef, ok bool) {
+// parseServerRequestName is the reverse of serverRequestName, for a client of a session.
+func parseServerRequestName(session, name string) (instance string, ref serverRequestRef, ok bool) {
 	parts := strings.Split(name, ".")
 	if len(parts) != 3 || !validInstance(parts[0]) {
 		return "", serverRequestRef{}, false
@@ -64,17 +64,17 @@ func (c *Conn) ask(ctx context.Context, m *jsonrpc.Request) error {
 	if err := c.canAnswer(m.Method); err != nil {
 		return rejected(err)
 	}
-	q := &question{id: m.ID, asked: time.Now(), read: time.Now(), detached: !speaks || !c.req.Message.IsCall() || c.aside()}
-	number := c.addQuestion(q)
-	if err := c.sendQuestion(ctx, q, number, m); err != nil {
-		c.takeQuestion(number)
+	sr := &serverRequest{id: m.ID, asked: time.Now(), read: time.Now(), detached: !speaks || !c.req.Message.IsCall() || c.aside()}
+	number := c.addServerRequest(sr)
+	if err := c.emitServerRequest(ctx, sr, number, m); err != nil {
+		c.takeServerRequest(number)
 		return rejected(err)
 	}
 	return nil
 }
 
-func (c *Conn) sendQuestion(ctx context.Context, q *question, number string, m *jsonrpc.Request) error {
-	name, err := json.Marshal(c.questionName(number))
+func (c *Conn) emitServerRequest(ctx context.Context, sr *serverRequest, number string, m *jsonrpc.Request) error {
+	name, err := json.Marshal(c.serverRequestName(number))
 	if err != nil {
 		return err
 	}
@@ -83,19 +83,19 @@ func (c *Conn) sendQuestion(ctx context.Context, q *question, number string, m *
 		return err
 	}
 	c.mu.Lock()
-	q.token = token // the question's name can be guessed: progress may be there before it is asked
+	sr.token = token // the server request's name can be guessed: progress may be there before it is asked
 	c.mu.Unlock()
 	data, err := jsonrpcmsg.EncodeRequest(name, m.Method, params)
 	if err != nil {
 		return err
 	}
-	if q.detached {
+	if sr.detached {
 		return c.standalone(ctx, data)
 	}
 	return c.emit(ctx, data)
 }
 
-// canAnswer fails if the client did not declare the capability for a question.
+// canAnswer fails if the client did not declare the capability for a server request.
 func (c *Conn) canAnswer(method string) error {
 	caps := c.req.Client
 	if caps == nil {
@@ -119,35 +119,35 @@ func (c *Conn) canAnswer(method string) error {
 	return nil
 }
 
-func (c *Conn) addQuestion(q *question) (number string) {
+func (c *Conn) addServerRequest(sr *serverRequest) (number string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.asked.open == nil {
-		c.asked.open = map[string]*question{}
+		c.asked.open = map[string]*serverRequest{}
 	}
 	c.asked.last++
 	number = strconv.Itoa(c.asked.last)
-	c.asked.open[number] = q
+	c.asked.open[number] = sr
 	return number
 }
 
-// takeQuestion returns an open question, which then is no longer open: of all
+// takeServerRequest returns an open server request, which then is no longer open: of all
 // answers the first counts.
-func (c *Conn) takeQuestion(number string) *question {
+func (c *Conn) takeServerRequest(number string) *serverRequest {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	q := c.asked.open[number]
+	sr := c.asked.open[number]
 	delete(c.asked.open, number)
-	return q
+	return sr
 }
 
 // receiveResponse takes a client's response to a server request.
 func (c *Conn) receiveResponse(m responseArrived) {
-	q := c.takeQuestion(m.Number)
-	if q == nil {
+	sr := c.takeServerRequest(m.Number)
+	if sr == nil {
 		return // late, or a second response
 	}
-	resp := &jsonrpc.Response{ID: q.id, Result: m.Data}
+	resp := &jsonrpc.Response{ID: sr.id, Result: m.Data}
 	if m.IsError {
 		var e jsonrpc.Error
 		if err := json.Unmarshal(m.Data, &e); err != nil {
@@ -162,8 +162,8 @@ func (c *Conn) receiveResponse(m responseArrived) {
 func (c *Conn) receiveProgress(m progressArrived) {
 	var token json.RawMessage
 	c.mu.Lock()
-	if q := c.asked.open[m.Number]; q != nil {
-		token = q.token
+	if sr := c.asked.open[m.Number]; sr != nil {
+		token = sr.token
 	}
 	c.mu.Unlock()
 	if token == nil {
@@ -181,10 +181,10 @@ func (c *Conn) receiveProgress(m progressArrived) {
 	c.incoming.offer(&jsonrpc.Request{Method: "notifications/progress", Params: params, Extra: c.req.Extra})
 }
 
-// fail answers a question with an error in the client's place.
+// fail answers a server request with an error in the client's place.
 func (c *Conn) fail(number string, err error) {
-	if q := c.takeQuestion(number); q != nil {
-		c.incoming.put(&jsonrpc.Response{ID: q.id, Error: &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: err.Error()}})
+	if sr := c.takeServerRequest(number); sr != nil {
+		c.incoming.put(&jsonrpc.Response{ID: sr.id, Error: &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: err.Error()}})
 	}
 }
 
@@ -193,8 +193,8 @@ var (
 	errNoReader = errors.New("the client does not listen: its stream was not read for 30 seconds")
 )
 
-// withdraw tells the client that a question no longer matters. The SDK says so
-// under its own number, often only after the response: then withdrawQuestions
+// withdraw tells the client that a server request no longer matters. The SDK says so
+// under its own number, often only after the response: then withdrawServerRequests
 // has said it already.
 func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 	var p struct {
@@ -209,16 +209,16 @@ func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 		return rejected(err)
 	}
 	// Taken and sent in one turn: whoever ends the stream in between would find
-	// the question gone, and the client would not hear of it.
+	// the server request gone, and the client would not hear of it.
 	c.out.Lock()
 	defer c.out.Unlock()
 	number := c.numberOf(id)
-	q := c.takeQuestion(number)
-	if q == nil {
+	sr := c.takeServerRequest(number)
+	if sr == nil {
 		return nil
 	}
 	data, err := c.encodeWithdrawal(number, p.Reason)
-	if err == nil && q.detached {
+	if err == nil && sr.detached {
 		err = c.standalone(ctx, data)
 	} else if err == nil {
 		err = c.emitLocked(ctx, data)
@@ -229,25 +229,25 @@ func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 	return nil
 }
 
-// numberOf returns the number of the open question that the SDK calls id.
+// numberOf returns the number of the open server request that the SDK calls id.
 func (c *Conn) numberOf(id jsonrpc.ID) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for number, q := range c.asked.open {
-		if q.id == id {
+	for number, sr := range c.asked.open {
+		if sr.id == id {
 			return number
 		}
 	}
 	return ""
 }
 
-// withdrawQuestions withdraws what is still asked on the call's stream, which
+// withdrawServerRequests withdraws what is still asked on the call's stream, which
 // is about to end, or aside of the reply. c.out must be held.
-func (c *Conn) withdrawQuestions(ctx context.Context) {
+func (c *Conn) withdrawServerRequests(ctx context.Context) {
 	c.mu.Lock()
 	var numbers []string
-	for number, q := range c.asked.open {
-		if !q.detached || c.aside() {
+	for number, sr := range c.asked.open {
+		if !sr.detached || c.aside() {
 			numbers = append(numbers, number)
 			delete(c.asked.open, number)
 		}
@@ -259,7 +259,7 @@ func (c *Conn) withdrawQuestions(ctx context.Context) {
 			err = c.emitLocked(ctx, data)
 		}
 		if err != nil {
-			c.node.logger.Warn("question not withdrawn", "error", err)
+			c.node.logger.Warn("server request not withdrawn", "error", err)
 		}
 		if errors.Is(err, errAway) {
 			return // or the response would wait once more for each
@@ -268,7 +268,7 @@ func (c *Conn) withdrawQuestions(ctx context.Context) {
 }
 
 func (c *Conn) encodeWithdrawal(number, reason string) ([]byte, error) {
-	params, err := json.Marshal(map[string]string{"requestId": c.questionName(number), "reason": reason})
+	params, err := json.Marshal(map[string]string{"requestId": c.serverRequestName(number), "reason": reason})
 	if err != nil {
 		return nil, err
 	}
@@ -303,7 +303,7 @@ func (n *Node) Reply(ctx context.Context, session string, m *jsonrpcmsg.Message)
 	if json.Unmarshal(m.ID, &name) != nil {
 		return nil
 	}
-	instance, ref, ok := parseQuestionName(session, name)
+	instance, ref, ok := parseServerRequestName(session, name)
 	if !ok {
 		return nil
 	}
@@ -331,7 +331,7 @@ func (n *Node) Progress(ctx context.Context, session string, params json.RawMess
 	if json.Unmarshal(params, &p) != nil {
 		return false, nil
 	}
-	instance, ref, ok := parseQuestionName(session, p.Token)
+	instance, ref, ok := parseServerRequestName(session, p.Token)
 	if !ok {
 		return false, nil
 	}
