@@ -83,7 +83,7 @@ func (h *Handler) takeOthers(r *http.Request, rec sessionstore.Record, messages 
 		case m.IsNotification():
 			err = h.notification(r, rec, m)
 		case m.IsResponse():
-			err = h.node.Reply(r.Context(), rec.ID, m)
+			err = h.node.ForwardResponse(r.Context(), rec.ID, m)
 		}
 		if err != nil {
 			return err
@@ -151,7 +151,7 @@ func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionsto
 		<-conn.Done()
 	}
 	select {
-	case a := <-conn.Answer():
+	case a := <-conn.Response():
 		if a.Err != nil {
 			return h.refusedCall(ctx, m, a.Err)
 		}

@@ -28,7 +28,7 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *jsonrpcm
 		Session:    rec.ID,
 		Message:    m,
 		Extra:      &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
-		AnswerOnly: true,
+		ResponseOnly: true,
 		OnResult: func(ctx context.Context, result json.RawMessage) error {
 			err := h.begin(ctx, rec, result)
 			began.Store(err == nil)
@@ -40,7 +40,7 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *jsonrpcm
 		return
 	}
 	select {
-	case a := <-conn.Answer():
+	case a := <-conn.Response():
 		if began.Load() {
 			w.Header().Set(sessionHeader, rec.ID)
 		}

@@ -73,7 +73,7 @@ func (h *Handler) take(r *http.Request, m *jsonrpcmsg.Message) error {
 	case m.IsCall():
 		return h.carry(r, rec, holder, m)
 	case !m.IsNotification():
-		return h.node.Reply(ctx, rec.ID, m)
+		return h.node.ForwardResponse(ctx, rec.ID, m)
 	case rec.ProtocolVersion == "":
 		return nil // there is nothing yet to notify
 	}
@@ -102,12 +102,12 @@ func (h *Handler) carry(r *http.Request, rec sessionstore.Record, holder node.Ho
 		return h.refuseOnStream(ctx, rec, m, sessionstore.ErrNegotiated)
 	case initializes:
 		position := h.node.Position()
-		req.AnswerOnly = true
+		req.ResponseOnly = true
 		req.OnResult = func(ctx context.Context, result json.RawMessage) error {
 			return h.negotiate(ctx, rec, holder, m.Params, result, position)
 		}
 	case rec.ProtocolVersion == "":
-		req.AnswerOnly = true // the SDK refuses everything but ping
+		req.ResponseOnly = true // the SDK refuses everything but ping
 	default:
 		req.OnResult = h.onResult(rec, m)
 		if state, err = h.state(rec); err != nil {

@@ -18,7 +18,7 @@ func (h *Handler) notification(r *http.Request, rec sessionstore.Record, m *json
 	case "notifications/cancelled":
 		return h.cancelled(r, rec, m)
 	case "notifications/progress":
-		ours, err := h.node.Progress(ctx, rec.ID, m.Params)
+		ours, err := h.node.ForwardProgress(ctx, rec.ID, m.Params)
 		if err != nil || ours {
 			return err
 		}

@@ -76,7 +76,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	case m.IsNotification():
 		h.accepted(w, r, h.notification(r, rec, m))
 	default:
-		h.accepted(w, r, h.node.Reply(r.Context(), rec.ID, m))
+		h.accepted(w, r, h.node.ForwardResponse(r.Context(), rec.ID, m))
 	}
 }
 
@@ -312,7 +312,7 @@ func (h *Handler) reply(w http.ResponseWriter, r *http.Request, conn *node.Conn,
 	defer patience.Stop()
 	for {
 		select {
-		case a := <-conn.Answer():
+		case a := <-conn.Response():
 			h.answer(w, r, id, a)
 			return
 		case reader := <-conn.Stream():
@@ -333,7 +333,7 @@ func (h *Handler) reply(w http.ResponseWriter, r *http.Request, conn *node.Conn,
 	}
 }
 
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMessage, a node.Answer) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMessage, a node.Response) {
 	if a.Err != nil {
 		h.fail(w, r, id, a.Err)
 		return

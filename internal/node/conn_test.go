@@ -49,7 +49,7 @@ func TestACallThatSaysNothingElseIsAnsweredWithOneBody(t *testing.T) {
 		sid := beginSession(t, f.store)
 		before := redistest.Keys(t, f.client, f.prefix)
 		for _, id := range []string{`7`, `"7"`, `12345678901234567890`} {
-			m := decode(t, f.call(t, f.nodes[0], echo(), sid, toolCall(id)).answer(t).Body)
+			m := decode(t, f.call(t, f.nodes[0], echo(), sid, toolCall(id)).response(t).Body)
 			if string(m.ID) != id || textOf(t, m) != "echo" {
 				t.Errorf("%s: %s %s", id, m.ID, m.Result)
 			}
@@ -67,7 +67,7 @@ func TestACallThatSaysNothingElseIsAnsweredWithOneBody(t *testing.T) {
 	})
 }
 
-func TestAHandlerThatSpeaksMakesTheReplyAStream(t *testing.T) {
+func TestAHandlerThatSpeaksMakesTheResponseAStream(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})
@@ -118,7 +118,7 @@ func TestAHandlerThatSpeaksMakesTheReplyAStream(t *testing.T) {
 	})
 }
 
-func TestTheReplyIsAStreamWhenTheInstanceWantsIt(t *testing.T) {
+func TestTheResponseIsAStreamWhenTheInstanceWantsIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
@@ -186,7 +186,7 @@ func TestErrorsOfHandlersReachTheClient(t *testing.T) {
 			{`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"other"}}`, jsonrpc.CodeInvalidParams},
 			{`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":7}}`, jsonrpc.CodeInvalidParams},
 		} {
-			m := decode(t, f.call(t, f.nodes[0], echo(), sid, test.message).answer(t).Body)
+			m := decode(t, f.call(t, f.nodes[0], echo(), sid, test.message).response(t).Body)
 			var e jsonrpc.Error
 			if m.Error == nil || json.Unmarshal(m.Error, &e) != nil || e.Code != test.code || string(m.ID) != "1" {
 				t.Errorf("%s: %s %s", test.message, m.ID, m.Error)
@@ -228,10 +228,10 @@ func TestARequestIDIsTakenOnlyWhileItsCallRuns(t *testing.T) {
 			t.Errorf("a third call: %v", err)
 		}
 		close(release)
-		r.answer(t)
-		second.answer(t)
+		r.response(t)
+		second.response(t)
 		if err := accept(sid, `"a"`); err != nil {
-			t.Errorf("after the answer: %v", err)
+			t.Errorf("after the response: %v", err)
 		}
 		f.nodes[0].Close(t.Context())
 		if err := accept(sid, `"a"`); !errors.Is(err, ErrClosed) {
@@ -285,7 +285,7 @@ func TestInitializeIsNotCancelled(t *testing.T) {
 				return next(ctx, method, req)
 			}
 		})
-		conn, err := f.nodes[0].Accept(Request{Session: sid, AnswerOnly: true, Message: decode(t, []byte(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":`+testParams+`}`))})
+		conn, err := f.nodes[0].Accept(Request{Session: sid, ResponseOnly: true, Message: decode(t, []byte(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":`+testParams+`}`))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -297,7 +297,7 @@ func TestInitializeIsNotCancelled(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		close(slow)
-		if m := decode(t, (<-conn.Answer()).Body); m.Result == nil {
+		if m := decode(t, (<-conn.Response()).Body); m.Result == nil {
 			t.Errorf("answered with %s", m.Error)
 		}
 		<-conn.Done()
@@ -314,13 +314,13 @@ func TestTheResultCanBeRefused(t *testing.T) {
 		with := func(err error) func(*Request) {
 			return func(r *Request) { r.OnResult = func(context.Context, json.RawMessage) error { return err } }
 		}
-		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(refuse)).answer(t); a.Body != nil || !errors.Is(a.Err, refuse) {
+		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(refuse)).response(t); a.Body != nil || !errors.Is(a.Err, refuse) {
 			t.Errorf("answered with %s, %v", a.Body, a.Err)
 		}
-		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(&jsonrpc.Error{Code: -1, Message: "m"})).answer(t); !strings.Contains(string(a.Body), `"code":-1`) {
+		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(&jsonrpc.Error{Code: -1, Message: "m"})).response(t); !strings.Contains(string(a.Body), `"code":-1`) {
 			t.Errorf("answered with %s, %v", a.Body, a.Err)
 		}
-		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(nil)).answer(t); textOf(t, decode(t, a.Body)) != "echo" {
+		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(nil)).response(t); textOf(t, decode(t, a.Body)) != "echo" {
 			t.Errorf("answered with %s, %v", a.Body, a.Err)
 		}
 		speaks := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -364,7 +364,7 @@ func TestLogMessagesAreFilteredByTheLevelInRedis(t *testing.T) {
 				}, nil)
 				r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
 				if test.want == nil {
-					r.answer(t)
+					r.response(t)
 					return
 				}
 				var got []string
@@ -395,7 +395,7 @@ func TestWhatIsSaidOutsideOfACallGoesToTheStandaloneStream(t *testing.T) {
 			logTo(t.Context(), t, req.Session, "info", "from elsewhere") // not the handler's context
 			return text("done"), nil
 		}, nil)
-		if m := decode(t, f.call(t, f.nodes[0], server, sid, toolCall("1")).answer(t).Body); textOf(t, m) != "done" {
+		if m := decode(t, f.call(t, f.nodes[0], server, sid, toolCall("1")).response(t).Body); textOf(t, m) != "done" {
 			t.Errorf("answered with %+v", m)
 		}
 		if m := v.message(t); m.Method != "notifications/message" || !strings.Contains(string(m.Params), "from elsewhere") {
@@ -419,7 +419,7 @@ func TestTheSDKsOwnBroadcastsAreNotSent(t *testing.T) {
 			time.Sleep(time.Second) // the SDK waits a moment before it tells
 			return text("done"), nil
 		}, nil)
-		if m := decode(t, f.call(t, f.nodes[0], server, sid, toolCall("1")).answer(t).Body); textOf(t, m) != "done" {
+		if m := decode(t, f.call(t, f.nodes[0], server, sid, toolCall("1")).response(t).Body); textOf(t, m) != "done" {
 			t.Errorf("answered with %+v", m)
 		}
 		if err := f.nodes[0].Standalone(t.Context(), sid, []byte(`{"jsonrpc":"2.0","method":"next"}`)); err != nil {
@@ -456,7 +456,7 @@ func TestANotificationsHandlerRunsOnceAndIsWaitedFor(t *testing.T) {
 		}
 		f.idle(t)
 		select {
-		case a := <-r.conn.Answer():
+		case a := <-r.conn.Response():
 			t.Errorf("a notification was answered: %s", a.Body)
 		default:
 		}
@@ -635,7 +635,7 @@ func TestAHandlerCanSendItsClientAwayForAWhile(t *testing.T) {
 		f.idle(t)
 		// A client that would have nothing to come back with is kept.
 		done := f.call(t, f.nodes[0], server, sid, toolCall("1"), func(r *Request) { r.Resumable = false })
-		if m := decode(t, done.answer(t).Body); textOf(t, m) != "done" {
+		if m := decode(t, done.response(t).Body); textOf(t, m) != "done" {
 			t.Errorf("answered with %+v", m)
 		}
 	})
@@ -651,7 +651,7 @@ func TestAKeptServerSessionSaysThatItsRequestHasEnded(t *testing.T) {
 			kept = req.Session
 			return text("done"), nil
 		}, nil)
-		f.call(t, f.nodes[0], server, sid, toolCall("1")).answer(t)
+		f.call(t, f.nodes[0], server, sid, toolCall("1")).response(t)
 		synctest.Wait()
 		_, err := kept.Elicit(t.Context(), &mcp.ElicitParams{Message: "?"})
 		if err == nil || !strings.Contains(err.Error(), ErrRequestEnded.Error()) {
@@ -675,7 +675,7 @@ func TestPingsOfKeepAliveAreAnsweredWithoutTheClient(t *testing.T) {
 				return text("done"), nil
 			}
 		}, &mcp.ServerOptions{KeepAlive: time.Second})
-		if m := decode(t, f.call(t, f.nodes[0], server, sid, toolCall("1")).answer(t).Body); textOf(t, m) != "done" {
+		if m := decode(t, f.call(t, f.nodes[0], server, sid, toolCall("1")).response(t).Body); textOf(t, m) != "done" {
 			t.Errorf("answered with %+v", m)
 		}
 		f.idle(t)
@@ -691,7 +691,7 @@ func TestAPingOfAHandlerIsTheClients(t *testing.T) {
 			return text("done"), req.Session.Ping(ctx, nil)
 		}, nil)
 		r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
-		f.reply(t, f.nodes[1], sid, r.message(t), `{}`)
+		f.respond(t, f.nodes[1], sid, r.message(t), `{}`)
 		if m := r.message(t); textOf(t, m) != "done" {
 			t.Errorf("answered with %+v", m)
 		}
@@ -714,7 +714,7 @@ func TestAnInstanceThatLeavesAnswersWhatRuns(t *testing.T) {
 		}
 		f.nodes[0].Close(t.Context())
 		f.nodes[0].Close(t.Context()) // again
-		if m := decode(t, plain.answer(t).Body); string(m.ID) != "1" || m.Error == nil {
+		if m := decode(t, plain.response(t).Body); string(m.ID) != "1" || m.Error == nil {
 			t.Errorf("answered with %+v", m)
 		}
 		if m := streams.message(t); string(m.ID) != "2" || m.Error == nil {
@@ -746,7 +746,7 @@ func TestIdleWaitsForWhatRuns(t *testing.T) {
 		if err := f.nodes[0].Idle(t.Context()); err != nil {
 			t.Error(err)
 		}
-		r.answer(t)
+		r.response(t)
 	})
 }
 

@@ -21,8 +21,8 @@ var (
 )
 
 // maxInbox is about how many unread messages an inbox keeps. What is dropped
-// beyond it is found again: events are in their log, and a server request whose
-// answer is lost has its deadline.
+// beyond it is found again: events are in their log, and a server request
+// whose response is lost has its deadline.
 const maxInbox = 10_000
 
 // renew keeps the inbox alive and drops what has been read.
@@ -32,8 +32,8 @@ func (n *Node) renew(ctx context.Context, read string) (existed bool, err error)
 	if err != nil {
 		return false, err
 	}
-	// The inbox lives from when the renewal was sent, not from when its answer
-	// came.
+	// The inbox lives from when the renewal was sent, not from when Redis
+	// answered.
 	if last := n.renewed.Swap(sent.UnixNano()); sent.Sub(time.Unix(0, last)) > lookEvery+renewEvery {
 		n.steady.Store(sent.UnixNano())
 	}

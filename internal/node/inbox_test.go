@@ -262,7 +262,7 @@ func TestACancellationReachesTheInstanceThatRunsTheCall(t *testing.T) {
 				return nil, ctx.Err()
 			}, nil)
 			wanted := f.call(t, f.nodes[1], server, sid, toolCall(`"7"`))
-			spared := []*callReply{f.call(t, f.nodes[1], server, sid, toolCall(`7`)), f.call(t, f.nodes[1], server, other, toolCall(`"7"`))}
+			spared := []*callResponse{f.call(t, f.nodes[1], server, sid, toolCall(`7`)), f.call(t, f.nodes[1], server, other, toolCall(`"7"`))}
 			for range 3 {
 				<-running
 			}
@@ -272,7 +272,7 @@ func TestACancellationReachesTheInstanceThatRunsTheCall(t *testing.T) {
 			if got := <-cancelled; got != sid {
 				t.Errorf("a call of %s was cancelled", got)
 			}
-			if m := decode(t, wanted.answer(t).Body); !strings.Contains(string(m.Error), "cancelled") {
+			if m := decode(t, wanted.response(t).Body); !strings.Contains(string(m.Error), "cancelled") {
 				t.Errorf("answered with %s %s", m.Result, m.Error)
 			}
 			if n := f.nodes[1].Calls(); n > 3 || n < 2 {

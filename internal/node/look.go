@@ -281,7 +281,7 @@ func (c *Conn) lookAfter(now time.Time, own, standalone bool) {
 		}
 		switch {
 		case now.Sub(sr.asked) >= c.node.opts.AnswerWithin:
-			failed[number] = errNoAnswer
+			failed[number] = errNoResponse
 		case now.Sub(sr.read) >= unreadTTL:
 			failed[number] = errNoReader
 		}

@@ -337,7 +337,7 @@ func TestAClientElsewhereGetsTheResponseOfALongOutage(t *testing.T) {
 func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 	t.Parallel()
 	for _, speaks := range []bool{true, false} {
-		t.Run(fmt.Sprint("the reply becomes a stream: ", speaks), func(t *testing.T) {
+		t.Run(fmt.Sprint("the response becomes a stream: ", speaks), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				f := newBubbleFleet(t, Options{Log: eventlog.Options{MaxStreams: 4}}, long)
@@ -369,7 +369,7 @@ func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 						t.Errorf("answered with %+v after %v", m, time.Since(begun))
 					}
 				} else {
-					if m := decode(t, r.answer(t).Body); textOf(t, m) != "done" {
+					if m := decode(t, r.response(t).Body); textOf(t, m) != "done" {
 						t.Errorf("answered with %+v", m)
 					}
 					f.links[0].Heal()
@@ -430,7 +430,7 @@ func TestAStreamThatCannotBeOpenedLeavesOneBody(t *testing.T) {
 			return text("done"), ctx.Err()
 		}, nil)
 		r := f.call(t, f.nodes[0], server, sid, toolCall("7"))
-		if m := decode(t, r.answer(t).Body); textOf(t, m) != "done" {
+		if m := decode(t, r.response(t).Body); textOf(t, m) != "done" {
 			t.Errorf("answered with %+v", m)
 		}
 		if err := <-said; err == nil || !strings.Contains(err.Error(), eventlog.ErrTooManyStreams.Error()) {

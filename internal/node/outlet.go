@@ -14,12 +14,12 @@ import (
 type Outlet int
 
 const (
-	// OutletReply is the reply to the request: one JSON body, or a stream once
-	// there is more to say than the response.
+	// OutletReply is the HTTP response to the request: one JSON body, or a stream
+	// once there is more to say than the response.
 	OutletReply Outlet = iota
-	// OutletAside sends only the response as the reply, in one JSON body; all
+	// OutletAside sends only the response there, in one JSON body; all
 	// other messages go to the session's standalone stream. It is for the calls
-	// of a batch, which share one reply.
+	// of a batch, which share one HTTP response.
 	OutletAside
 	// OutletStandalone sends everything, including the response, to the session's
 	// standalone stream. It is for sessions of the HTTP+SSE transport; see
@@ -27,10 +27,10 @@ const (
 	OutletStandalone
 )
 
-// aside reports whether nothing but the response can be in the reply.
+// aside reports whether nothing but the response can be in the HTTP response.
 func (c *Conn) aside() bool { return c.req.Outlet != OutletReply }
 
-// conclude sends the response to where it is not the reply. c.out must be held.
+// conclude sends the response to the standalone stream. c.out must be held.
 func (c *Conn) conclude(ctx context.Context, response []byte) {
 	// After an error the response comes late, or its session is gone.
 	_ = c.appendLast(ctx, eventlog.StandaloneOf(c.session), eventlog.Append{Nonce: eventlog.NewNonce(), Data: response, Once: true})

@@ -23,9 +23,9 @@ func sayings(f *fleet, sid string) map[string]func(ctx context.Context) error {
 		"a cancellation":       func(ctx context.Context) error { return n.Cancel(ctx, sid, json.RawMessage(`1`)) },
 		"the end of a session": func(ctx context.Context) error { return n.End(ctx, sessionstore.NewID()) },
 		"a notification":       func(ctx context.Context) error { return n.Publisher().Notify(ctx, sid, "notifications/note", nil) },
-		"an answer": func(ctx context.Context) error {
+		"a response": func(ctx context.Context) error {
 			name, _ := json.Marshal(other.ID() + ".1.1")
-			return n.Reply(ctx, sid, &jsonrpcmsg.Message{ID: name, Result: json.RawMessage(`{}`)})
+			return n.ForwardResponse(ctx, sid, &jsonrpcmsg.Message{ID: name, Result: json.RawMessage(`{}`)})
 		},
 	}
 }

@@ -309,12 +309,12 @@ func (f *fleet) resume(t testing.TB, n *Node, sid string, after *eventlog.ID) *v
 	return v
 }
 
-// A callReply is what a client gets to a call: one answer, or a stream.
-type callReply struct {
+// A callResponse is what a client gets to a call: one body, or a stream.
+type callResponse struct {
 	*viewer
 	conn     *Conn
-	answered chan Answer
-	streamed chan struct{} // closed when the reply becomes a stream
+	answered chan Response
+	streamed chan struct{} // closed when the response becomes a stream
 }
 
 // testState is what the SDK knows of a session.
@@ -329,7 +329,7 @@ func testState(t testing.TB) *mcp.ServerSessionState {
 }
 
 // accept has an instance run a message of a client on a server.
-func (f *fleet) accept(t testing.TB, n *Node, server *mcp.Server, session, message string, change ...func(*Request)) *callReply {
+func (f *fleet) accept(t testing.TB, n *Node, server *mcp.Server, session, message string, change ...func(*Request)) *callResponse {
 	t.Helper()
 	state := testState(t)
 	req := Request{Session: session, Message: decode(t, []byte(message)), Extra: &mcp.RequestExtra{Header: http.Header{}}, Client: state.InitializeParams.Capabilities, Resumable: true}
@@ -350,17 +350,17 @@ func (f *fleet) accept(t testing.TB, n *Node, server *mcp.Server, session, messa
 			_ = ss.Close()
 		}()
 	}
-	return &callReply{viewer: newViewer(t), conn: conn, answered: make(chan Answer, 1), streamed: make(chan struct{})}
+	return &callResponse{viewer: newViewer(t), conn: conn, answered: make(chan Response, 1), streamed: make(chan struct{})}
 }
 
 // call is accept for a call, which is answered.
-func (f *fleet) call(t testing.TB, n *Node, server *mcp.Server, session, message string, change ...func(*Request)) *callReply {
+func (f *fleet) call(t testing.TB, n *Node, server *mcp.Server, session, message string, change ...func(*Request)) *callResponse {
 	t.Helper()
 	r := f.accept(t, n, server, session, message, change...)
 	go func() {
 		ctx := context.WithoutCancel(t.Context())
 		select {
-		case a := <-r.conn.Answer():
+		case a := <-r.conn.Response():
 			r.answered <- a
 			r.finish(nil)
 		case reader := <-r.conn.Stream():
@@ -375,16 +375,16 @@ func (f *fleet) call(t testing.TB, n *Node, server *mcp.Server, session, message
 	return r
 }
 
-// answer returns the reply that is one body.
-func (r *callReply) answer(t testing.TB) Answer {
+// response returns the response that is one body.
+func (r *callResponse) response(t testing.TB) Response {
 	t.Helper()
 	select {
 	case a := <-r.answered:
 		return a
 	case <-r.streamed:
-		t.Fatal("the reply is a stream")
+		t.Fatal("the response is a stream")
 	case <-time.After(time.Hour):
-		t.Fatal("there is no reply")
+		t.Fatal("there is no response")
 	}
 	panic("not reached")
 }
@@ -441,14 +441,14 @@ func echo() *mcp.Server {
 	return oneTool(func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) { return text("echo"), nil }, nil)
 }
 
-// reply answers a server request of the server through an instance.
-func (f *fleet) reply(t testing.TB, n *Node, session string, request *jsonrpcmsg.Message, result string) {
+// respond answers a server request of the server through an instance.
+func (f *fleet) respond(t testing.TB, n *Node, session string, request *jsonrpcmsg.Message, result string) {
 	t.Helper()
 	if request.ID == nil || request.Method == "" {
 		t.Fatalf("not a server request: %+v", request)
 	}
 	m := &jsonrpcmsg.Message{ID: request.ID, Result: json.RawMessage(result)}
-	if err := n.Reply(t.Context(), session, m); err != nil {
+	if err := n.ForwardResponse(t.Context(), session, m); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -26,7 +26,7 @@ type serverRequest struct {
 // serverRequests are the open server requests of one connection, by number. The SDK counts
 // its requests on each connection from 1, so the fleet would be full of
 // requests with the same id: each goes out under the name of its instance,
-// connection and number, and the answer finds its way by that name.
+// connection and number, and the response finds its way by that name.
 type serverRequests struct {
 	last int
 	open map[string]*serverRequest
@@ -61,7 +61,7 @@ func (c *Conn) ask(ctx context.Context, m *jsonrpc.Request) error {
 		c.incoming.put(&jsonrpc.Response{ID: m.ID, Result: json.RawMessage("{}")})
 		return nil
 	}
-	if err := c.canAnswer(m.Method); err != nil {
+	if err := c.checkCapability(m.Method); err != nil {
 		return rejected(err)
 	}
 	sr := &serverRequest{id: m.ID, asked: time.Now(), read: time.Now(), detached: !speaks || !c.req.Message.IsCall() || c.aside()}
@@ -95,8 +95,8 @@ func (c *Conn) emitServerRequest(ctx context.Context, sr *serverRequest, number 
 	return c.emit(ctx, data)
 }
 
-// canAnswer fails if the client did not declare the capability for a server request.
-func (c *Conn) canAnswer(method string) error {
+// checkCapability fails if the client did not declare the capability for a server request.
+func (c *Conn) checkCapability(method string) error {
 	caps := c.req.Client
 	if caps == nil {
 		caps = &mcp.ClientCapabilities{}
@@ -132,7 +132,7 @@ func (c *Conn) addServerRequest(sr *serverRequest) (number string) {
 }
 
 // takeServerRequest returns an open server request, which then is no longer open: of all
-// answers the first counts.
+// responses the first counts.
 func (c *Conn) takeServerRequest(number string) *serverRequest {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -189,8 +189,8 @@ func (c *Conn) fail(number string, err error) {
 }
 
 var (
-	errNoAnswer = errors.New("the client did not answer in time")
-	errNoReader = errors.New("the client does not listen: its stream was not read for 30 seconds")
+	errNoResponse = errors.New("the client did not answer in time")
+	errNoReader   = errors.New("the client does not listen: its stream was not read for 30 seconds")
 )
 
 // withdraw tells the client that a server request no longer matters. The SDK says so
@@ -242,7 +242,7 @@ func (c *Conn) numberOf(id jsonrpc.ID) string {
 }
 
 // withdrawServerRequests withdraws what is still asked on the call's stream, which
-// is about to end, or aside of the reply. c.out must be held.
+// is about to end, or beside the response. c.out must be held.
 func (c *Conn) withdrawServerRequests(ctx context.Context) {
 	c.mu.Lock()
 	var numbers []string
@@ -295,10 +295,10 @@ func replaceProgressToken(params, token json.RawMessage) (replaced, old json.Raw
 	return replaced, old, err
 }
 
-// Reply forwards a client's response to the call that asked, on whichever
+// ForwardResponse forwards a client's response to the call that asked, on whichever
 // instance it runs. It also returns nil if nobody waits for the response any
 // more, which a client cannot know.
-func (n *Node) Reply(ctx context.Context, session string, m *jsonrpcmsg.Message) error {
+func (n *Node) ForwardResponse(ctx context.Context, session string, m *jsonrpcmsg.Message) error {
 	var name string
 	if json.Unmarshal(m.ID, &name) != nil {
 		return nil
@@ -321,10 +321,10 @@ func (n *Node) Reply(ctx context.Context, session string, m *jsonrpcmsg.Message)
 	return nil
 }
 
-// Progress forwards a client's progress notification to the call whose request
+// ForwardProgress forwards a client's progress notification to the call whose request
 // it is about. It reports whether the token is one that the fleet has issued;
 // if not, the notification is for the server's own handler.
-func (n *Node) Progress(ctx context.Context, session string, params json.RawMessage) (ours bool, err error) {
+func (n *Node) ForwardProgress(ctx context.Context, session string, params json.RawMessage) (ours bool, err error) {
 	var p struct {
 		Token string `json:"progressToken"`
 	}

@@ -28,12 +28,12 @@ func asker() *mcp.Server {
 	}, nil)
 }
 
-func TestAnAnswerThroughAnotherInstanceReachesTheCallThatAsked(t *testing.T) {
+func TestAResponseThroughAnotherInstanceReachesTheCallThatAsked(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})
 		sid := beginSession(t, f.store)
-		var calls []*callReply
+		var calls []*callResponse
 		var requests []*jsonrpcmsg.Message
 		const count = 10
 		for i := range count {
@@ -45,7 +45,7 @@ func TestAnAnswerThroughAnotherInstanceReachesTheCallThatAsked(t *testing.T) {
 			calls, requests = append(calls, r), append(requests, q)
 		}
 		for i := range count {
-			f.reply(t, f.nodes[(i+1)%2], sid, requests[i], fmt.Sprintf(`{"action":"decline%d"}`, i))
+			f.respond(t, f.nodes[(i+1)%2], sid, requests[i], fmt.Sprintf(`{"action":"decline%d"}`, i))
 		}
 		for i, r := range calls {
 			m := r.message(t)
@@ -59,7 +59,7 @@ func TestAnAnswerThroughAnotherInstanceReachesTheCallThatAsked(t *testing.T) {
 	})
 }
 
-func TestAnErrorIsAnAnswer(t *testing.T) {
+func TestAnErrorIsAResponse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
@@ -68,7 +68,7 @@ func TestAnErrorIsAnAnswer(t *testing.T) {
 			for _, n := range f.nodes {
 				r := f.call(t, f.nodes[0], asker(), sid, toolCall("1"))
 				q := r.message(t)
-				if err := n.Reply(t.Context(), sid, &jsonrpcmsg.Message{ID: q.ID, Error: json.RawMessage(wire)}); err != nil {
+				if err := n.ForwardResponse(t.Context(), sid, &jsonrpcmsg.Message{ID: q.ID, Error: json.RawMessage(wire)}); err != nil {
 					t.Fatal(err)
 				}
 				if m := r.message(t); !strings.Contains(textOf(t, m), "the user has left") && !strings.Contains(textOf(t, m), "malformed") {
@@ -80,7 +80,7 @@ func TestAnErrorIsAnAnswer(t *testing.T) {
 	})
 }
 
-func TestOnlyTheFirstAnswerOfTheSessionThatWasAskedCounts(t *testing.T) {
+func TestOnlyTheFirstResponseOfTheSessionThatWasAskedCounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
@@ -88,7 +88,7 @@ func TestOnlyTheFirstAnswerOfTheSessionThatWasAskedCounts(t *testing.T) {
 		for _, n := range f.nodes {
 			r := f.call(t, f.nodes[0], asker(), sid, toolCall("1"))
 			q := r.message(t)
-			f.reply(t, n, foreign, q, `{"action":"foreign"}`)
+			f.respond(t, n, foreign, q, `{"action":"foreign"}`)
 			var name string
 			if err := json.Unmarshal(q.ID, &name); err != nil {
 				t.Fatal(err)
@@ -101,22 +101,22 @@ func TestOnlyTheFirstAnswerOfTheSessionThatWasAskedCounts(t *testing.T) {
 				`"` + instance + "." + ref.Conn + ".99\"", `"` + instance + ".zz." + ref.Number + `"`, `"aaaaaaaaaaaaaaaa.` + ref.Conn + "." + ref.Number + `"`,
 				`"` + ref.Number + `"`, ref.Number, `""`, `"a.b.c"`, `"` + name + `.x"`, `"` + strings.ToUpper(name) + `"`,
 			} {
-				f.reply(t, n, sid, &jsonrpcmsg.Message{ID: json.RawMessage(other), Method: q.Method}, `{"action":"decline-other"}`)
+				f.respond(t, n, sid, &jsonrpcmsg.Message{ID: json.RawMessage(other), Method: q.Method}, `{"action":"decline-other"}`)
 			}
 			time.Sleep(time.Second)
-			f.reply(t, n, sid, q, `{"action":"decline"}`)
-			f.reply(t, n, sid, q, `{"action":"cancel"}`) // second
+			f.respond(t, n, sid, q, `{"action":"decline"}`)
+			f.respond(t, n, sid, q, `{"action":"cancel"}`) // second
 			if m := r.message(t); textOf(t, m) != "decline" {
-				t.Errorf("the answer was %s", textOf(t, m))
+				t.Errorf("the response was %s", textOf(t, m))
 			}
 			r.wantEnd(t)
-			f.reply(t, n, sid, q, `{"action":"cancel"}`) // late
+			f.respond(t, n, sid, q, `{"action":"cancel"}`) // late
 		}
 		f.idle(t)
 	})
 }
 
-func TestReplyFailsOnlyForWantOfRedis(t *testing.T) {
+func TestForwardingFailsOnlyForWantOfRedis(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
@@ -125,13 +125,13 @@ func TestReplyFailsOnlyForWantOfRedis(t *testing.T) {
 		q := r.message(t)
 		f.links[1].Cut()
 		m := &jsonrpcmsg.Message{ID: q.ID, Result: json.RawMessage(`{"action":"decline"}`)}
-		if err := f.nodes[1].Reply(t.Context(), sid, m); !errors.Is(err, sessionstore.ErrUnavailable) {
+		if err := f.nodes[1].ForwardResponse(t.Context(), sid, m); !errors.Is(err, sessionstore.ErrUnavailable) {
 			t.Errorf("without Redis: %v", err)
 		}
 		f.links[1].Heal()
-		f.reply(t, f.nodes[1], sid, q, `{"action":"decline"}`)
+		f.respond(t, f.nodes[1], sid, q, `{"action":"decline"}`)
 		if m := r.message(t); textOf(t, m) != "decline" {
-			t.Errorf("the answer was %s", textOf(t, m))
+			t.Errorf("the response was %s", textOf(t, m))
 		}
 	})
 }
@@ -155,7 +155,7 @@ func TestAServerRequestFailsAtOnceIfTheClientCannotAnswerIt(t *testing.T) {
 			}, nil)
 			start := time.Now()
 			r := f.call(t, f.nodes[0], server, sid, toolCall("1"), func(r *Request) { r.Client = can })
-			if m := decode(t, r.answer(t).Body); textOf(t, m) != "done" || time.Since(start) > 0 {
+			if m := decode(t, r.response(t).Body); textOf(t, m) != "done" || time.Since(start) > 0 {
 				t.Errorf("answered with %+v after %v", m, time.Since(start))
 			}
 			f.idle(t)
@@ -211,7 +211,7 @@ func TestAServerRequestWaitsForAClientThatComesBack(t *testing.T) {
 			v = f.resume(t, f.nodes[i%2], sid, last)
 			time.Sleep(20 * time.Second)
 		}
-		f.reply(t, f.nodes[1], sid, q, `{"action":"decline"}`)
+		f.respond(t, f.nodes[1], sid, q, `{"action":"decline"}`)
 		if m := v.message(t); textOf(t, m) != "decline" {
 			t.Errorf("answered with %s", m.Result)
 		}
@@ -227,7 +227,7 @@ func TestAServerRequestWithoutAResponseFailsInTheEnd(t *testing.T) {
 		start := time.Now()
 		r.message(t)
 		m := r.message(t)
-		if took := time.Since(start); took < time.Minute || took > time.Minute+2*lookEvery || !strings.Contains(textOf(t, m), errNoAnswer.Error()) {
+		if took := time.Since(start); took < time.Minute || took > time.Minute+2*lookEvery || !strings.Contains(textOf(t, m), errNoResponse.Error()) {
 			t.Errorf("%s after %v", m.Result, took)
 		}
 	})
@@ -257,7 +257,7 @@ func TestProgressOfAServerRequestComesBackUnderTheHandlersToken(t *testing.T) {
 		}
 		report := func(n *Node, session, token string, percent int) bool {
 			t.Helper()
-			ours, err := n.Progress(t.Context(), session, json.RawMessage(fmt.Sprintf(`{"progressToken":%s,"progress":%d,"message":"m"}`, token, percent)))
+			ours, err := n.ForwardProgress(t.Context(), session, json.RawMessage(fmt.Sprintf(`{"progressToken":%s,"progress":%d,"message":"m"}`, token, percent)))
 			if err != nil {
 				t.Error(err)
 			}
@@ -275,7 +275,7 @@ func TestProgressOfAServerRequestComesBackUnderTheHandlersToken(t *testing.T) {
 				t.Errorf("the handler got %+v", got)
 			}
 		}
-		f.reply(t, f.nodes[1], sid, q, `{"action":"decline"}`)
+		f.respond(t, f.nodes[1], sid, q, `{"action":"decline"}`)
 		r.message(t)
 		if !report(f.nodes[1], sid, token, 99) { // late
 			t.Error("the fleet's own token was not known")
@@ -365,7 +365,7 @@ func TestAServerRequestOutsideOfACallIsSentOnTheStandaloneStream(t *testing.T) {
 		if q.Method != "roots/list" {
 			t.Fatalf("asked %s", q.Method)
 		}
-		f.reply(t, f.nodes[1], sid, q, `{"roots":[{"uri":"file:///home"}]}`)
+		f.respond(t, f.nodes[1], sid, q, `{"roots":[{"uri":"file:///home"}]}`)
 		if got := <-answered; got != "file:///home" {
 			t.Errorf("answered with %s", got)
 		}
@@ -391,7 +391,7 @@ func TestAServerRequestOutsideOfACallWaitsAsLongAsItIsRead(t *testing.T) {
 		v := f.resume(t, f.nodes[1], sid, nil)
 		q := v.message(t)
 		time.Sleep(4 * unreadTTL)
-		f.reply(t, f.nodes[1], sid, q, `{"roots":[]}`)
+		f.respond(t, f.nodes[1], sid, q, `{"roots":[]}`)
 		if err := <-answered; err != nil {
 			t.Error(err)
 		}

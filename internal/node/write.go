@@ -58,21 +58,22 @@ func (c *Conn) respond(ctx context.Context, resp *jsonrpc.Response) error {
 	defer c.out.Unlock()
 	switch {
 	case failed == nil:
-		c.reply(ctx, sdkcompat.EncodeResponse(c.req.Message.ID, resp))
+		c.complete(ctx, sdkcompat.EncodeResponse(c.req.Message.ID, resp))
 	case errors.As(failed, new(*jsonrpc.Error)):
-		c.reply(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, failed))
+		c.complete(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, failed))
 	case c.phase == phaseJSON && c.req.Outlet != OutletStandalone:
 		c.phase = phaseDone
-		c.answer <- Answer{Err: failed}
+		c.response <- Response{Err: failed}
 	default:
-		c.reply(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the result could not be stored"}))
+		c.complete(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the result could not be stored"}))
 	}
 	return nil
 }
 
-// reply completes the reply with a response, if it is not complete yet. c.out
+// complete completes the HTTP response with a JSON-RPC response, if it is not
+// complete yet. c.out
 // must be held.
-func (c *Conn) reply(ctx context.Context, response []byte) {
+func (c *Conn) complete(ctx context.Context, response []byte) {
 	if c.phase == phaseJSON && c.aside() {
 		c.withdrawServerRequests(ctx)
 	}
@@ -82,19 +83,19 @@ func (c *Conn) reply(ctx context.Context, response []byte) {
 		c.conclude(ctx, response)
 	case c.phase == phaseJSON:
 		// If the client has left meanwhile it has no event id to ask with, so
-		// nobody will take the answer out of the channel.
+		// nobody will take the response out of the channel.
 		c.phase = phaseDone
-		c.answer <- Answer{Body: response}
+		c.response <- Response{Body: response}
 	case c.phase == phaseStream:
 		c.withdrawServerRequests(ctx)
 		c.endStream(ctx, response)
 	}
 }
 
-// open begins the reply's stream. c.out must be held, and phase be phaseJSON.
+// open begins the stream of the response. c.out must be held, and phase be phaseJSON.
 func (c *Conn) open(ctx context.Context) error {
 	switch {
-	case !c.req.Message.IsCall(), c.req.AnswerOnly:
+	case !c.req.Message.IsCall(), c.req.ResponseOnly:
 		return errors.New("nothing can be sent with this request")
 	case !c.leftAt().IsZero():
 		return errors.New("the client's connection broke before it had an event id to resume from")
@@ -143,7 +144,7 @@ func (c *Conn) emit(ctx context.Context, data []byte) error {
 // emitLocked is emit with c.out held.
 func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 	if c.phase == phaseDone {
-		return errors.New("the reply is complete")
+		return errors.New("the response is complete")
 	}
 	if c.aside() {
 		return c.standalone(ctx, data)
@@ -246,7 +247,7 @@ func (c *Conn) everywhere(method string) bool {
 
 // standalone sends a message that belongs to no call.
 func (c *Conn) standalone(ctx context.Context, data []byte) error {
-	if c.req.AnswerOnly {
+	if c.req.ResponseOnly {
 		return errors.New("there is no session before initialize is answered")
 	}
 	return c.unsent(c.node.Standalone(ctx, c.session, data))
