@@ -134,7 +134,7 @@ func (h *Handler) startBatch(r *http.Request, rec sessionstore.Record, calls []*
 // gone. What else the handler says goes to the session's standalone stream.
 func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) []byte {
 	req := h.request(r, rec, m)
-	req.Outlet = node.OutletAside
+	req.ResponseMode = node.ResponseShared
 	req.OnResult = h.onResult(rec, m)
 	state, err := h.state(rec)
 	if err != nil {

@@ -25,9 +25,9 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *jsonrpcm
 	}
 	var began atomic.Bool // Shutdown may answer while the session is being stored
 	conn, err := h.run(r, node.Request{
-		Session:    rec.ID,
-		Message:    m,
-		Extra:      &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
+		Session:      rec.ID,
+		Message:      m,
+		Extra:        &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
 		ResponseOnly: true,
 		OnResult: func(ctx context.Context, result json.RawMessage) error {
 			err := h.begin(ctx, rec, result)

@@ -33,8 +33,8 @@ type Request struct {
 	// ResponseOnly says that nothing but the response can be sent. It is for
 	// initialize, before whose response the session does not exist.
 	ResponseOnly bool
-	// Outlet is where the messages of the handler go.
-	Outlet Outlet
+	// ResponseMode says where the messages of the handler go.
+	ResponseMode ResponseMode
 	// OnResult, if not nil, is called with the result of a call before anyone
 	// sees it. If it returns a *jsonrpc.Error that is the response; with any
 	// other error there is none, and the error is in [Response].
@@ -292,7 +292,7 @@ func (c *Conn) Done() <-chan struct{} { return c.done }
 func (c *Conn) OpenStream(ctx context.Context) error {
 	c.out.Lock()
 	defer c.out.Unlock()
-	if c.phase != phaseJSON || c.aside() {
+	if c.phase != phaseJSON || c.shared() {
 		return nil
 	}
 	return c.open(ctx)
@@ -406,7 +406,7 @@ func (c *Conn) cancel() {
 	case c.phase == phaseStream:
 		c.withdrawServerRequests(ctx)
 		c.endStream(ctx, nil)
-	case c.phase == phaseJSON && c.req.Outlet == OutletStandalone:
+	case c.phase == phaseJSON && c.req.ResponseMode == ResponseRelayed:
 		c.withdrawServerRequests(ctx)
 		c.phase = phaseDone
 	default:

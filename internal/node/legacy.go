@@ -98,7 +98,7 @@ type carriage struct {
 // here, until the call ends. Carry fails with [sessionstore.ErrNotFound] if the
 // holder is gone. Pass req to [Node.Accept] afterwards.
 func (n *Node) Carry(ctx context.Context, h Holder, req *Request) error {
-	req.Outlet = OutletStandalone
+	req.ResponseMode = ResponseRelayed
 	instance, reader := splitRef(h.ref)
 	if instance == n.id || !req.Message.IsCall() {
 		return nil

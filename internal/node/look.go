@@ -267,7 +267,7 @@ func (n *Node) living(ctx context.Context, instances []string) (map[string]bool,
 func (c *Conn) waits() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.asked.open) > 0 || !c.left.IsZero() || c.req.Outlet == OutletStandalone
+	return len(c.asked.open) > 0 || !c.left.IsZero() || c.req.ResponseMode == ResponseRelayed
 }
 
 // lookAfter fails what has waited too long; own and standalone say whether
@@ -289,7 +289,7 @@ func (c *Conn) lookAfter(now time.Time, own, standalone bool) {
 	switch {
 	case own && !c.left.IsZero():
 		c.left = now // the client has come back on another connection
-	case c.req.Outlet != OutletStandalone:
+	case c.req.ResponseMode != ResponseRelayed:
 	case standalone:
 		c.left = time.Time{}
 	case c.left.IsZero():

@@ -64,7 +64,7 @@ func (c *Conn) ask(ctx context.Context, m *jsonrpc.Request) error {
 	if err := c.checkCapability(m.Method); err != nil {
 		return rejected(err)
 	}
-	sr := &serverRequest{id: m.ID, asked: time.Now(), read: time.Now(), detached: !speaks || !c.req.Message.IsCall() || c.aside()}
+	sr := &serverRequest{id: m.ID, asked: time.Now(), read: time.Now(), detached: !speaks || !c.req.Message.IsCall() || c.shared()}
 	number := c.addServerRequest(sr)
 	if err := c.emitServerRequest(ctx, sr, number, m); err != nil {
 		c.takeServerRequest(number)
@@ -247,7 +247,7 @@ func (c *Conn) withdrawServerRequests(ctx context.Context) {
 	c.mu.Lock()
 	var numbers []string
 	for number, sr := range c.asked.open {
-		if !sr.detached || c.aside() {
+		if !sr.detached || c.shared() {
 			numbers = append(numbers, number)
 			delete(c.asked.open, number)
 		}

@@ -61,7 +61,7 @@ func (c *Conn) respond(ctx context.Context, resp *jsonrpc.Response) error {
 		c.complete(ctx, sdkcompat.EncodeResponse(c.req.Message.ID, resp))
 	case errors.As(failed, new(*jsonrpc.Error)):
 		c.complete(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, failed))
-	case c.phase == phaseJSON && c.req.Outlet != OutletStandalone:
+	case c.phase == phaseJSON && c.req.ResponseMode != ResponseRelayed:
 		c.phase = phaseDone
 		c.response <- Response{Err: failed}
 	default:
@@ -74,11 +74,11 @@ func (c *Conn) respond(ctx context.Context, resp *jsonrpc.Response) error {
 // complete yet. c.out
 // must be held.
 func (c *Conn) complete(ctx context.Context, response []byte) {
-	if c.phase == phaseJSON && c.aside() {
+	if c.phase == phaseJSON && c.shared() {
 		c.withdrawServerRequests(ctx)
 	}
 	switch {
-	case c.phase == phaseJSON && c.req.Outlet == OutletStandalone:
+	case c.phase == phaseJSON && c.req.ResponseMode == ResponseRelayed:
 		c.phase = phaseDone
 		c.conclude(ctx, response)
 	case c.phase == phaseJSON:
@@ -146,7 +146,7 @@ func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 	if c.phase == phaseDone {
 		return errors.New("the response is complete")
 	}
-	if c.aside() {
+	if c.shared() {
 		return c.standalone(ctx, data)
 	}
 	if c.phase == phaseJSON {

@@ -9,26 +9,26 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
-// An Outlet is the stream or response to which the messages of a request's
+// A ResponseMode is the stream or response to which the messages of a request's
 // handler go.
-type Outlet int
+type ResponseMode int
 
 const (
-	// OutletReply is the HTTP response to the request: one JSON body, or a stream
+	// ResponseOwn is the HTTP response to the request: one JSON body, or a stream
 	// once there is more to say than the response.
-	OutletReply Outlet = iota
-	// OutletAside sends only the response there, in one JSON body; all
+	ResponseOwn ResponseMode = iota
+	// ResponseShared sends only the response there, in one JSON body; all
 	// other messages go to the session's standalone stream. It is for the calls
 	// of a batch, which share one HTTP response.
-	OutletAside
-	// OutletStandalone sends everything, including the response, to the session's
+	ResponseShared
+	// ResponseRelayed sends everything, including the response, to the session's
 	// standalone stream. It is for sessions of the HTTP+SSE transport; see
 	// [Node.Carry].
-	OutletStandalone
+	ResponseRelayed
 )
 
-// aside reports whether nothing but the response can be in the HTTP response.
-func (c *Conn) aside() bool { return c.req.Outlet != OutletReply }
+// shared reports whether nothing but the response can be in the HTTP response.
+func (c *Conn) shared() bool { return c.req.ResponseMode != ResponseOwn }
 
 // conclude sends the response to the standalone stream. c.out must be held.
 func (c *Conn) conclude(ctx context.Context, response []byte) {
