@@ -78,7 +78,7 @@ func (h *Handler) takeOthers(r *http.Request, rec sessionstore.Record, messages 
 		case m.IsNotification():
 			err = h.runner.Notification(r.Context(), h.incoming(r, rec, m))
 		case m.IsResponse():
-			err = h.node.Reply(r.Context(), rec.ID, m)
+			err = h.node.ForwardResponse(r.Context(), rec.ID, m)
 		}
 		if err != nil {
 			return err
@@ -132,7 +132,7 @@ func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionsto
 	if err != nil {
 		return h.refusedCall(ctx, m, err)
 	}
-	e.Request.Outlet = node.OutletAside
+	e.Request.ResponseMode = node.ResponseShared
 	conn, err := h.runner.Serve(r.Context(), e)
 	if err != nil {
 		return h.refusedCall(ctx, m, err)
@@ -144,7 +144,7 @@ func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionsto
 		<-conn.Done()
 	}
 	select {
-	case a := <-conn.Answer():
+	case a := <-conn.Response():
 		if a.Err != nil {
 			return h.refusedCall(ctx, m, a.Err)
 		}

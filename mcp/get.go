@@ -8,6 +8,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/runner"
@@ -27,14 +28,14 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 
 // follow sends the stream behind an event, or what the client is to have in its
 // place.
-func (h *Handler) follow(w http.ResponseWriter, r *http.Request, after *node.EventID) {
+func (h *Handler) follow(w http.ResponseWriter, r *http.Request, after *eventlog.ID) {
 	rec, stream, err := h.resume(r, after)
 	switch {
 	case errors.Is(err, sessionstore.ErrUnavailable):
 		h.hold(w, r, after, err)
 	case errors.Is(err, node.ErrClosed):
 		h.sendAway(w, r, after)
-	case errors.Is(err, node.ErrLost):
+	case errors.Is(err, eventlog.ErrLost):
 		h.serveLost(w, r, after)
 	case err != nil:
 		h.fail(w, r, nil, err)
@@ -49,7 +50,7 @@ func (h *Handler) follow(w http.ResponseWriter, r *http.Request, after *node.Eve
 	}
 }
 
-func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *node.EventID, err error) {
+func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *eventlog.ID, err error) {
 	switch {
 	case !accepts(r, "text/event-stream"):
 		return nil, httperror.Refuse(http.StatusNotAcceptable, "Accept must contain text/event-stream")
@@ -60,7 +61,7 @@ func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *node.
 	if last == "" {
 		return nil, nil
 	}
-	id, err := node.ParseEventID(last)
+	id, err := eventlog.ParseID(last)
 	if err != nil {
 		return nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s: %v", resumeHeader, err)
 	}
@@ -68,14 +69,14 @@ func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *node.
 }
 
 // resume makes the request the reader of the stream it asks for.
-func (h *Handler) resume(r *http.Request, after *node.EventID) (sessionstore.Record, *node.Resumption, error) {
+func (h *Handler) resume(r *http.Request, after *eventlog.ID) (sessionstore.Record, *node.Resumption, error) {
 	rec, err := h.session(r)
 	if err != nil {
 		return rec, nil, err
 	}
 	h.node.Use(rec.ID)
 	if after != nil && after.IsEnd() {
-		return rec, nil, node.ErrLost
+		return rec, nil, eventlog.ErrLost
 	}
 	stream, err := h.node.Resume(r.Context(), rec, after)
 	if errors.Is(err, sessionstore.ErrNotFound) {
@@ -104,7 +105,7 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *no
 
 // startStream begins a stream behind after, if that is not nil, before its
 // reader is known.
-func (h *Handler) startStream(w http.ResponseWriter, version string, after *node.EventID) (*sse.Writer, error) {
+func (h *Handler) startStream(w http.ResponseWriter, version string, after *eventlog.ID) (*sse.Writer, error) {
 	events := sse.NewWriter(w, h.opts.WriteTimeout)
 	err := events.Start()
 	if err == nil && after != nil && version >= runner.VersionPriming {
@@ -135,11 +136,11 @@ func untilExpiry(ctx context.Context) (context.Context, context.CancelFunc) {
 // serveLost answers a client that wants to resume from an event which is not in
 // the log. Any error status would end its whole session, so it is told within
 // the stream.
-func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *node.EventID) {
-	if node.IsStandalone(after.Stream) {
+func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *eventlog.ID) {
+	if eventlog.IsStandalone(after.Stream) {
 		// A new stream in its place. What the client may have missed are changes,
 		// so it is told that all it wants to hear of may have changed.
-		anew := node.Anew()
+		anew := eventlog.Anew()
 		h.follow(w, r, &anew)
 		return
 	}
@@ -151,5 +152,5 @@ func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *node.
 	if events.Start() != nil {
 		return
 	}
-	_ = events.Write(after.Lost(httperror.ErrLost)) // a client that has gone comes back
+	_ = events.Write(node.LostCall(*after, httperror.ErrLost)) // a client that has gone comes back
 }

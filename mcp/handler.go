@@ -83,7 +83,7 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
 	h := &Handler{
-		Notifier:  &Notifier{node.Publisher},
+		Notifier:  &Notifier{node.Publisher()},
 		getServer: getServer,
 		opts:      o,
 		store:     store,

@@ -24,7 +24,7 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *jsonrpcm
 		return
 	}
 	select {
-	case a := <-conn.Answer():
+	case a := <-conn.Response():
 		if began() {
 			w.Header().Set(sessionHeader, rec.ID)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 )
 
@@ -56,17 +57,17 @@ func (n *Notifier) ResourceUpdated(ctx context.Context, uri string) error {
 // ToolsChanged sends notifications/tools/list_changed to every client whose
 // server declares listChanged for tools.
 func (n *Notifier) ToolsChanged(ctx context.Context) error {
-	return n.publisher.ListChanged(ctx, "tools")
+	return n.publisher.ListChanged(ctx, bus.Tools)
 }
 
 // PromptsChanged is [Notifier.ToolsChanged] for the list of prompts.
 func (n *Notifier) PromptsChanged(ctx context.Context) error {
-	return n.publisher.ListChanged(ctx, "prompts")
+	return n.publisher.ListChanged(ctx, bus.Prompts)
 }
 
 // ResourcesChanged is [Notifier.ToolsChanged] for the list of resources.
 func (n *Notifier) ResourcesChanged(ctx context.Context) error {
-	return n.publisher.ListChanged(ctx, "resources")
+	return n.publisher.ListChanged(ctx, bus.Resources)
 }
 
 // Notify sends a notification of any method to one session, on its standalone

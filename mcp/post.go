@@ -59,7 +59,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	case m.IsNotification():
 		h.accepted(w, r, h.runner.Notification(r.Context(), h.incoming(r, rec, m)))
 	default:
-		h.accepted(w, r, h.node.Reply(r.Context(), rec.ID, m))
+		h.accepted(w, r, h.node.ForwardResponse(r.Context(), rec.ID, m))
 	}
 }
 

@@ -24,7 +24,7 @@ func (h *Handler) reply(w http.ResponseWriter, r *http.Request, conn *node.Conn,
 	}
 }
 
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMessage, a node.Answer) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMessage, a node.Response) {
 	if a.Err != nil {
 		h.fail(w, r, id, a.Err)
 		return

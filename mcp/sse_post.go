@@ -74,7 +74,7 @@ func (h *Handler) take(r *http.Request, m *jsonrpcmsg.Message) error {
 	case m.IsCall():
 		return h.carry(r, rec, holder, m)
 	case !m.IsNotification():
-		return h.node.Reply(ctx, rec.ID, m)
+		return h.node.ForwardResponse(ctx, rec.ID, m)
 	case rec.ProtocolVersion == "":
 		return nil // there is nothing yet to notify
 	}

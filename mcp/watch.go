@@ -10,6 +10,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/runner"
 )
@@ -88,14 +89,14 @@ type watcher struct {
 	done     chan struct{}
 	close    sync.Once
 
-	mu  sync.Mutex
-	due map[string]func(context.Context) error // announcements, by method
+	mu  sync.Mutex        // guards due
+	due map[bus.List]bool // lists whose change is to be announced
 }
 
 func newWatcher(h *Handler) *watcher {
 	return &watcher{
 		handler: h, incoming: make(chan jsonrpc.Message, 1), wake: make(chan struct{}, 1), done: make(chan struct{}),
-		due: map[string]func(context.Context) error{},
+		due: map[bus.List]bool{},
 	}
 }
 
@@ -123,12 +124,12 @@ func (w *watcher) announce() {
 func (w *watcher) announceDue(ctx context.Context) bool {
 	w.mu.Lock()
 	due := w.due
-	w.due = map[string]func(context.Context) error{}
+	w.due = map[bus.List]bool{}
 	w.mu.Unlock()
-	for method, announce := range due {
-		if err := announce(ctx); err != nil {
+	for list := range due {
+		if err := w.handler.publisher.ListChanged(ctx, list); err != nil {
 			w.handler.logger.WarnContext(ctx, "list change not announced", "error", err)
-			w.put(method, announce)
+			w.put(list)
 		}
 	}
 	w.mu.Lock()
@@ -136,10 +137,10 @@ func (w *watcher) announceDue(ctx context.Context) bool {
 	return len(w.due) == 0
 }
 
-func (w *watcher) put(method string, announce func(context.Context) error) {
+func (w *watcher) put(list bus.List) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.due[method] = announce
+	w.due[list] = true
 }
 
 func (w *watcher) Connect(context.Context) (mcp.Connection, error) { return w, nil }
@@ -175,15 +176,11 @@ func (w *watcher) Write(_ context.Context, msg jsonrpc.Message) error {
 		}
 		return nil
 	}
-	announce, ok := map[string]func(context.Context) error{
-		"notifications/tools/list_changed":     w.handler.ToolsChanged,
-		"notifications/prompts/list_changed":   w.handler.PromptsChanged,
-		"notifications/resources/list_changed": w.handler.ResourcesChanged,
-	}[m.Method]
+	list, ok := bus.ListOfMethod(m.Method)
 	if !ok {
 		return nil
 	}
-	w.put(m.Method, announce)
+	w.put(list)
 	select {
 	case w.wake <- struct{}{}:
 	default:

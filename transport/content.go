@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/runner"
@@ -30,14 +31,14 @@ type call struct {
 }
 
 func (c call) send(ctx context.Context, opts Options, to client) error {
-	answer, reader, err := c.conn.Wait(ctx, opts.StreamAfter)
+	resp, reader, err := c.conn.Wait(ctx, opts.StreamAfter)
 	switch {
 	case err != nil:
 		return to.fail(errors.Join(httperror.ErrGivenUp, err))
-	case answer.Err != nil:
-		return to.fail(answer.Err)
+	case resp.Err != nil:
+		return to.fail(resp.Err)
 	case reader == nil:
-		return to.body(answer.Body)
+		return to.body(resp.Body)
 	}
 	err = stream{reader, c.version, false}.send(ctx, opts, to)
 	if err != nil {
@@ -69,14 +70,14 @@ func (s stream) send(ctx context.Context, opts Options, to client) error {
 
 // lost is an error in place of the rest of a call's stream. Any HTTP error would
 // end the client's whole session, so it is told within a stream.
-type lost struct{ after node.EventID }
+type lost struct{ after eventlog.ID }
 
 func (l lost) send(_ context.Context, _ Options, to client) error {
 	events, err := to.stream()
 	if err != nil {
 		return err
 	}
-	return events.Write(l.after.Lost(httperror.ErrLost))
+	return events.Write(node.LostCall(l.after, httperror.ErrLost))
 }
 
 // elsewhere asks a client to come back in a moment, when the balancer has noticed
@@ -84,7 +85,7 @@ func (l lost) send(_ context.Context, _ Options, to client) error {
 // session.
 type elsewhere struct {
 	version string
-	after   *node.EventID
+	after   *eventlog.ID
 }
 
 func (e elsewhere) send(_ context.Context, _ Options, to client) error {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/runner"
@@ -18,11 +19,12 @@ import (
 // ended with [Node.Shutdown]. It costs a few goroutines, whatever the number of
 // sessions.
 type Node struct {
-	opts   Options
-	store  *sessionstore.Store
-	node   *node.Node
-	runner *runner.Runner
-	logger *slog.Logger
+	opts      Options
+	store     *sessionstore.Store
+	node      *node.Node
+	publisher *node.Publisher
+	runner    *runner.Runner
+	logger    *slog.Logger
 
 	draining atomic.Bool
 	closed   chan struct{}
@@ -50,7 +52,13 @@ func NewNode(ctx context.Context, opts *Options) (*Node, error) {
 	}
 	logger := o.Logger.With("instance", inner.ID())
 	return &Node{
-		opts: o, store: store, node: inner, runner: runner.New(inner, store, logger), logger: logger, closed: make(chan struct{}),
+		opts:      o,
+		store:     store,
+		node:      inner,
+		publisher: inner.Publisher(),
+		runner:    runner.New(inner, store, logger),
+		logger:    logger,
+		closed:    make(chan struct{}),
 	}, nil
 }
 
@@ -101,19 +109,23 @@ func (n *Node) Shutdown(ctx context.Context) error {
 // have been sent nevertheless. A client gets it at least once, when its
 // standalone stream is open or is opened again.
 func (n *Node) ResourceUpdated(ctx context.Context, uri string) error {
-	return n.node.ResourceUpdated(ctx, uri)
+	return n.publisher.ResourceUpdated(ctx, uri)
 }
 
 // ToolsChanged sends notifications/tools/list_changed to every client of the
 // fleet whose server declares listChanged for tools.
-func (n *Node) ToolsChanged(ctx context.Context) error { return n.node.ListChanged(ctx, "tools") }
+func (n *Node) ToolsChanged(ctx context.Context) error {
+	return n.publisher.ListChanged(ctx, bus.Tools)
+}
 
 // PromptsChanged is [Node.ToolsChanged] for the list of prompts.
-func (n *Node) PromptsChanged(ctx context.Context) error { return n.node.ListChanged(ctx, "prompts") }
+func (n *Node) PromptsChanged(ctx context.Context) error {
+	return n.publisher.ListChanged(ctx, bus.Prompts)
+}
 
 // ResourcesChanged is [Node.ToolsChanged] for the list of resources.
 func (n *Node) ResourcesChanged(ctx context.Context) error {
-	return n.node.ListChanged(ctx, "resources")
+	return n.publisher.ListChanged(ctx, bus.Resources)
 }
 
 // Notify sends a notification of any method to one session, on its standalone
@@ -121,7 +133,7 @@ func (n *Node) ResourcesChanged(ctx context.Context) error {
 // be an object or nil. It fails with session.ErrNotFound if there is no such
 // session.
 func (n *Node) Notify(ctx context.Context, session, method string, params any) error {
-	return n.node.Notify(ctx, session, method, params)
+	return n.publisher.Notify(ctx, session, method, params)
 }
 
 // failed returns an error for the call with the given id, and logs what an

@@ -8,6 +8,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/options"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
@@ -112,7 +113,7 @@ func (o Options) store() *sessionstore.Options {
 func (o Options) node(store *sessionstore.Store) *node.Options {
 	return &node.Options{
 		Redis: o.Redis, Store: store, Prefix: o.Prefix,
-		Log:      node.LogOptions{MaxEvents: o.MaxEvents, MaxEventBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor},
+		Log:      eventlog.Options{MaxEvents: o.MaxEvents, MaxEventBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor},
 		MaxQueue: o.MaxQueue, MaxQueueBytes: o.MaxQueueBytes, MaxCalls: o.MaxCalls,
 		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, RedisTimeout: o.RedisTimeout,
 		DefaultLogLevel: o.DefaultLogLevel, Logger: o.Logger,

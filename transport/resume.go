@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
@@ -31,9 +32,9 @@ func (n *Node) Resume(ctx context.Context, session, owner, lastEventID string) (
 }
 
 func (n *Node) resume(ctx context.Context, session, owner, lastEventID string) (content, error) {
-	var after *node.EventID
+	var after *eventlog.ID
 	if lastEventID != "" {
-		id, err := node.ParseEventID(lastEventID)
+		id, err := eventlog.ParseID(lastEventID)
 		if err != nil {
 			return nil, invalid("Last-Event-ID: %v", err)
 		}
@@ -44,16 +45,16 @@ func (n *Node) resume(ctx context.Context, session, owner, lastEventID string) (
 		return nil, err
 	}
 	content, err := n.open(ctx, rec, after)
-	if errors.Is(err, node.ErrLost) {
-		anew := node.Anew() // a new standalone stream in the place of the lost one
+	if errors.Is(err, eventlog.ErrLost) {
+		anew := eventlog.Anew() // a new standalone stream in the place of the lost one
 		content, err = n.open(ctx, rec, &anew)
 	}
 	return content, err
 }
 
 // open makes the client the reader of the stream behind an event. It fails with
-// [node.ErrLost] for a standalone stream alone.
-func (n *Node) open(ctx context.Context, rec sessionstore.Record, after *node.EventID) (content, error) {
+// [eventlog.ErrLost] for a standalone stream alone.
+func (n *Node) open(ctx context.Context, rec sessionstore.Record, after *eventlog.ID) (content, error) {
 	r, err := n.node.Resume(ctx, rec, after)
 	switch {
 	case errors.Is(err, sessionstore.ErrNotFound):
@@ -61,9 +62,9 @@ func (n *Node) open(ctx context.Context, rec sessionstore.Record, after *node.Ev
 		return nil, err
 	case errors.Is(err, node.ErrClosed):
 		return elsewhere{rec.ProtocolVersion, after}, nil
-	case errors.Is(err, node.ErrLost) && after.IsEnd():
+	case errors.Is(err, eventlog.ErrLost) && after.IsEnd():
 		return nothing(http.StatusNoContent), nil
-	case errors.Is(err, node.ErrLost) && !node.IsStandalone(after.Stream):
+	case errors.Is(err, eventlog.ErrLost) && !eventlog.IsStandalone(after.Stream):
 		return lost{*after}, nil
 	case err != nil:
 		return nil, err

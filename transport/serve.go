@@ -84,7 +84,7 @@ func (n *Node) serve(ctx context.Context, server *mcp.Server, req Request, m *js
 	case m.IsNotification():
 		err = n.runner.Notification(ctx, in)
 	default:
-		err = n.node.Reply(ctx, in.Record.ID, m)
+		err = n.node.ForwardResponse(ctx, in.Record.ID, m)
 	}
 	return &Response{node: n, content: nothing(http.StatusAccepted)}, err
 }

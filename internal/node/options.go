@@ -10,6 +10,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/options"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
@@ -27,7 +28,7 @@ type Options struct {
 	// fleet, and the session store, must have the same.
 	Prefix string
 	// Log bounds the logs of streams.
-	Log LogOptions
+	Log eventlog.Options
 	// MaxQueue and MaxQueueBytes bound what waits in memory for one open
 	// stream. A client that reads more slowly gets the rest from the log, as
 	// long as the log has it. If zero, 256 messages and 4 MiB.
@@ -72,7 +73,6 @@ func (o Options) validate() error {
 }
 
 func (o Options) withDefaults() Options {
-	o.Log = o.Log.withDefaults()
 	options.OrDefault(&o.MaxQueue, 256)
 	options.OrDefault(&o.MaxQueueBytes, 4<<20)
 	options.OrDefault(&o.MaxCalls, 64)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
@@ -21,7 +22,7 @@ type ServeOptions struct {
 	KeepAlive time.Duration
 }
 
-func (o ServeOptions) event(id EventID, data []byte) sse.Event {
+func (o ServeOptions) event(id eventlog.ID, data []byte) sse.Event {
 	if o.Named {
 		return sse.Event{Name: "message", Data: data}
 	}
@@ -77,7 +78,7 @@ func (r *Reader) Serve(ctx context.Context, w EventWriter, opts ServeOptions) er
 			if !errors.Is(err, redisx.ErrUnavailable) || todo.closed != nil {
 				return err
 			}
-			r.node.opts.Logger.Warn("stream not read", "error", err)
+			r.node.logger.Warn("stream not read", "error", err)
 			retry = time.After(time.Second)
 		}
 		select {
@@ -107,7 +108,7 @@ func (r *Reader) keepAlive(w EventWriter, opts ServeOptions) error {
 
 // todo is what a reader has to do next.
 type todo struct {
-	events []Event
+	events []eventlog.Event
 	behind bool
 	ended  bool
 	last   []byte
@@ -123,7 +124,7 @@ func (r *Reader) take() todo {
 }
 
 // write sends events of the log and reports whether there were any.
-func (r *Reader) write(w EventWriter, events []Event, opts ServeOptions) (wrote bool, err error) {
+func (r *Reader) write(w EventWriter, events []eventlog.Event, opts ServeOptions) (wrote bool, err error) {
 	if len(events) == 0 {
 		return false, nil
 	}
@@ -153,20 +154,20 @@ func (r *Reader) writeChanges(w EventWriter, opts ServeOptions) (wrote bool, err
 	if r.feed == nil {
 		return false, nil
 	}
-	items, _ := r.feed.take() // what was lost is replaced
+	items, _ := r.feed.Take() // what was lost is replaced
 	if len(items) > 0 {
 		id := r.Last()
 		out := make([]sse.Event, 0, len(items))
 		for _, i := range items {
-			id.Position = i.at.String()
-			out = append(out, opts.event(id, i.change.message))
+			id.Position = i.At.String()
+			out = append(out, opts.event(id, i.Change.Message()))
 		}
 		if err := w.Write(out...); err != nil {
 			return false, err
 		}
 		r.told = id.Position
 	}
-	if at, known := r.feed.position(); known {
+	if at, known := r.feed.Position(); known {
 		r.mu.Lock()
 		r.sentAt = &at
 		r.mu.Unlock()
@@ -191,7 +192,7 @@ func (r *Reader) finish(w EventWriter, t todo) (done bool, err error) {
 			err = w.Write(sse.Event{Retry: t.closed.retry})
 		}
 		if t.closed.lost {
-			return true, errors.Join(ErrLost, err)
+			return true, errors.Join(eventlog.ErrLost, err)
 		}
 		return true, errors.Join(errClosed, err)
 	default:

@@ -9,15 +9,15 @@ import (
 // reader it returns. If there is neither after streamAfter the reply becomes a
 // stream. If ctx ends first, Wait reports that the client has left, and returns
 // ctx's error.
-func (c *Conn) Wait(ctx context.Context, streamAfter time.Duration) (Answer, *Reader, error) {
+func (c *Conn) Wait(ctx context.Context, streamAfter time.Duration) (Response, *Reader, error) {
 	patience := time.NewTimer(streamAfter)
 	defer patience.Stop()
 	for {
 		select {
-		case a := <-c.answer:
-			return a, nil, nil
+		case resp := <-c.response:
+			return resp, nil, nil
 		case reader := <-c.stream:
-			return Answer{}, reader, nil
+			return Response{}, reader, nil
 		case <-patience.C:
 			if err := c.OpenStream(ctx); err != nil {
 				c.node.opts.Logger.WarnContext(ctx, "stream not opened", "error", err)
@@ -25,7 +25,7 @@ func (c *Conn) Wait(ctx context.Context, streamAfter time.Duration) (Answer, *Re
 			patience.Reset(streamAfter)
 		case <-ctx.Done():
 			c.Leave(ctx)
-			return Answer{}, nil, ctx.Err()
+			return Response{}, nil, ctx.Err()
 		}
 	}
 }

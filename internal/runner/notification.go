@@ -16,7 +16,7 @@ func (r *Runner) Notification(ctx context.Context, in Incoming) error {
 	case "notifications/cancelled":
 		return r.cancelled(ctx, in)
 	case "notifications/progress":
-		ours, err := r.node.Progress(ctx, in.Record.ID, in.Message.Params)
+		ours, err := r.node.ForwardProgress(ctx, in.Record.ID, in.Message.Params)
 		if err != nil || ours {
 			return err
 		}

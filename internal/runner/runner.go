@@ -64,11 +64,11 @@ func (r *Runner) Prepare(in Incoming) (Execution, error) {
 	rec, m := in.Record, in.Message
 	sdkcompat.WithoutNullArguments(m)
 	e := Execution{Request: node.Request{
-		Session:    rec.ID,
-		Message:    sdkcompat.WithoutListen(m),
-		Extra:      in.Extra,
-		Resumable:  rec.ProtocolVersion >= VersionPriming && !rec.Legacy,
-		AnswerOnly: rec.ProtocolVersion == "",
+		Session:      rec.ID,
+		Message:      sdkcompat.WithoutListen(m),
+		Extra:        in.Extra,
+		Resumable:    rec.ProtocolVersion >= VersionPriming && !rec.Legacy,
+		ResponseOnly: rec.ProtocolVersion == "",
 	}}
 	if rec.ProtocolVersion != "" {
 		client, err := r.clients.decode(rec.InitializeParams)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/redis/rueidis"
 )
 
@@ -30,7 +31,7 @@ func (s *Store) reserve(ctx context.Context, owner, id string) (bool, error) {
 		kept = min(kept, s.opts.SessionLifetime)
 	}
 	reply, err := ownerReserve.Exec(ctx, s.rdb, []string{s.keys.OwnerSessions(owner)},
-		id, millis(kept), strconv.Itoa(s.opts.SessionsPerUser))
+		id, redisx.Millis(kept), strconv.Itoa(s.opts.SessionsPerUser))
 	if err != nil {
 		return false, err
 	}
@@ -63,6 +64,6 @@ func (s *Store) releaseCommand(owner, id string) rueidis.Completed {
 // refresh keeps the place of a session that lives on.
 func (s *Store) refresh(ctx context.Context, owner, id string, left time.Duration) {
 	if s.counts(owner) {
-		_, _ = ownerRefresh.Exec(ctx, s.rdb, []string{s.keys.OwnerSessions(owner)}, id, millis(left))
+		_, _ = ownerRefresh.Exec(ctx, s.rdb, []string{s.keys.OwnerSessions(owner)}, id, redisx.Millis(left))
 	}
 }

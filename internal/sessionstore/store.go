@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -95,7 +94,7 @@ func (s *Store) Create(ctx context.Context, r Record) (Record, error) {
 }
 
 func (s *Store) create(ctx context.Context, r Record) (Record, error) {
-	args := append([]string{millis(s.kept()), millis(s.opts.SessionLifetime)}, r.arguments()...)
+	args := append([]string{redisx.Millis(s.kept()), redisx.Millis(s.opts.SessionLifetime)}, r.arguments()...)
 	reply, err := sessionCreate.Exec(ctx, s.rdb, []string{s.keys.Session(r.ID)}, args...)
 	if err != nil {
 		return Record{}, err
@@ -240,5 +239,3 @@ func (s *Store) update(ctx context.Context, script *redisx.Script, id string, ar
 	}
 	return reply, err
 }
-
-func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

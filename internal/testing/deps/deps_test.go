@@ -61,19 +61,22 @@ var tree = map[string]string{
 	"internal/sdkcompat":    "internal/jsonrpcmsg",
 	"internal/limit":        "internal/rediskeys internal/redisx",
 	"internal/sessionstore": "internal/options internal/rediskeys internal/redisx",
+	"internal/eventlog":     "internal/jsonrpcmsg internal/options internal/rediskeys internal/redisx internal/sessionstore",
+	"internal/bus":          "internal/rediskeys internal/redisx",
 
 	// The instances of a fleet.
-	"internal/node": "internal/jsonrpcmsg internal/options internal/rediskeys internal/redisx internal/sdkcompat " +
-		"internal/sessionstore internal/sse",
+	"internal/node": "internal/bus internal/eventlog internal/jsonrpcmsg internal/options internal/rediskeys internal/redisx " +
+		"internal/sdkcompat internal/sessionstore internal/sse",
 	"internal/httperror": "internal/jsonrpcmsg internal/node internal/sessionstore internal/sse",
 	"internal/runner":    "internal/httperror internal/jsonrpcmsg internal/node internal/sdkcompat internal/sessionstore",
 
 	// Sessions: what users import. These three and auth know nothing of each
 	// other.
-	"session":   "internal/sessionstore",
-	"transport": "internal/httperror internal/jsonrpcmsg internal/node internal/options internal/runner internal/sessionstore internal/sse session",
-	"mcp": "internal/bodylimit internal/cors internal/httperror internal/jsonrpcmsg internal/loopback internal/node internal/options " +
-		"internal/runner internal/sdkcompat internal/sessionstore internal/sse session",
+	"session": "internal/sessionstore",
+	"transport": "internal/bus internal/eventlog internal/httperror internal/jsonrpcmsg internal/node internal/options internal/runner " +
+		"internal/sessionstore internal/sse session",
+	"mcp": "internal/bodylimit internal/bus internal/cors internal/eventlog internal/httperror internal/jsonrpcmsg internal/loopback " +
+		"internal/node internal/options internal/runner internal/sdkcompat internal/sessionstore internal/sse session",
 
 	"auth": "internal/bodylimit internal/cors internal/fetch internal/jwks",
 	"auth/server": "auth internal/bodylimit internal/cors internal/fetch internal/htmlpage internal/jwks internal/limit internal/loopback " +
