@@ -107,7 +107,7 @@ func (h *Handler) startBatch(r *http.Request, rec sessionstore.Record, calls []*
 		next <- i
 	}
 	close(next)
-	h.batches.Add(1)
+	h.batches.add()
 	var workers sync.WaitGroup
 	for range min(batchWorkers, len(calls)) {
 		workers.Go(func() {
@@ -118,7 +118,7 @@ func (h *Handler) startBatch(r *http.Request, rec sessionstore.Record, calls []*
 	}
 	go func() { // ends with the calls
 		workers.Wait()
-		h.batches.Add(-1)
+		h.batches.remove()
 	}()
 	return b
 }
@@ -179,7 +179,7 @@ func (h *Handler) replyBatch(w http.ResponseWriter, r *http.Request, b *batch) {
 	}
 	h.timed(w)
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(append([]byte("["), bytes.Join(bodies, []byte(","))...), ']')) // as above
+	_, _ = w.Write(append(append([]byte("["), bytes.Join(bodies, []byte(","))...), ']')) // a client that has gone needs no responses
 }
 
 // streamBatch sends the responses that are there and the missing ones as they

@@ -286,9 +286,10 @@ func TestNotifierOptionsThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		for want, opts := range map[string]*fleet.NotifierOptions{
-			"fleet: NotifierOptions.Redis is nil": nil,
-			"NotifierOptions.Redis is nil":        {},
-			"prefix":                              {Redis: s.redis.Client(t), Prefix: "{}"},
+			"fleet: NotifierOptions.Redis is nil":             nil,
+			"NotifierOptions.Redis is nil":                    {},
+			"prefix":                                          {Redis: s.redis.Client(t), Prefix: "{}"},
+			"fleet: NotifierOptions.RedisTimeout is negative": {Redis: s.redis.Client(t), RedisTimeout: -1},
 		} {
 			if _, err := fleet.NewNotifier(opts); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%+v: %v, want %q", opts, err, want)

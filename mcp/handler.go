@@ -43,7 +43,7 @@ type Handler struct {
 	held      chan struct{} // a place for each GET that waits for Redis
 	modern    http.Handler
 	calls     modernCalls
-	batches   atomic.Int64 // running batches
+	batches   gauge // running batches
 	watchers  watchers
 	draining  atomic.Bool
 	closed    chan struct{}
@@ -67,10 +67,10 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 	if opts == nil {
 		opts = &Options{}
 	}
-	o, err := opts.withDefaults()
-	if err != nil {
+	if err := opts.validate(); err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
+	o := opts.withDefaults()
 	store, err := sessionstore.NewStore(o.Redis, o.store())
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)

@@ -43,7 +43,7 @@ func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *node.Event
 	}
 	<-h.held
 	if reader != nil {
-		_ = h.serveReader(r, events, reader, version) // as in follow
+		_ = h.serveReader(r, events, reader, version) // the log has what was not sent
 	}
 }
 

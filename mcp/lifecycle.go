@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
 )
@@ -47,14 +46,11 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 
 // idle waits until no call runs here, or ctx ends.
 func (h *Handler) idle(ctx context.Context) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for h.calls.count() > 0 || h.batches.Load() > 0 {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := h.calls.running.wait(ctx); err != nil {
+		return err
+	}
+	if err := h.batches.wait(ctx); err != nil {
+		return err
 	}
 	return h.node.Idle(ctx)
 }

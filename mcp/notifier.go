@@ -2,12 +2,14 @@ package mcp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/redis/rueidis"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/options"
 )
 
 // A Notifier notifies the fleet's clients of changes. Every [Handler] is one;
@@ -36,7 +38,10 @@ type NotifierOptions struct {
 // It does no I/O, starts no goroutine and needs no closing.
 func NewNotifier(opts *NotifierOptions) (*Notifier, error) {
 	if opts == nil || opts.Redis == nil {
-		return nil, fmt.Errorf("fleet: NotifierOptions.Redis is nil")
+		return nil, errors.New("fleet: NotifierOptions.Redis is nil: a fleet needs a Redis client")
+	}
+	if err := options.AtLeast("RedisTimeout", opts.RedisTimeout, time.Millisecond); err != nil {
+		return nil, fmt.Errorf("fleet: Notifier%w", err) // of NotifierOptions
 	}
 	publisher, err := node.NewPublisher(opts.Redis, opts.Prefix, opts.RedisTimeout)
 	if err != nil {

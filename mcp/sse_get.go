@@ -27,7 +27,8 @@ import (
 // resolved against the URL of the GET request as it was received, so that it
 // also works where a mux strips a prefix; behind a proxy that rewrites paths it
 // must be the public path. If it is empty, clients POST to the URL they sent
-// the GET to.
+// the GET to. SSE panics if messages is malformed, as http.ServeMux.Handle does
+// if the pattern beside it is: both are part of the program.
 //
 // All that the server sends arrives on this one stream, whichever instance runs
 // a call. The transport has no way to resume it: when its connection breaks,
@@ -36,13 +37,14 @@ import (
 // client does not wait for ever.
 func (h *Handler) SSE(messages string) http.Handler {
 	ref, err := url.Parse(messages)
+	if err != nil {
+		panic(fmt.Errorf("fleet: the argument of Handler.SSE: %w", err))
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !h.guard(w, r):
 		case r.Method != http.MethodGet:
 			h.notAllowed(w, r, "GET")
-		case err != nil:
-			h.fail(w, r, nil, fmt.Errorf("the argument of Handler.SSE: %w", err))
 		default:
 			untimed(w)
 			h.serveSSE(w, r, ref)

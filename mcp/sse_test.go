@@ -415,6 +415,17 @@ func TestTheEndpointOfAnSSESession(t *testing.T) {
 	}
 }
 
+// A program whose endpoint is no URL does not start.
+func TestTheEndpointOfSSEMustBeAURL(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if err, ok := recover().(error); !ok || !strings.Contains(err.Error(), "fleet: the argument of Handler.SSE: ") {
+			t.Errorf("recovered %v", err)
+		}
+	}()
+	new(fleet.Handler).SSE("/a%zz")
+}
+
 func TestSSESessionsHearOfChanges(t *testing.T) {
 	t.Parallel()
 	rig := newRig(&mcp.ServerOptions{

@@ -27,13 +27,13 @@ const eventStream = "text/event-stream"
 type modernCall struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
-	header http.Header // the SDK's, who changes it without asking; w's own is touched under mu
+	header http.Header // for the SDK, which changes it without a lock
 	id     json.RawMessage
 	alias  bool // the SDK knows the request by another id
 	opts   *Options
 	cancel context.CancelFunc
 
-	mu       sync.Mutex
+	mu       sync.Mutex  // guards the fields below, and the writing to w
 	timer    *time.Timer // until the stream begins, then until the next comment; nil for a notification
 	begun    bool        // the status has been sent
 	stream   bool        // and it was that of an event stream
@@ -173,14 +173,14 @@ func (c *modernCall) Flush() {
 func (c *modernCall) flush() {
 	c.extend()
 	_ = c.rc.Flush()                       // a client that has gone is noticed by its context
-	_ = c.rc.SetWriteDeadline(time.Time{}) // not all have one
+	_ = c.rc.SetWriteDeadline(time.Time{}) // not every writer has deadlines
 	if c.timer != nil {
 		c.timer.Reset(c.opts.KeepAlive)
 	}
 }
 
 func (c *modernCall) extend() {
-	_ = c.rc.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout)) // as in flush
+	_ = c.rc.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout)) // not every writer has deadlines
 }
 
 // stir says that the call lives: it begins the stream, or adds a comment.
@@ -199,7 +199,7 @@ func (c *modernCall) stir() {
 		c.w.WriteHeader(http.StatusOK)
 	} else {
 		c.extend()
-		_, _ = io.WriteString(c.w, ": keep-alive\n\n") // as in flush
+		_, _ = io.WriteString(c.w, ": keep-alive\n\n") // a client that has gone is noticed by its context
 	}
 	c.flush()
 }
@@ -216,11 +216,12 @@ func (c *modernCall) cut(refused *refusal) {
 	c.extend()
 	switch {
 	case !c.begun:
-		// The client shall have it all although the handler may go on.
+		// With its length, the error is complete for the client although the
+		// handler may keep the response open.
 		c.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		writeError(c.w, c.id, refused)
 	case c.stream:
-		_, _ = c.w.Write(sse.Append(nil, sse.Event{Data: body})) // as in flush
+		_, _ = c.w.Write(sse.Append(nil, sse.Event{Data: body})) // a client that has gone is noticed by its context
 	}
 	c.over = true
 	c.flush()
@@ -239,9 +240,11 @@ func (c *modernCall) stop() {
 
 // modernCalls are the running calls of the era without sessions.
 type modernCalls struct {
-	mu      sync.Mutex
-	closed  bool
-	running map[*modernCall]struct{}
+	running gauge
+
+	mu     sync.Mutex // guards the fields below
+	closed bool
+	calls  map[*modernCall]struct{}
 }
 
 // add reports whether the call may run.
@@ -251,23 +254,19 @@ func (cs *modernCalls) add(c *modernCall) bool {
 	if cs.closed {
 		return false
 	}
-	if cs.running == nil {
-		cs.running = map[*modernCall]struct{}{}
+	if cs.calls == nil {
+		cs.calls = map[*modernCall]struct{}{}
 	}
-	cs.running[c] = struct{}{}
+	cs.calls[c] = struct{}{}
+	cs.running.add()
 	return true
 }
 
 func (cs *modernCalls) remove(c *modernCall) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	delete(cs.running, c)
-}
-
-func (cs *modernCalls) count() int {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	return len(cs.running)
+	delete(cs.calls, c)
+	cs.running.remove()
 }
 
 // close takes no more calls.
@@ -282,7 +281,7 @@ func (cs *modernCalls) cut(refused *refusal) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	var wg sync.WaitGroup
-	for c := range cs.running {
+	for c := range cs.calls {
 		wg.Go(func() { c.cut(refused) })
 	}
 	wg.Wait()

@@ -3,6 +3,7 @@ package mcp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -50,7 +51,7 @@ func (h *Handler) Watch(server *mcp.Server) error {
 
 // watchers are the sessions of watched servers.
 type watchers struct {
-	mu       sync.Mutex
+	mu       sync.Mutex // guards ended and sessions
 	ended    bool
 	sessions []*mcp.ServerSession
 	wg       sync.WaitGroup
@@ -73,7 +74,7 @@ func (ws *watchers) end() {
 	defer ws.mu.Unlock()
 	ws.ended = true
 	for _, ss := range ws.sessions {
-		_ = ss.Close() // as above
+		_ = ss.Close() // our own connection's Close does not fail
 	}
 	ws.sessions = nil
 	ws.wg.Wait()
@@ -87,8 +88,9 @@ type watcher struct {
 	done     chan struct{}
 	close    sync.Once
 
-	mu  sync.Mutex
-	due map[string]func(context.Context) error // announcements, by method
+	mu sync.Mutex // guards due
+	// due are the announcements to make, by method.
+	due map[string]func(context.Context) error
 }
 
 func newWatcher(h *Handler) *watcher {
@@ -155,7 +157,7 @@ func (w *watcher) Read(ctx context.Context) (jsonrpc.Message, error) {
 	}
 }
 
-var errWatchEnded = fmt.Errorf("the server is no longer watched")
+var errWatchEnded = errors.New("the server is no longer watched")
 
 func (w *watcher) Close() error {
 	w.close.Do(func() { close(w.done) })
