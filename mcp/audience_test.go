@@ -120,14 +120,14 @@ func (a *audience) listen(t testing.TB, n int, uris ...string) {
 	quoted, err := json.Marshal(uris)
 	must(t, err)
 	a.each(t, n, func(i int) error {
-		body := modernBody(i, "subscriptions/listen", `{"notifications":{"resourceSubscriptions":`+string(quoted)+`}}`)
+		body := statelessBody(i, "subscriptions/listen", `{"notifications":{"resourceSubscriptions":`+string(quoted)+`}}`)
 		req, err := http.NewRequestWithContext(a.ctx, http.MethodPost, "http://fleet.test/", bytes.NewReader([]byte(body)))
 		if err != nil {
 			return err
 		}
 		req.Header = http.Header{
 			"Accept": {"application/json, " + eventStream}, "Content-Type": {"application/json"},
-			"Mcp-Protocol-Version": {modernVersion}, "Mcp-Method": {"subscriptions/listen"},
+			"Mcp-Protocol-Version": {statelessVersion}, "Mcp-Method": {"subscriptions/listen"},
 		}
 		a.open(i, req)
 		return nil

@@ -114,7 +114,7 @@ func TestRequestsThatTheServerRefuses(t *testing.T) {
 func TestParamsOfTheWrongTypeAreNamed(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
-		c, fresh, modern := s.session(t), s.client(t), s.modern(t)
+		c, fresh, stateless := s.session(t), s.client(t), s.stateless(t)
 		const cursor = `handling 'tools/list': invalid params: "cursor" has another type than it should`
 		for name, test := range map[string]struct {
 			client  *fleettest.Client
@@ -124,8 +124,8 @@ func TestParamsOfTheWrongTypeAreNamed(t *testing.T) {
 			message string
 		}{
 			"in a session":                {c, fleettest.Request(1, "tools/list", `{"cursor":7}`), nil, 200, cursor},
-			"without sessions":            {modern, modernBody(1, "tools/list", `{"cursor":7}`), named("tools/list", ""), 400, cursor},
-			"of a listener":               {modern, modernBody(1, "subscriptions/listen", `{"notifications":[]}`), named("subscriptions/listen", ""), 400, `handling 'subscriptions/listen': invalid params: "notifications" has another type than it should`},
+			"without sessions":            {stateless, statelessBody(1, "tools/list", `{"cursor":7}`), named("tools/list", ""), 400, cursor},
+			"of a listener":               {stateless, statelessBody(1, "subscriptions/listen", `{"notifications":[]}`), named("subscriptions/listen", ""), 400, `handling 'subscriptions/listen': invalid params: "notifications" has another type than it should`},
 			"of initialize":               {fresh, fleettest.Request(1, "initialize", `{"protocolVersion":7}`), nil, 200, `handling 'initialize': invalid params: "protocolVersion" has another type than it should`},
 			"deeper than the SDK's limit": {c, fleettest.Request(1, "tools/list", `{"_meta":{"x":`+strings.Repeat("[", 2000)+strings.Repeat("]", 2000)+`}}`), nil, 200, `handling 'tools/list': invalid params`},
 		} {
@@ -211,7 +211,7 @@ func TestHeaders(t *testing.T) {
 			{"POST", "Mcp-Protocol-Version", "2025-06-18", pong}, // supported: the session's version counts
 			{"POST", "Mcp-Protocol-Version", "1999-01-01", errorAnswer(400, "1", -32000, fmt.Sprintf(versions, "1999-01-01"))},
 			{"POST", "Mcp-Protocol-Version", "1999-01-01 \"quoted\"", errorAnswer(400, "1", -32000, fmt.Sprintf(versions, "1999-01-01 \"quoted\""))},
-			{"POST", "Mcp-Protocol-Version", "2026-07-28", errorAnswer(400, "1", -32602, noMeta)}, // of another era: TestModernRequestsThatAreRefused
+			{"POST", "Mcp-Protocol-Version", "2026-07-28", errorAnswer(400, "1", -32602, noMeta)}, // a stateless request: TestStatelessRequestsThatAreRefused
 			{"POST", "Mcp-Session-Id", "", errorAnswer(400, "1", -32600, sessionNeeded)},
 			{"GET", "Accept", "", errorAnswer(406, "null", -32000, "Accept must contain text/event-stream")},
 			{"GET", "Accept", "application/json", errorAnswer(406, "null", -32000, "Accept must contain text/event-stream")},

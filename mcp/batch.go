@@ -57,7 +57,7 @@ func (h *Handler) checkBatch(w http.ResponseWriter, r *http.Request, body []byte
 	}
 	for _, m := range messages {
 		switch {
-		case m.Method == "initialize" || isModern(r, m):
+		case m.Method == "initialize" || isStateless(r, m):
 			return rec, nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s must not be part of a batch", m.Method)
 		case m.IsCall() && !sse.CanFlush(w):
 			return rec, nil, sse.ErrNoFlush

@@ -258,7 +258,7 @@ func TestNotifierOfAProcessWithoutHandler(t *testing.T) {
 		must(t, err)
 		c := s.session(t)
 		subscribe(t, c, "news://a")
-		events, heard := messages(c.Get(t, "")), acknowledged(t, s.modern(t), `1`, allNews)
+		events, heard := messages(c.Get(t, "")), acknowledged(t, s.stateless(t), `1`, allNews)
 		for _, n := range []*fleet.Notifier{stranger, worker} {
 			must(t, n.ResourceUpdated(t.Context(), "news://a"))
 			must(t, n.ToolsChanged(t.Context()))
@@ -445,7 +445,7 @@ func TestOnStreamOfAListener(t *testing.T) {
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
 		opened := make(chan watched, 10)
 		holder := s.joinWatching(t, opened, "debug")
-		stream := listen(t, at(s.modern(t), holder.url), `1`, `{"resourceSubscriptions":["news://b","news://a"]}`)
+		stream := listen(t, at(s.stateless(t), holder.url), `1`, `{"resourceSubscriptions":["news://b","news://a"]}`)
 		events := messages(stream)
 		hears(t, events, acknowledgement(`1`, `{"resourceSubscriptions":["news://b","news://a"]}`))
 		w := soon(t, opened)
@@ -465,7 +465,7 @@ func TestOnStreamOfAListener(t *testing.T) {
 		}
 		stream.Close()
 		w.left(t)
-		listen(t, at(s.modern(t), holder.url), `1`, `{}`)
+		listen(t, at(s.stateless(t), holder.url), `1`, `{}`)
 		time.Sleep(time.Second)
 		if len(opened) > 0 {
 			t.Error("OnStream is called for a listener that listens to nothing")

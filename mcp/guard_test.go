@@ -146,8 +146,8 @@ func TestGuardOfAnotherHandler(t *testing.T) {
 func TestNoResponseMayBeStored(t *testing.T) {
 	t.Parallel()
 	const never, stream = "no-store", "no-store, no-transform"
-	simulate(t, simulated{rig: modernRig(), wrap: withSSE}, func(t *testing.T, s *simulation) {
-		c, recent := s.session(t), s.modern(t)
+	simulate(t, simulated{rig: statelessRig(), wrap: withSSE}, func(t *testing.T, s *simulation) {
+		c, recent := s.session(t), s.stateless(t)
 		check := func(name string, res *http.Response, want string) {
 			t.Helper()
 			if diff := cmp.Diff([]string{want}, res.Header.Values("Cache-Control")); diff != "" {
@@ -166,17 +166,17 @@ func TestNoResponseMayBeStored(t *testing.T) {
 		check("unknown session", c.Post(t, fleettest.Request(2, "ping", "{}"), set("Mcp-Session-Id", "x")), never)
 		check("another method", exchange(s.instances[0], "PUT", "/", http.Header{}).Result(), never)
 		check("refused by the guard", c.Post(t, fleettest.Request(2, "ping", "{}"), set("Origin", "https://evil.example")), never)
-		check("modern answer", modernCall(t, recent, "echo", "{}"), stream) // the SDK's is a stream always
-		check("modern stream", modernCall(t, recent, "refuse", "{}"), stream)
-		check("modern error", modernCall(t, recent, "echo", "{}", set("Mcp-Name", "other")), never)
-		check("modern GET", recent.Get(t, "").Response, never)
+		check("stateless answer", statelessCall(t, recent, "echo", "{}"), stream) // the SDK's is a stream always
+		check("stateless stream", statelessCall(t, recent, "refuse", "{}"), stream)
+		check("stateless error", statelessCall(t, recent, "echo", "{}", set("Mcp-Name", "other")), never)
+		check("stateless GET", recent.Get(t, "").Response, never)
 		check("listener", listen(t, recent, `1`, `{"toolsListChanged":true}`).Response, stream)
-		check("listener that is refused", recent.Post(t, modernBody(1, "subscriptions/listen", `{"notifications":7}`), named("subscriptions/listen", "")), never)
+		check("listener that is refused", recent.Post(t, statelessBody(1, "subscriptions/listen", `{"notifications":7}`), named("subscriptions/listen", "")), never)
 		check("SSE stream", openSSE(t, s.client(t), "").stream.Response, stream)
 		check("refused message", at(s.client(t), balancer+"message").Post(t, "{}"), never)
 		quiet := make(chan *http.Response)
-		go func() { quiet <- modernCall(t, recent, "wait", `{"name":"w"}`) }() // begins after StreamAfter
-		check("quiet modern stream", <-quiet, stream)
+		go func() { quiet <- statelessCall(t, recent, "wait", `{"name":"w"}`) }() // begins after StreamAfter
+		check("quiet stateless stream", <-quiet, stream)
 		s.open("w")
 		check("the end", c.Post(t, "", func(h http.Header) {}), never)
 		res, err := c.Do(t.Context(), "DELETE", "")

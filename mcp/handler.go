@@ -41,8 +41,8 @@ type Handler struct {
 	logger    *slog.Logger
 	clients   clientCache
 	held      chan struct{} // a place for each GET that waits for Redis
-	modern    http.Handler
-	calls     modernCalls
+	stateless http.Handler
+	calls     statelessCalls
 	batches   gauge // running batches
 	watchers  watchers
 	draining  atomic.Bool
@@ -95,7 +95,7 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 		held:      make(chan struct{}, maxHeld),
 		closed:    make(chan struct{}),
 	}
-	h.modern = conforming(newModern(h), getServer)
+	h.stateless = conforming(newStatelessHandler(h), getServer)
 	h.logger.Info("instance joined the fleet")
 	return h, nil
 }

@@ -25,15 +25,16 @@ const (
 	versionStateless = "2026-07-28" // there are no sessions
 )
 
-// isModern reports whether a message is of an era without sessions: its header
-// or its _meta says so. What then is wrong between the two is answered in the
-// forms of that era.
-func isModern(r *http.Request, m *jsonrpcmsg.Message) bool {
+// isStateless reports whether a message is of a protocol without sessions: its
+// header or its _meta says so. If the two disagree, the response is the one of
+// that protocol.
+func isStateless(r *http.Request, m *jsonrpcmsg.Message) bool {
 	return max(r.Header.Get(versionHeader), m.MetaVersion()) >= versionStateless
 }
 
-// unsupported is the error for a call that names its protocol version as those
-// of the era without sessions do. From it a client learns what to ask for.
+// unsupported is the error for a call whose _meta names a protocol version, as
+// stateless requests do, that cannot be served. From it a client learns what to
+// ask for.
 func unsupported(requested string, supported []string) error {
 	data, err := json.Marshal(mcp.UnsupportedProtocolVersionData{Supported: supported, Requested: requested})
 	if err != nil {

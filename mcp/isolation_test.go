@@ -23,7 +23,7 @@ func eachSize(t *testing.T, f func(t *testing.T, s *simulation, a *authority)) {
 		t.Run(fmt.Sprint(n, " instances"), func(t *testing.T) {
 			t.Parallel()
 			a := &authority{}
-			simulate(t, simulated{instances: n, rig: modernRig(), wrap: a.protect}, func(t *testing.T, s *simulation) { f(t, s, a) })
+			simulate(t, simulated{instances: n, rig: statelessRig(), wrap: a.protect}, func(t *testing.T, s *simulation) { f(t, s, a) })
 		})
 	}
 }
@@ -80,9 +80,9 @@ func TestUserSessionIsolationOnEveryVerb(t *testing.T) {
 			"the rest of it":        {"GET", "", standalone.Last, ""},
 			"her call's stream":     {"GET", "", q.stream.Last, ""},
 			"a malformed event id":  {"GET", "", "x", ""},
-			"a GET of 2026-07-28":   {"GET", "", "", modernVersion},
+			"a GET of 2026-07-28":   {"GET", "", "", statelessVersion},
 			"the end":               {"DELETE", "", "", ""},
-			"the end of 2026-07-28": {"DELETE", "", "", modernVersion},
+			"the end of 2026-07-28": {"DELETE", "", "", statelessVersion},
 			"another method":        {"PUT", "", "", ""},
 		}
 		for who, token := range strangers(a) {
@@ -199,11 +199,11 @@ func TestUserSessionIsolationOfListeners(t *testing.T) {
 	eachSize(t, func(t *testing.T, s *simulation, a *authority) {
 		client := func(user string, instance int) *fleettest.Client {
 			c := at(s.guest(t, a.token(user)), s.instances[instance].url)
-			c.Version = modernVersion
+			c.Version = statelessVersion
 			return c
 		}
 		hers := acknowledged(t, client("alice", 0), `1`, `{"toolsListChanged":true}`)
-		calls := messages(fleettest.NewStream(modernCall(t, client("alice", 0), "report", `{"name":"r","n":1}`)))
+		calls := messages(fleettest.NewStream(statelessCall(t, client("alice", 0), "report", `{"name":"r","n":1}`)))
 		s.runs(t, "r")
 		contains(t, calls, "step")
 		for i := range s.instances {

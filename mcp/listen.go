@@ -96,7 +96,7 @@ func (h *Handler) judge(r *http.Request, m *jsonrpcmsg.Message) *verdict {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	v := &verdict{header: http.Header{}, status: http.StatusOK, done: cancel}
-	h.modern.ServeHTTP(v, again(ctx, r, aliased(m)))
+	h.stateless.ServeHTTP(v, again(ctx, r, aliased(m)))
 	return v
 }
 

@@ -50,7 +50,7 @@ const allNews = `{"toolsListChanged":true,"promptsListChanged":true,"resourcesLi
 // listen sends subscriptions/listen; id is raw JSON.
 func listen(t testing.TB, c *fleettest.Client, id, filter string) *fleettest.Stream {
 	t.Helper()
-	return fleettest.NewStream(c.Post(t, modernBody(json.RawMessage(id), "subscriptions/listen", `{"notifications":`+filter+`}`), named("subscriptions/listen", "")))
+	return fleettest.NewStream(c.Post(t, statelessBody(json.RawMessage(id), "subscriptions/listen", `{"notifications":`+filter+`}`), named("subscriptions/listen", "")))
 }
 
 // hears fails the test unless the next event is this message.
@@ -110,7 +110,7 @@ func TestListenerFromAcknowledgementToShutdown(t *testing.T) {
 		holder := s.instances[0]
 		var listeners []<-chan sse.Event
 		for _, id := range ids {
-			listeners = append(listeners, acknowledged(t, at(s.modern(t), holder.url), id, allNews))
+			listeners = append(listeners, acknowledged(t, at(s.stateless(t), holder.url), id, allNews))
 		}
 		for _, i := range s.instances {
 			must(t, i.handler.ResourceUpdated(t.Context(), "news://a"))
@@ -148,7 +148,7 @@ func TestListenerHearsOnlyWhatItAskedFor(t *testing.T) {
 			`{"resourceSubscriptions":["news://b","news://b"]}`: updatedFor(`1`, "news://b"),
 			`{"resourceSubscriptions":["news://<and>\""]}`:      "",
 		} {
-			events := acknowledged(t, s.modern(t), `1`, filter)
+			events := acknowledged(t, s.stateless(t), `1`, filter)
 			h := s.instances[0].handler
 			must(t, h.ToolsChanged(t.Context()))
 			must(t, h.PromptsChanged(t.Context()))
@@ -192,7 +192,7 @@ func TestListenerIsToldWhatTheServerSupports(t *testing.T) {
 			r := newsRig()
 			r.opts.Capabilities = test.capabilities
 			simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
-				events := messages(listen(t, s.modern(t), `1`, test.filter))
+				events := messages(listen(t, s.stateless(t), `1`, test.filter))
 				hears(t, events, acknowledgement(`1`, test.want))
 				if test.want == `{}` {
 					hears(t, events, completionOf(`1`))
@@ -210,10 +210,10 @@ func TestListenRequestsThatAreRefused(t *testing.T) {
 		many = append(many, fmt.Sprintf(`"news://%d"`, i))
 	}
 	body := func(filter string) string {
-		return modernBody(json.RawMessage(`12345678901234567890`), "subscriptions/listen", `{"notifications":`+filter+`}`)
+		return statelessBody(json.RawMessage(`12345678901234567890`), "subscriptions/listen", `{"notifications":`+filter+`}`)
 	}
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
-		b, c := newBystander(t, s), s.modern(t)
+		b, c := newBystander(t, s), s.stateless(t)
 		for name, test := range map[string]struct {
 			body    string
 			change  func(http.Header)
@@ -221,7 +221,7 @@ func TestListenRequestsThatAreRefused(t *testing.T) {
 			code    int
 			message string
 		}{
-			"without a filter":           {modernBody(json.RawMessage(`12345678901234567890`), "subscriptions/listen", `{}`), nil, 400, -32602, "notifications"},
+			"without a filter":           {statelessBody(json.RawMessage(`12345678901234567890`), "subscriptions/listen", `{}`), nil, 400, -32602, "notifications"},
 			"with null for a filter":     {body(`null`), nil, 400, -32602, "notifications"},
 			"with a text for a filter":   {body(`"all"`), nil, 400, -32602, "invalid params"},
 			"with a list for a filter":   {body(`[]`), nil, 400, -32602, "invalid params"},
@@ -236,9 +236,9 @@ func TestListenRequestsThatAreRefused(t *testing.T) {
 			"without the version header": {body(allNews), set("Mcp-Protocol-Version", ""), 400, -32020, "header is required"},
 			"without the method header":  {body(allNews), set("Mcp-Method", ""), 400, -32020, "Mcp-Method"},
 			"without _meta":              {fleettest.Request(json.RawMessage(`12345678901234567890`), "subscriptions/listen", `{"notifications":{}}`), nil, 400, -32602, "_meta"},
-			"of a future version":        {strings.ReplaceAll(body(allNews), modernVersion, "2099-01-01"), set("Mcp-Protocol-Version", "2099-01-01"), 400, -32022, "unsupported"},
+			"of a future version":        {strings.ReplaceAll(body(allNews), statelessVersion, "2099-01-01"), set("Mcp-Protocol-Version", "2099-01-01"), 400, -32022, "unsupported"},
 			"with Last-Event-ID":         {body(allNews), set("Last-Event-ID", "g.1.ABCDEF"), 400, -32000, "Last-Event-ID"},
-			"of the era without listeners": {fleettest.Request(json.RawMessage(`12345678901234567890`), "subscriptions/listen", `{"notifications":{}}`), func(h http.Header) {
+			"of a protocol without listeners": {fleettest.Request(json.RawMessage(`12345678901234567890`), "subscriptions/listen", `{"notifications":{}}`), func(h http.Header) {
 				h.Set("Mcp-Protocol-Version", "2025-11-25")
 				h.Set("Mcp-Session-Id", b.client.Session)
 			}, 200, -32601, "subscriptions/listen"},
@@ -273,7 +273,7 @@ func TestListenRequestsThatAreRefused(t *testing.T) {
 func TestListenersWithTheSameID(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
-		c := s.modern(t)
+		c := s.stateless(t)
 		var listeners []<-chan sse.Event
 		for i := range 6 {
 			listeners = append(listeners, acknowledged(t, at(c, s.instances[i%2].url), `1`, fmt.Sprintf(`{"resourceSubscriptions":["news://%d"]}`, i)))
@@ -309,7 +309,7 @@ func TestMiddlewareSeesListenRequests(t *testing.T) {
 		})
 	}
 	simulate(t, simulated{rig: r, wrap: bearer}, func(t *testing.T, s *simulation) {
-		c := s.modern(t)
+		c := s.stateless(t)
 		c.Header.Set("Authorization", "Bearer alice")
 		got := read(t, listen(t, c, `"l"`, `{"resourceSubscriptions":["news://secret"]}`).Response)
 		if diff := cmp.Diff(errorAnswer(200, `"l"`, -32003, "not for alice"), got); diff != "" {
@@ -328,7 +328,7 @@ func TestNothingIsSaidBeforeTheAcknowledgement(t *testing.T) {
 		return req.Session.Log(ctx, &mcp.LoggingMessageParams{Level: "error", Data: "subscribing"})
 	}
 	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
-		events := acknowledged(t, s.modern(t), `1`, allNews)
+		events := acknowledged(t, s.stateless(t), `1`, allNews)
 		must(t, s.instances[0].handler.ToolsChanged(t.Context()))
 		hears(t, events, changedFor(`1`, "tools"))
 	})
@@ -350,7 +350,7 @@ func TestUnsubscribeHandlerOfAListenerIsCalledAtOnce(t *testing.T) {
 	r.opts.SubscribeHandler = func(_ context.Context, req *mcp.SubscribeRequest) error { return note("subscribe", req.Params.URI) }
 	r.opts.UnsubscribeHandler = func(_ context.Context, req *mcp.UnsubscribeRequest) error { return note("unsubscribe", req.Params.URI) }
 	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
-		events := acknowledged(t, s.modern(t), `1`, allNews)
+		events := acknowledged(t, s.stateless(t), `1`, allNews)
 		mu.Lock()
 		slices.Sort(calls)
 		want := []string{"subscribe news://a", "subscribe news://b", "unsubscribe news://a", "unsubscribe news://b"}
@@ -367,7 +367,7 @@ func TestUnsubscribeHandlerOfAListenerIsCalledAtOnce(t *testing.T) {
 func TestListenerIsCompletedWhenItsTokenExpires(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig(), wrap: bearer}, func(t *testing.T, s *simulation) {
-		c := s.modern(t)
+		c := s.stateless(t)
 		expires := time.Now().Add(3 * time.Minute)
 		c.Header.Set("Authorization", "Bearer alice/"+expires.Format(time.RFC3339))
 		events := acknowledged(t, c, `1`, allNews)
@@ -385,7 +385,7 @@ func TestListenerIsCompletedWhenItsTokenExpires(t *testing.T) {
 func TestQuietListenerIsKeptAlive(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
-		stream := listen(t, s.modern(t), `1`, allNews)
+		stream := listen(t, s.stateless(t), `1`, allNews)
 		if buffering := stream.Header.Get("X-Accel-Buffering"); buffering != "no" {
 			t.Errorf("X-Accel-Buffering is %q", buffering)
 		}
@@ -406,7 +406,7 @@ func TestListenerThroughAnOutage(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
 		holder, other := s.instances[0], s.instances[1]
-		events := acknowledged(t, at(s.modern(t), holder.url), `1`, allNews)
+		events := acknowledged(t, at(s.stateless(t), holder.url), `1`, allNews)
 		for n := range 5 {
 			if n%2 == 0 {
 				holder.link.Cut()
@@ -428,8 +428,8 @@ func TestListenWhileShuttingDownIsRefused(t *testing.T) {
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
 		leaving := s.instances[0]
 		running := make(chan *jsonrpcmsg.Message, 1)
-		c := at(s.modern(t), leaving.url)
-		go func() { running <- c.Message(t, modernCall(t, c, "wait", `{"name":"w"}`)) }()
+		c := at(s.stateless(t), leaving.url)
+		go func() { running <- c.Message(t, statelessCall(t, c, "wait", `{"name":"w"}`)) }()
 		s.runs(t, "w")
 		left := make(chan error, 1)
 		go func() { left <- leaving.handler.Shutdown(t.Context()) }()
@@ -456,7 +456,7 @@ func TestNothingIsLostBehindTheAcknowledgement(t *testing.T) {
 			wg.Go(func() {
 				for n := range 25 {
 					c := fleettest.NewClient(t, f.Instances[(worker+n)%3].URL)
-					c.Version, c.HTTP.Timeout = modernVersion, time.Minute
+					c.Version, c.HTTP.Timeout = statelessVersion, time.Minute
 					uri := fmt.Sprintf("news://%d/%d", worker, n)
 					stream := listen(t, c, `1`, fmt.Sprintf(`{"resourceSubscriptions":[%q]}`, uri))
 					if m := stream.Message(t); m.Method != "notifications/subscriptions/acknowledged" {
@@ -488,9 +488,9 @@ func TestListenerThatNeverReads(t *testing.T) {
 				left <- time.Now()
 			}
 		}})
-		listen(t, at(s.modern(t), lame.url), `1`, allNews).Message(t) // and no more
-		reader := acknowledged(t, at(s.modern(t), s.instances[0].url), `2`, allNews)
-		beside := acknowledged(t, at(s.modern(t), lame.url), `3`, allNews)
+		listen(t, at(s.stateless(t), lame.url), `1`, allNews).Message(t) // and no more
+		reader := acknowledged(t, at(s.stateless(t), s.instances[0].url), `2`, allNews)
+		beside := acknowledged(t, at(s.stateless(t), lame.url), `3`, allNews)
 		began := time.Now()
 		for range updates {
 			must(t, s.instances[1].handler.ResourceUpdated(t.Context(), "news://a"))
@@ -514,7 +514,7 @@ func TestSDKClientListens(t *testing.T) {
 	r := newsRig()
 	f := fleettest.Start(t, fleettest.Config{Instances: 3, Server: r.server})
 	updated, changed := make(chan string, 10), make(chan struct{}, 10)
-	cs := f.ConnectModern(t, &mcp.ClientOptions{
+	cs := f.ConnectStateless(t, &mcp.ClientOptions{
 		ResourceUpdatedHandler: func(_ context.Context, req *mcp.ResourceUpdatedNotificationRequest) { updated <- req.Params.URI },
 		ToolListChangedHandler: func(context.Context, *mcp.ToolListChangedRequest) { changed <- struct{}{} },
 	})

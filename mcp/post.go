@@ -25,8 +25,8 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		h.failMessage(w, r, m, err)
 		return
-	case isModern(r, m):
-		h.serveModern(w, r, m, body)
+	case isStateless(r, m):
+		h.serveStateless(w, r, m, body)
 		return
 	}
 	if v := m.MetaVersion(); v != "" && !slices.Contains(mcp.SupportedProtocolVersions(), v) {

@@ -233,7 +233,7 @@ func TestListenersCostLittle(t *testing.T) {
 		for w := range 8 {
 			wg.Go(func() {
 				for i := w; i < n; i += 8 {
-					body := modernBody(i, "subscriptions/listen", `{"notifications":`+allNews+`}`)
+					body := statelessBody(i, "subscriptions/listen", `{"notifications":`+allNews+`}`)
 					rawRequest(t, f.Instances[i%2], fmt.Sprintf("POST / HTTP/1.1\r\nHost: localhost\r\nAccept: application/json, text/event-stream\r\nContent-Type: application/json\r\n"+
 						"Mcp-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
 				}

@@ -317,7 +317,7 @@ func TestCompletionMiddlewareAndCustomMethods(t *testing.T) {
 }
 
 // A handler that returns what it wants to know, as of 2026-07-28, has it asked
-// of clients of the eras before.
+// of clients of the protocols before.
 func TestInputRequestsOfAnOldClient(t *testing.T) {
 	t.Parallel()
 	r := newRig(nil)

@@ -93,7 +93,7 @@ func (h *Handler) carry(r *http.Request, rec sessionstore.Record, holder node.Ho
 	ctx := r.Context()
 	initializes := m.Method == "initialize"
 	switch {
-	case isModern(r, m): // its client has to begin with initialize
+	case isStateless(r, m): // its client has to begin with initialize
 		return h.refuseOnStream(ctx, rec, m, unsupported(m.MetaVersion(), sessionVersions()))
 	case initializes && rec.ProtocolVersion != "":
 		return h.refuseOnStream(ctx, rec, m, sessionstore.ErrNegotiated)

@@ -334,9 +334,9 @@ func TestCallsThatAnSSESessionRefuses(t *testing.T) {
 				t.Errorf("%s: got %s %s %s, want an error with %s", body, m.ID, m.Result, m.Error, part)
 			}
 		}
-		modern := fleettest.Request(1, "server/discover", `{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}`)
+		stateless := fleettest.Request(1, "server/discover", `{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}`)
 		wantError(toolCall(1, "echo", "{}"), "invalid during session initialization")
-		wantError(modern, `"supported":["2025-11-25","2025-06-18","2025-03-26","2024-11-05"]`)
+		wantError(stateless, `"supported":["2025-11-25","2025-06-18","2025-03-26","2024-11-05"]`)
 		wantError(fleettest.Request(1, "initialize", `{"protocolVersion":7}`), `protocolVersion`)
 		wantError(fleettest.Request(1, "initialize", `{"protocolVersion":"2024-11-05","capabilities":{},"clientInfo":{"name":"`+strings.Repeat("x", 17<<10)+`","version":"1"}}`),
 			"the parameters of initialize are too large")
@@ -348,7 +348,7 @@ func TestCallsThatAnSSESessionRefuses(t *testing.T) {
 		c.initialize(t)
 		for _, instance := range s.instances {
 			c = c.at(instance.url)
-			wantError(modern, `-32022`)
+			wantError(stateless, `-32022`)
 			wantError(fleettest.Request(1, "initialize", `{"protocolVersion":"2024-11-05","capabilities":{},"clientInfo":{"name":"raw","version":"1"}}`),
 				"the session has been initialized")
 			wantText(t, c.call(t, toolCall(1, "echo", `{"text":"well"}`)), "well")

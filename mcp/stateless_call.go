@@ -19,12 +19,12 @@ import (
 
 const eventStream = "text/event-stream"
 
-// A modernCall is a running request of the era without sessions, and the
+// A statelessCall is a running stateless request, and the
 // [http.ResponseWriter] on which the SDK answers it. It adds what our own
 // responses have: a deadline for each write, a stream that begins although
 // there is nothing to send yet, comments while it is quiet, and an error in
 // place of the response that Shutdown does not wait for.
-type modernCall struct {
+type statelessCall struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
 	header http.Header // for the SDK, which changes it without a lock
@@ -42,8 +42,8 @@ type modernCall struct {
 	over     bool // nothing may be written any more
 }
 
-func newModernCall(h *Handler, w http.ResponseWriter, m *jsonrpcmsg.Message, cancel context.CancelFunc) *modernCall {
-	c := &modernCall{
+func newStatelessCall(h *Handler, w http.ResponseWriter, m *jsonrpcmsg.Message, cancel context.CancelFunc) *statelessCall {
+	c := &statelessCall{
 		w: w, rc: http.NewResponseController(w), header: http.Header{}, id: m.ID, alias: needsAlias(m.ID),
 		opts: &h.opts, cancel: cancel,
 	}
@@ -56,10 +56,10 @@ func newModernCall(h *Handler, w http.ResponseWriter, m *jsonrpcmsg.Message, can
 }
 
 // Header implements [http.ResponseWriter].
-func (c *modernCall) Header() http.Header { return c.header }
+func (c *statelessCall) Header() http.Header { return c.header }
 
 // WriteHeader implements [http.ResponseWriter].
-func (c *modernCall) WriteHeader(status int) {
+func (c *statelessCall) WriteHeader(status int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.begin(status)
@@ -67,7 +67,7 @@ func (c *modernCall) WriteHeader(status int) {
 
 // begin sends the status. If a stream has begun it is too late for another one:
 // then what follows is sent on the stream. c.mu must be held.
-func (c *modernCall) begin(status int) {
+func (c *statelessCall) begin(status int) {
 	isStream := c.header.Get("Content-Type") == eventStream
 	switch {
 	case c.over:
@@ -88,7 +88,7 @@ func (c *modernCall) begin(status int) {
 }
 
 // Write implements [http.ResponseWriter]. The SDK writes one message at a time.
-func (c *modernCall) Write(p []byte) (int, error) {
+func (c *statelessCall) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
@@ -160,7 +160,7 @@ func isResponse(message []byte) bool {
 }
 
 // Flush implements [http.Flusher], which the SDK asks for.
-func (c *modernCall) Flush() {
+func (c *statelessCall) Flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.over {
@@ -170,7 +170,7 @@ func (c *modernCall) Flush() {
 
 // flush sends what was written. Then there is no deadline until the next write:
 // HTTP/2 resets a stream whose deadline passes. c.mu must be held.
-func (c *modernCall) flush() {
+func (c *statelessCall) flush() {
 	c.extend()
 	_ = c.rc.Flush()                       // a client that has gone is noticed by its context
 	_ = c.rc.SetWriteDeadline(time.Time{}) // not every writer has deadlines
@@ -179,12 +179,12 @@ func (c *modernCall) flush() {
 	}
 }
 
-func (c *modernCall) extend() {
+func (c *statelessCall) extend() {
 	_ = c.rc.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout)) // not every writer has deadlines
 }
 
 // stir says that the call lives: it begins the stream, or adds a comment.
-func (c *modernCall) stir() {
+func (c *statelessCall) stir() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over || c.answered || c.begun && !c.stream {
@@ -205,7 +205,7 @@ func (c *modernCall) stir() {
 }
 
 // cut answers a call with an error, if it is not answered, and ends it.
-func (c *modernCall) cut(refused *refusal) {
+func (c *statelessCall) cut(refused *refusal) {
 	defer c.cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -228,7 +228,7 @@ func (c *modernCall) cut(refused *refusal) {
 }
 
 // stop makes sure that nothing is written after the SDK's handler has returned.
-func (c *modernCall) stop() {
+func (c *statelessCall) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
@@ -238,31 +238,31 @@ func (c *modernCall) stop() {
 	}
 }
 
-// modernCalls are the running calls of the era without sessions.
-type modernCalls struct {
+// statelessCalls are the running stateless requests.
+type statelessCalls struct {
 	running gauge
 
 	mu     sync.Mutex // guards the fields below
 	closed bool
-	calls  map[*modernCall]struct{}
+	calls  map[*statelessCall]struct{}
 }
 
 // add reports whether the call may run.
-func (cs *modernCalls) add(c *modernCall) bool {
+func (cs *statelessCalls) add(c *statelessCall) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if cs.closed {
 		return false
 	}
 	if cs.calls == nil {
-		cs.calls = map[*modernCall]struct{}{}
+		cs.calls = map[*statelessCall]struct{}{}
 	}
 	cs.calls[c] = struct{}{}
 	cs.running.add()
 	return true
 }
 
-func (cs *modernCalls) remove(c *modernCall) {
+func (cs *statelessCalls) remove(c *statelessCall) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	delete(cs.calls, c)
@@ -270,14 +270,14 @@ func (cs *modernCalls) remove(c *modernCall) {
 }
 
 // close takes no more calls.
-func (cs *modernCalls) close() {
+func (cs *statelessCalls) close() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.closed = true
 }
 
 // cut ends all running calls, side by side: a client may be slow.
-func (cs *modernCalls) cut(refused *refusal) {
+func (cs *statelessCalls) cut(refused *refusal) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	var wg sync.WaitGroup

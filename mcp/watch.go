@@ -27,7 +27,7 @@ import (
 // its changes announced as many times.
 func (h *Handler) Watch(server *mcp.Server) error {
 	w := newWatcher(h)
-	// To the server it is one more session, of an era in which list changes are
+	// To the server it is one more session, of a protocol in which list changes are
 	// sent to every session without being asked for.
 	state := &mcp.ServerSessionState{
 		InitializeParams: &mcp.InitializeParams{

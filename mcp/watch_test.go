@@ -53,7 +53,7 @@ func (s *simulation) joinWith(t testing.TB, server *mcp.Server) *simulatedInstan
 	return s.joinServing(t, simulated{}, func(*http.Request) *mcp.Server { return server })
 }
 
-// In both eras, and on other instances.
+// With and without sessions, and on other instances.
 func TestWatchedServerAnnouncesItsChanges(t *testing.T) {
 	t.Parallel()
 	for name, feature := range features {
@@ -66,7 +66,7 @@ func TestWatchedServerAnnouncesItsChanges(t *testing.T) {
 				c := s.session(t)
 				streams := map[string]<-chan sse.Event{}
 				for i, instance := range s.instances {
-					streams[changedFor(`1`, list(name))+instance.url] = acknowledged(t, at(s.modern(t), instance.url), `1`, allNews)
+					streams[changedFor(`1`, list(name))+instance.url] = acknowledged(t, at(s.stateless(t), instance.url), `1`, allNews)
 					if i == 0 {
 						streams[changed(list(name))+instance.url] = messages(at(c, instance.url).Get(t, ""))
 					}
@@ -103,7 +103,7 @@ func TestServerThatIsNotWatchedAnnouncesNothing(t *testing.T) {
 		server := s.server()
 		changing := s.joinWith(t, server)
 		c := s.session(t)
-		events, heard := messages(at(c, changing.url).Get(t, "")), acknowledged(t, at(s.modern(t), changing.url), `1`, allNews)
+		events, heard := messages(at(c, changing.url).Get(t, "")), acknowledged(t, at(s.stateless(t), changing.url), `1`, allNews)
 		for _, feature := range features {
 			feature.add(server)
 		}
