@@ -56,7 +56,7 @@ func wantBatch(t testing.TB, res *http.Response, want ...[2]string) {
 	}
 }
 
-func TestABatchIsAnsweredByOneArray(t *testing.T) {
+func TestTheResponseToABatchIsOneArray(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		c := s.batching(t)
@@ -186,7 +186,7 @@ func TestWhatABatchSaysBesidesIsOnTheStandaloneStream(t *testing.T) {
 		go func() {
 			replied <- at(c, s.instances[0].url).Post(t, array(toolCall(1, "count", `{"n":2}`), toolCall(2, "ask", `{"name":"form"}`)))
 		}()
-		progress, questions := 0, 0
+		progress, requests := 0, 0
 		for range 3 {
 			m, err := jsonrpcmsg.Decode(soon(t, said).Data)
 			if err != nil {
@@ -196,12 +196,12 @@ func TestWhatABatchSaysBesidesIsOnTheStandaloneStream(t *testing.T) {
 			case "notifications/progress":
 				progress++
 			case "elicitation/create":
-				questions++
+				requests++
 				accepts(t, at(c, s.instances[1].url), reply(m.ID, "yes"))
 			}
 		}
-		if progress != 2 || questions != 1 {
-			t.Errorf("%d notifications and %d questions", progress, questions)
+		if progress != 2 || requests != 1 {
+			t.Errorf("%d notifications and %d requests", progress, requests)
 		}
 		wantBatch(t, soon(t, replied), [2]string{"1", "2"}, [2]string{"2", "acceptyes"})
 	})

@@ -16,21 +16,21 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 )
 
-// A question is one that a running call of the tool "ask" has put.
-type question struct {
+// A serverRequest is one that a running call of the tool "ask" has sent.
+type serverRequest struct {
 	*jsonrpcmsg.Message
 	stream *fleettest.Stream
 }
 
-// asked calls the tool "ask" and returns its question once it is there.
-func asked(t testing.TB, c *fleettest.Client, kind string) question {
+// asked calls the tool "ask" and returns its server request once it is there.
+func asked(t testing.TB, c *fleettest.Client, kind string) serverRequest {
 	t.Helper()
 	stream := fleettest.NewStream(c.Post(t, fleettest.Request(1, "tools/call", fmt.Sprintf(`{"name":"ask","arguments":{"name":%q}}`, kind))))
 	m := stream.Message(t)
 	if !m.IsCall() {
-		t.Fatalf("got %s %s, want a question", m.Result, m.Error)
+		t.Fatalf("got %s %s, want a server request", m.Result, m.Error)
 	}
-	return question{m, stream}
+	return serverRequest{m, stream}
 }
 
 // accepts sends a message that must be answered 202 with no body.
@@ -47,7 +47,7 @@ func reply(id json.RawMessage, text string) string {
 
 // A client cannot know who waits for what, and some end their session at an
 // error: a reply is accepted whether or not anybody waits for it.
-func TestRepliesThatNobodyWaitsFor(t *testing.T) {
+func TestResponsesThatNobodyWaitsFor(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		b, c := newBystander(t, s), s.session(t)
@@ -61,7 +61,7 @@ func TestRepliesThatNobodyWaitsFor(t *testing.T) {
 			`"x"`, `""`, `7`, `-1`, `123456789012345678901234567890`, `"..."`, `"a.b.c"`,
 			`"aaaaaaaaaaaaaaaa.1.1"`,                         // an instance that is not there
 			`"` + parts[0] + `.zz.1"`,                        // a connection that is not there
-			`"` + parts[0] + "." + parts[1] + `.99"`,         // a question that is not there
+			`"` + parts[0] + "." + parts[1] + `.99"`,         // a request that is not there
 			`"` + parts[0] + "." + parts[1] + `"`,            // too short
 			`"` + name + `.1"`,                               // too long
 			`"` + strings.ToUpper(name) + `"`,                // in capitals
@@ -86,7 +86,7 @@ func TestRepliesThatNobodyWaitsFor(t *testing.T) {
 
 // An error that answers a message whose id could not be read has none
 // (JSON-RPC 2.0, section 5; schema, JSONRPCErrorResponse).
-func TestErrorRepliesWithoutID(t *testing.T) {
+func TestErrorResponsesWithoutID(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		c := s.session(t)
@@ -97,7 +97,7 @@ func TestErrorRepliesWithoutID(t *testing.T) {
 	})
 }
 
-func TestOfTwoRepliesTheFirstCounts(t *testing.T) {
+func TestOfTwoResponsesTheFirstCounts(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		c := s.session(t)
@@ -111,7 +111,7 @@ func TestOfTwoRepliesTheFirstCounts(t *testing.T) {
 }
 
 // Another session, even of the same user, cannot answer in this one's place.
-func TestForeignRepliesReachNobody(t *testing.T) {
+func TestForeignResponsesReachNobody(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		c, foreign := s.session(t), s.session(t)
@@ -126,7 +126,7 @@ func TestForeignRepliesReachNobody(t *testing.T) {
 	})
 }
 
-func TestReplyForADeadInstanceIsAccepted(t *testing.T) {
+func TestResponseForADeadInstanceIsAccepted(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		b, c := newBystander(t, s), s.session(t)
@@ -147,7 +147,7 @@ func TestReplyForADeadInstanceIsAccepted(t *testing.T) {
 }
 
 // What a client answers is checked by the server that asked, not by ours.
-func TestRepliesThatAreNoAnswer(t *testing.T) {
+func TestResponsesThatTheServerCannotUse(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		b, c := newBystander(t, s), s.session(t)
@@ -204,7 +204,7 @@ func TestProgressReachesTheCallThatAsked(t *testing.T) {
 			notify(at(foreign, instance.url), token, "foreign")
 			notify(at(c, instance.url), "aaaaaaaaaaaaaaaa.1.1", "fake instance")
 			notify(at(c, instance.url), strings.Split(token, ".")[0]+".zz.1", "fake connection")
-			notify(at(c, instance.url), token[:len(token)-1]+"9", "fake question")
+			notify(at(c, instance.url), token[:len(token)-1]+"9", "fake request")
 			notify(at(c, instance.url), token, fmt.Sprint("right ", i))
 			notify(at(c, instance.url), "the server's own", fmt.Sprint("plain ", i))
 			synctest.Wait()

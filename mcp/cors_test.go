@@ -156,7 +156,7 @@ func TestPreflight(t *testing.T) {
 }
 
 // A page sees the headers of real answers, errors included.
-func TestCORSOfAnswers(t *testing.T) {
+func TestCORSOfResponses(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		c := s.session(t)

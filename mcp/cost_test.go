@@ -56,7 +56,7 @@ func (l *ledger) take() []string {
 }
 
 // A client's answer is sent to the one instance that asked, not to the fleet.
-func TestAReplyCostsOneMessageHoweverManyInstancesThereAre(t *testing.T) {
+func TestAResponseCostsOneMessageHoweverManyInstancesThereAre(t *testing.T) {
 	t.Parallel()
 	for _, instances := range []int{2, 20} {
 		t.Run(fmt.Sprint(instances), func(t *testing.T) {

@@ -29,7 +29,7 @@ func exchange(i *simulatedInstance, method, path string, header http.Header) *ht
 var endpoints = map[string]string{"/": "POST", "/sse": "GET", "/message": "POST"}
 
 // A browser asks without a token what it may send.
-func TestGuardAnswersPreflightRequestsBeforeAuthentication(t *testing.T) {
+func TestGuardServesPreflightRequestsBeforeAuthentication(t *testing.T) {
 	t.Parallel()
 	a := &authority{}
 	simulate(t, simulated{wrap: a.protect, options: allowPage}, func(t *testing.T, s *simulation) {

@@ -14,7 +14,7 @@ import (
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
 )
 
-// everyVerb uses a session in all ways: a JSON reply, a stream with a question,
+// everyVerb uses a session in all ways: a JSON reply, a stream with a server request,
 // the standalone stream with a resume, and its end.
 func everyVerb(t *testing.T, c *fleettest.Client) {
 	t.Helper()

@@ -89,7 +89,7 @@ func TestDuplicateIDIsRefusedWhereTheFirstRuns(t *testing.T) {
 
 // A client that leaves before it has an event id leaves its answer. The call
 // goes on, and then the id is free again.
-func TestClientThatLeavesBeforeItsReply(t *testing.T) {
+func TestClientThatLeavesBeforeItsResponse(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		b, c := newBystander(t, s), s.session(t)

@@ -45,7 +45,7 @@ func asideAs(t testing.TB, c *fleettest.Client, id int, text string) {
 	wantText(t, c.Message(t, c.Post(t, toolCall(id, "aside", fmt.Sprintf(`{"text":%q}`, text)))), "said")
 }
 
-// T29: who knows the ids of another user's session, streams and questions is
+// T29: who knows the ids of another user's session, streams and requests is
 // told, to the byte, what everybody is told who guesses; and does nothing.
 func TestUserSessionIsolationOnEveryVerb(t *testing.T) {
 	t.Parallel()

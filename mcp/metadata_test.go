@@ -52,7 +52,7 @@ func TestNamesMayBeEncodedInTheirHeader(t *testing.T) {
 }
 
 // A client that asks for a version there is not learns which there are.
-func TestUnknownVersionsAreAnsweredWithTheKnownOnes(t *testing.T) {
+func TestTheErrorForAnUnknownVersionNamesTheKnownOnes(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		for _, header := range []string{"1900-01-01", ""} {

@@ -212,7 +212,7 @@ func TestRevokedBeforeTheResponseBegan(t *testing.T) {
 }
 
 // However soon a handler heeds its cancellation, its client has the error first.
-func TestEveryRevokedStatelessCallIsAnswered(t *testing.T) {
+func TestEveryRevokedStatelessCallHasAResponse(t *testing.T) {
 	t.Parallel()
 	a := &authority{}
 	simulate(t, simulated{rig: statelessRig(), wrap: a.protect}, func(t *testing.T, s *simulation) {

@@ -348,7 +348,7 @@ func TestInputRequestsOfAnOldClient(t *testing.T) {
 }
 
 // The server asks from wherever it pleases, and the reply may come to any instance.
-func TestQuestionsOfEveryKindFromEveryHandler(t *testing.T) {
+func TestServerRequestsOfEveryKindFromEveryHandler(t *testing.T) {
 	t.Parallel()
 	answers := map[string]struct{ method, result, want string }{
 		"form":     {"elicitation/create", `{"action":"accept","content":{"answer":" yes"}}`, "accept yes"},
@@ -404,7 +404,7 @@ func quote(s string) string {
 }
 
 // A client that cannot answer is not asked.
-func TestQuestionsThatTheClientCannotAnswer(t *testing.T) {
+func TestServerRequestsThatTheClientCannotServe(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		c := s.client(t)

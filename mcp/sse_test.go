@@ -39,7 +39,7 @@ func TestEveryInstanceServesAnSSESession(t *testing.T) {
 			wantText(t, c.next(t), "3")
 			q := c.call(t, toolCall(i, "ask", `{"name":"form"}`))
 			if q.Method != "elicitation/create" {
-				t.Fatalf("got %s %s, want a question", q.Method, q.Error)
+				t.Fatalf("got %s %s, want a server request", q.Method, q.Error)
 			}
 			wantText(t, c.at(balancer).call(t, reply(q.ID, "yes")), "acceptyes")
 			if m := c.call(t, fleettest.Request("p", "ping", "{}")); string(m.Result) != "{}" {
@@ -208,7 +208,7 @@ func TestShutdownEndsSSESessionsLast(t *testing.T) {
 }
 
 // An instance that leaves answers the calls it runs for others.
-func TestShutdownAnswersTheCallsOfOthersSSESessions(t *testing.T) {
+func TestShutdownRespondsToTheCallsOfOthersSSESessions(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{wrap: withSSE}, func(t *testing.T, s *simulation) {
 		c := s.sse(t, 0, "")

@@ -480,7 +480,7 @@ func TestShutdownWaitsForStatelessCalls(t *testing.T) {
 	})
 }
 
-func TestShutdownAnswersStatelessCallsThatItCutsShort(t *testing.T) {
+func TestShutdownRespondsToStatelessCallsThatItCutsShort(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"report", "stubborn"} {
 		for _, said := range []int{0, 1} {

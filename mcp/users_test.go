@@ -53,7 +53,7 @@ func as(c *fleettest.Client, token string) *fleettest.Client {
 	return &d
 }
 
-// Who knows the ids of another user's session, streams and questions can do
+// Who knows the ids of another user's session, streams and requests can do
 // nothing with them, and is told what everybody is told who guesses.
 func TestForeignUserWhoKnowsEverything(t *testing.T) {
 	t.Parallel()
