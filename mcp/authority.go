@@ -50,7 +50,7 @@ func (h *Handler) owned(r *http.Request, id string) (sessionstore.Record, error)
 		return sessionstore.Record{}, err
 	}
 	if rec.Owner != user {
-		// A foreign session is answered like an unknown one, to the letter.
+		// The response is, to the letter, the one for an unknown session.
 		return sessionstore.Record{}, sessionstore.ErrNotFound
 	}
 	return rec, nil

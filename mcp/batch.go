@@ -34,7 +34,7 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body []byte
 		h.accepted(w, r, err)
 		return
 	}
-	h.replyBatch(w, r, h.startBatch(r, rec, calls))
+	h.respondToBatch(w, r, h.startBatch(r, rec, calls))
 }
 
 // checkBatch returns the messages of a batch and their session, if all of the
@@ -148,19 +148,19 @@ func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionsto
 		}
 		return a.Body
 	default:
-		return h.refusedCall(ctx, m, node.ErrClosed) // nothing but the end of the instance leaves a call without an answer
+		return h.refusedCall(ctx, m, node.ErrClosed) // nothing but the end of the instance leaves a call without a response
 	}
 }
 
-// refusedCall is the response to a call of several that share their reply.
+// refusedCall is the response to a call of a batch that failed with err.
 func (h *Handler) refusedCall(ctx context.Context, m *jsonrpcmsg.Message, err error) []byte {
 	return jsonrpcmsg.EncodeError(m.ID, &h.refusalOf(ctx, err).wire)
 }
 
-// replyBatch answers a batch: with one JSON array, in the order of the calls,
-// or, if that takes longer than StreamAfter, with a stream of single responses
+// respondToBatch sends the responses of a batch: as one JSON array, in the order
+// of the calls, or, if that takes longer than StreamAfter, with a stream of single responses
 // as they come. That stream has no event ids: what it sends is in no log.
-func (h *Handler) replyBatch(w http.ResponseWriter, r *http.Request, b *batch) {
+func (h *Handler) respondToBatch(w http.ResponseWriter, r *http.Request, b *batch) {
 	defer b.leave()
 	patience := time.NewTimer(h.opts.StreamAfter)
 	defer patience.Stop()

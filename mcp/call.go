@@ -16,7 +16,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
-// call runs a request and answers it.
+// call runs a request and sends its response.
 func (h *Handler) call(w http.ResponseWriter, r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) {
 	if h.draining.Load() {
 		h.fail(w, r, m.ID, node.ErrClosed)
@@ -32,7 +32,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, rec sessionstore.
 		h.fail(w, r, m.ID, err)
 		return
 	}
-	h.reply(w, r, conn, m.ID, rec.ProtocolVersion)
+	h.respond(w, r, conn, m.ID, rec.ProtocolVersion)
 }
 
 // An execution is a message of a client with all that it takes to have a server
@@ -40,7 +40,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, rec sessionstore.
 type execution struct {
 	request node.Request
 	server  *mcp.Server
-	state   *mcp.ServerSessionState // nil before initialize has been answered
+	state   *mcp.ServerSessionState // nil until initialize has a response
 
 	// claim, if not nil, reports whether the server shall handle the message.
 	// It is called when the message has been accepted on this instance.

@@ -17,7 +17,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
-// All calls run on one instance and all answers come in at the others, in no
+// All calls run on one instance and all responses come in at the others, in no
 // order, each after a forged one from another session.
 func TestTwoHundredConcurrentElicitationsGetTheirResponsesElsewhere(t *testing.T) {
 	t.Parallel()
@@ -38,11 +38,11 @@ func TestTwoHundredConcurrentElicitationsGetTheirResponsesElsewhere(t *testing.T
 	concurrently(t, requests, func(q *elicitation) error {
 		stranger := requests[rand.IntN(len(requests))].client
 		if stranger != q.client {
-			if err := q.answer(t, onInstance(stranger, elsewhere(f)), "forged"); err != nil {
+			if err := q.respond(t, onInstance(stranger, elsewhere(f)), "forged"); err != nil {
 				return err
 			}
 		}
-		return q.answer(t, onInstance(q.client, elsewhere(f)), q.value())
+		return q.respond(t, onInstance(q.client, elsewhere(f)), q.value())
 	})
 	concurrently(t, requests, func(q *elicitation) error { return q.check() })
 }
@@ -65,7 +65,7 @@ type elicitation struct {
 	id     json.RawMessage // of the request
 }
 
-// value is an answer that no other call gets.
+// value is a response that no other call gets.
 func (e *elicitation) value() string { return e.client.Session + " " + e.call }
 
 // ask calls the tool and waits for its request.
@@ -103,8 +103,8 @@ func (e *elicitation) next(m any) error {
 	}
 }
 
-// answer sends an answer to the request, as client.
-func (e *elicitation) answer(t *testing.T, client *fleettest.Client, value string) error {
+// respond sends a response to the request, as client.
+func (e *elicitation) respond(t *testing.T, client *fleettest.Client, value string) error {
 	body := fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"action":"accept","content":{"name":%q}}}`, e.id, value)
 	res, err := client.Do(t.Context(), http.MethodPost, body)
 	if err != nil {
@@ -112,12 +112,12 @@ func (e *elicitation) answer(t *testing.T, client *fleettest.Client, value strin
 	}
 	_ = res.Body.Close()
 	if res.StatusCode != http.StatusAccepted {
-		return fmt.Errorf("answer to %s: %s", e.value(), res.Status)
+		return fmt.Errorf("response to %s: %s", e.value(), res.Status)
 	}
 	return nil
 }
 
-// check fails unless the call ends with the answer to its own request.
+// check fails unless the call ends with the response to its own request.
 func (e *elicitation) check() error {
 	var m struct {
 		ID     string

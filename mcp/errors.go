@@ -36,9 +36,9 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.wire.Message }
 
-// errGivenUp answers a request whose context has ended before its response has
-// begun. Most often its client has gone and does not hear it; but middleware may
-// have ended it, because a token was revoked, and the client still listens.
+// errGivenUp is the response to a request whose context has ended before its
+// response has begun. Most often its client has gone and gets nothing; but
+// middleware may have ended it, because a token was revoked, and the client still listens.
 var errGivenUp = refuse(http.StatusServiceUnavailable, "the request was ended; its outcome is unknown")
 
 // refuse returns a refusal with the code that fits an HTTP status.
@@ -92,7 +92,7 @@ func (h *Handler) refusalOf(ctx context.Context, err error) *refusal {
 	}
 }
 
-// fail answers a request with an error. The id is that of the request if the
+// fail responds to a request with an error. The id is that of the request if the
 // error is about this request alone. An error about the session or the whole
 // exchange has none: the go-sdk client takes an error with an id for the
 // failure of one call and would not notice that its session is gone.

@@ -130,13 +130,13 @@ func untilExpiry(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithCancel(ctx)
 }
 
-// serveLost answers a client that wants to resume from an event which is not in
-// the log. Any error status would end its whole session, so it is told within
+// serveLost responds to a client that wants to resume from an event which is not
+// in the log. Any error status would end its whole session, so it is told within
 // the stream.
 func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *node.EventID) {
 	if node.IsStandalone(after.Stream) {
 		// A new stream in its place. What the client may have missed are changes,
-		// so it is told that all it wants to hear of may have changed.
+		// so it is told that everything it subscribed to may have changed.
 		anew := node.Anew()
 		h.follow(w, r, &anew)
 		return

@@ -104,7 +104,7 @@ func TestGuardRefusesForeignPagesBeforeAuthentication(t *testing.T) {
 		token := a.token("alice")
 		for path, method := range endpoints {
 			foreign := exchange(s.instances[0], method, path, http.Header{"Origin": {"https://evil.example"}, "Authorization": {"Bearer " + token}})
-			if diff := cmp.Diff(errorAnswer(403, "null", -32000, `origin "https://evil.example" is not allowed`), read(t, foreign.Result())); diff != "" {
+			if diff := cmp.Diff(errorResponse(403, "null", -32000, `origin "https://evil.example" is not allowed`), read(t, foreign.Result())); diff != "" {
 				t.Errorf("%s: (-want +got)\n%s", path, diff)
 			}
 			if h := foreign.Header(); h.Get("Access-Control-Allow-Origin") != "" || h.Get("Www-Authenticate") != "" {
@@ -160,13 +160,13 @@ func TestNoResponseMayBeStored(t *testing.T) {
 		check("standalone stream", standalone.Response, stream)
 		check("resumed stream", c.Get(t, q.stream.Last).Response, stream)
 		check("stream that is lost", c.Get(t, "7_0_x").Response, never)
-		check("answer", c.Post(t, fleettest.Request(2, "ping", "{}")), never)
+		check("response", c.Post(t, fleettest.Request(2, "ping", "{}")), never)
 		check("accepted", c.Post(t, notification), never)
 		check("error", c.Post(t, "{"), never)
 		check("unknown session", c.Post(t, fleettest.Request(2, "ping", "{}"), set("Mcp-Session-Id", "x")), never)
 		check("another method", exchange(s.instances[0], "PUT", "/", http.Header{}).Result(), never)
 		check("refused by the guard", c.Post(t, fleettest.Request(2, "ping", "{}"), set("Origin", "https://evil.example")), never)
-		check("stateless answer", statelessCall(t, recent, "echo", "{}"), stream) // the SDK's is a stream always
+		check("stateless response", statelessCall(t, recent, "echo", "{}"), stream) // the SDK's is a stream always
 		check("stateless stream", statelessCall(t, recent, "refuse", "{}"), stream)
 		check("stateless error", statelessCall(t, recent, "echo", "{}", set("Mcp-Name", "other")), never)
 		check("stateless GET", recent.Get(t, "").Response, never)

@@ -55,7 +55,7 @@ type Handler struct {
 // getServer returns the server for a request, as with the SDK's
 // NewStreamableHTTPHandler. It is called at least once for each message,
 // concurrently, and may return the same server always or a new one each time.
-// If it returns nil, the request is answered 400. The servers of all instances
+// If it returns nil, the response is 400. The servers of all instances
 // must have the same features.
 //
 // NewHandler blocks for a few calls to Redis. It fails if an option is invalid,

@@ -27,7 +27,7 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *jsonrpcm
 		h.fail(w, r, m.ID, err)
 		return
 	}
-	var began atomic.Bool // Shutdown may answer while the session is being stored
+	var began atomic.Bool // Shutdown may respond while the session is being stored
 	e.request.OnResult = func(ctx context.Context, result json.RawMessage) error {
 		err := h.begin(ctx, rec, result)
 		began.Store(err == nil)
@@ -43,7 +43,7 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *jsonrpcm
 		if began.Load() {
 			w.Header().Set(sessionHeader, rec.ID)
 		}
-		h.answer(w, r, m.ID, a)
+		h.writeResponse(w, r, m.ID, a)
 	case <-r.Context().Done():
 		conn.Leave(r.Context()) // the session, if there will be one, is nobody's and expires
 		h.fail(w, r, m.ID, errGivenUp)

@@ -312,7 +312,7 @@ func TestMiddlewareSeesListenRequests(t *testing.T) {
 		c := s.stateless(t)
 		c.Header.Set("Authorization", "Bearer alice")
 		got := read(t, listen(t, c, `"l"`, `{"resourceSubscriptions":["news://secret"]}`).Response)
-		if diff := cmp.Diff(errorAnswer(200, `"l"`, -32003, "not for alice"), got); diff != "" {
+		if diff := cmp.Diff(errorResponse(200, `"l"`, -32003, "not for alice"), got); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 		acknowledged(t, c, `2`, allNews)
@@ -389,7 +389,7 @@ func TestQuietListenerIsKeptAlive(t *testing.T) {
 		if buffering := stream.Header.Get("X-Accel-Buffering"); buffering != "no" {
 			t.Errorf("X-Accel-Buffering is %q", buffering)
 		}
-		got := make(chan answer, 1)
+		got := make(chan response, 1)
 		go func() { got <- read(t, stream.Response) }()
 		time.Sleep(2*time.Minute + time.Second)
 		for _, i := range s.instances {
@@ -435,7 +435,7 @@ func TestListenWhileShuttingDownIsRefused(t *testing.T) {
 		go func() { left <- leaving.handler.Shutdown(t.Context()) }()
 		time.Sleep(time.Second)
 		got := read(t, listen(t, c, `1`, allNews).Response)
-		if diff := cmp.Diff(errorAnswer(503, `1`, -32000, "the instance is shutting down"), got); diff != "" {
+		if diff := cmp.Diff(errorResponse(503, `1`, -32000, "the instance is shutting down"), got); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 		s.open("w")

@@ -28,8 +28,8 @@ func (h *Handler) notification(r *http.Request, rec sessionstore.Record, m *json
 	if err != nil {
 		return err
 	}
-	// The reply does not wait: the handler may ask the client something, on the
-	// stream that clients open after this reply.
+	// The response does not wait for the handler, which may send the client a
+	// request on the stream that clients open after this response.
 	_, err = h.serve(r, e)
 	return err
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/node"
 )
 
-// reply answers a call: with one JSON body if the handler has nothing else to
-// say, or with a stream.
-func (h *Handler) reply(w http.ResponseWriter, r *http.Request, conn *node.Conn, id json.RawMessage, version string) {
+// respond sends the response to a call: as one JSON body if the handler sends
+// nothing else, or on a stream.
+func (h *Handler) respond(w http.ResponseWriter, r *http.Request, conn *node.Conn, id json.RawMessage, version string) {
 	ctx := r.Context()
 	patience := time.NewTimer(h.opts.StreamAfter)
 	defer patience.Stop()
 	for {
 		select {
 		case a := <-conn.Answer():
-			h.answer(w, r, id, a)
+			h.writeResponse(w, r, id, a)
 			return
 		case reader := <-conn.Stream():
 			if h.serveStream(w, r, reader, version, false) != nil {
@@ -37,17 +37,17 @@ func (h *Handler) reply(w http.ResponseWriter, r *http.Request, conn *node.Conn,
 	}
 }
 
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, id json.RawMessage, a node.Answer) {
+func (h *Handler) writeResponse(w http.ResponseWriter, r *http.Request, id json.RawMessage, a node.Answer) {
 	if a.Err != nil {
 		h.fail(w, r, id, a.Err)
 		return
 	}
 	h.timed(w)
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(a.Body) // a client that has gone has lost its answer: it had no event id
+	_, _ = w.Write(a.Body) // a client that has gone has lost its response: it had no event id
 }
 
-// accepted answers a notification or a response.
+// accepted responds to a notification or a response of the client.
 func (h *Handler) accepted(w http.ResponseWriter, r *http.Request, err error) {
 	if err != nil {
 		h.fail(w, r, nil, err)

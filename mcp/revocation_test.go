@@ -79,7 +79,7 @@ func (o *open) goOn(t testing.TB) {
 
 // Within the bound every stream of a revoked token is over, on whatever instance
 // it is; nobody else's is, nor those of the user's other tokens. With sessions
-// the call goes on, and its answer waits for her.
+// the call goes on, and its response waits for her.
 func TestSessionOwnershipEndsWithRevocation(t *testing.T) {
 	t.Parallel()
 	eachSize(t, func(t *testing.T, s *simulation, a *authority) {
@@ -191,21 +191,21 @@ func TestRevokedBeforeTheResponseBegan(t *testing.T) {
 		stateless.Version = statelessVersion
 		batched := s.guest(t, token)
 		batched.Initialize(t, "2025-03-26", everyCapability)
-		answers := make(chan answer, 3)
-		go func() { answers <- read(t, old.Post(t, toolCall(1, "wait", `{"name":"w"}`))) }()
+		responses := make(chan response, 3)
+		go func() { responses <- read(t, old.Post(t, toolCall(1, "wait", `{"name":"w"}`))) }()
 		s.runs(t, "w")
-		go func() { answers <- read(t, statelessCall(t, stateless, "stubborn", `{"name":"w"}`)) }()
+		go func() { responses <- read(t, statelessCall(t, stateless, "stubborn", `{"name":"w"}`)) }()
 		s.runs(t, "w")
-		go func() { answers <- read(t, batched.Post(t, "["+toolCall(1, "wait", `{"name":"w"}`)+"]")) }()
+		go func() { responses <- read(t, batched.Post(t, "["+toolCall(1, "wait", `{"name":"w"}`)+"]")) }()
 		s.runs(t, "w")
 		a.revoke(token)
 		bodies := map[string]int{}
 		for range 3 {
-			bodies[fmt.Sprint(soon(t, answers))]++
+			bodies[fmt.Sprint(soon(t, responses))]++
 		}
 		said := "the request was ended; its outcome is unknown"
-		if bodies[fmt.Sprint(errorAnswer(503, "1", -32000, said))] != 2 || bodies[fmt.Sprint(errorAnswer(503, "null", -32000, said))] != 1 {
-			t.Errorf("answers %v", bodies)
+		if bodies[fmt.Sprint(errorResponse(503, "1", -32000, said))] != 2 || bodies[fmt.Sprint(errorResponse(503, "null", -32000, said))] != 1 {
+			t.Errorf("responses %v", bodies)
 		}
 		s.open("w")
 	})
@@ -247,17 +247,17 @@ func TestRevokedBeforeTheAcknowledgement(t *testing.T) {
 		listener := s.guest(t, token)
 		listener.Version = statelessVersion
 		const asking = 16
-		answers := make(chan answer, asking)
+		responses := make(chan response, asking)
 		for range asking {
 			go func() {
-				answers <- read(t, listener.Post(t, statelessBody(1, "subscriptions/listen", `{"notifications":`+allNews+`}`), named("subscriptions/listen", "")))
+				responses <- read(t, listener.Post(t, statelessBody(1, "subscriptions/listen", `{"notifications":`+allNews+`}`), named("subscriptions/listen", "")))
 			}()
 		}
 		synctest.Wait()
 		a.revoke(token)
-		want := errorAnswer(503, "1", -32000, "the request was ended; its outcome is unknown")
+		want := errorResponse(503, "1", -32000, "the request was ended; its outcome is unknown")
 		for range asking {
-			if diff := cmp.Diff(want, soon(t, answers)); diff != "" {
+			if diff := cmp.Diff(want, soon(t, responses)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		}

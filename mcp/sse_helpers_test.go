@@ -137,7 +137,7 @@ func (s *simulation) wantNone(t testing.TB, c *sseClient) {
 			continue
 		}
 		got := read(t, c.at(instance.url).Post(t, fleettest.Request(1, "ping", "{}")))
-		if diff := cmp.Diff(errorAnswer(404, "null", -32001, "session not found"), got); diff != "" {
+		if diff := cmp.Diff(errorResponse(404, "null", -32001, "session not found"), got); diff != "" {
 			t.Errorf("a session that has ended: (-want +got)\n%s", diff)
 		}
 	}

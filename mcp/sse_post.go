@@ -14,7 +14,7 @@ import (
 )
 
 // Messages returns the POST handler for the sessions of [Handler.SSE]. It
-// accepts one message, on any instance, and answers 202; the response to a call
+// accepts one message, on any instance, and responds 202; the response to a call
 // is sent on the session's stream.
 func (h *Handler) Messages() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -54,7 +54,7 @@ func isCacheable(method string) bool {
 
 // A privateCall is a call of a user whose result is for that user alone: the SDK
 // says "public" for a server that says nothing, and then a cache that users
-// share may answer one with what is another's.
+// share may give one of them what is another's.
 type privateCall struct{ *statelessCall }
 
 // Write implements [http.ResponseWriter].

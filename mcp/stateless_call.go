@@ -20,7 +20,7 @@ import (
 const eventStream = "text/event-stream"
 
 // A statelessCall is a running stateless request, and the
-// [http.ResponseWriter] on which the SDK answers it. It adds what our own
+// [http.ResponseWriter] on which the SDK responds to it. It adds what our own
 // responses have: a deadline for each write, a stream that begins although
 // there is nothing to send yet, comments while it is quiet, and an error in
 // place of the response that Shutdown does not wait for.
@@ -33,13 +33,13 @@ type statelessCall struct {
 	opts   *Options
 	cancel context.CancelFunc
 
-	mu       sync.Mutex  // guards the fields below, and the writing to w
-	timer    *time.Timer // until the stream begins, then until the next comment; nil for a notification
-	begun    bool        // the status has been sent
-	stream   bool        // and it was that of an event stream
-	bare     bool        // what is written is a message without the form of an event
-	answered bool
-	over     bool // nothing may be written any more
+	mu        sync.Mutex  // guards the fields below, and the writing to w
+	timer     *time.Timer // until the stream begins, then until the next comment; nil for a notification
+	begun     bool        // the status has been sent
+	stream    bool        // and it was that of an event stream
+	bare      bool        // what is written is a message without the form of an event
+	responded bool
+	over      bool // nothing may be written any more
 }
 
 func newStatelessCall(h *Handler, w http.ResponseWriter, m *jsonrpcmsg.Message, cancel context.CancelFunc) *statelessCall {
@@ -101,7 +101,7 @@ func (c *statelessCall) Write(p []byte) (int, error) {
 	if c.stream && !c.bare {
 		data = eventData(p)
 	}
-	c.answered = c.answered || isResponse(data)
+	c.responded = c.responded || isResponse(data)
 	if c.alias {
 		data = unaliased(data, c.id)
 	}
@@ -187,7 +187,7 @@ func (c *statelessCall) extend() {
 func (c *statelessCall) stir() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over || c.answered || c.begun && !c.stream {
+	if c.over || c.responded || c.begun && !c.stream {
 		return
 	}
 	if !c.begun {
@@ -204,12 +204,12 @@ func (c *statelessCall) stir() {
 	c.flush()
 }
 
-// cut answers a call with an error, if it is not answered, and ends it.
+// cut responds to a call with an error, unless it has its response, and ends it.
 func (c *statelessCall) cut(refused *refusal) {
 	defer c.cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over || c.answered || c.id == nil {
+	if c.over || c.responded || c.id == nil {
 		return
 	}
 	body := jsonrpcmsg.EncodeError(c.id, &refused.wire)

@@ -109,8 +109,8 @@ func statelessRig() *rig {
 						}},
 					}, nil
 				}
-				answer, _ := req.Params.InputResponses["sure"].(*mcp.ElicitResult)
-				said := fmt.Sprint(req.Params.RequestState, ": ", answer.Action, " ", answer.Content["answer"])
+				confirmed, _ := req.Params.InputResponses["sure"].(*mcp.ElicitResult)
+				said := fmt.Sprint(req.Params.RequestState, ": ", confirmed.Action, " ", confirmed.Content["answer"])
 				return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: said}}}, nil
 			})
 	}
@@ -360,7 +360,7 @@ func TestQuietStatelessCallIsKeptAlive(t *testing.T) {
 					}
 					t.Cleanup(c.HTTP.CloseIdleConnections)
 					name := fmt.Sprint("quiet ", said)
-					got := make(chan answer, 1)
+					got := make(chan response, 1)
 					go func() { got <- read(t, statelessCall(t, c, "report", fmt.Sprintf(`{"name":%q,"n":%d}`, name, said))) }()
 					s.runs(t, name)
 					time.Sleep(time.Minute + 5*time.Second)
@@ -463,8 +463,8 @@ func TestShutdownWaitsForStatelessCalls(t *testing.T) {
 	simulate(t, simulated{rig: statelessRig()}, func(t *testing.T, s *simulation) {
 		leaving := s.instances[0]
 		c := at(s.stateless(t), leaving.url)
-		reply := make(chan *jsonrpcmsg.Message, 1)
-		go func() { reply <- c.Message(t, statelessCall(t, c, "report", `{"name":"r","n":1}`)) }()
+		response := make(chan *jsonrpcmsg.Message, 1)
+		go func() { response <- c.Message(t, statelessCall(t, c, "report", `{"name":"r","n":1}`)) }()
 		s.runs(t, "r")
 		left := make(chan error, 1)
 		go func() { left <- leaving.handler.Shutdown(t.Context()) }()
@@ -473,7 +473,7 @@ func TestShutdownWaitsForStatelessCalls(t *testing.T) {
 			t.Errorf("a call during Shutdown: %s", res.Status)
 		}
 		s.open("r")
-		wantText(t, soon(t, reply), "reported to raw")
+		wantText(t, soon(t, response), "reported to raw")
 		if err := soon(t, left); err != nil {
 			t.Error(err)
 		}
@@ -492,15 +492,15 @@ func TestShutdownRespondsToStatelessCallsThatItCutsShort(t *testing.T) {
 						defer s.open("r")
 						leaving := s.instances[0]
 						c := at(s.stateless(t), leaving.url)
-						reply := make(chan *jsonrpcmsg.Message, 1)
-						go func() { reply <- c.Message(t, statelessCall(t, c, tool, fmt.Sprintf(`{"name":"r","n":%d}`, said))) }()
+						response := make(chan *jsonrpcmsg.Message, 1)
+						go func() { response <- c.Message(t, statelessCall(t, c, tool, fmt.Sprintf(`{"name":"r","n":%d}`, said))) }()
 						s.runs(t, "r")
 						ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 						defer cancel()
 						if err := leaving.handler.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
 							t.Errorf("Shutdown says %v", err)
 						}
-						if m := soon(t, reply); !strings.Contains(string(m.Error), "the instance is shutting down") || string(m.ID) != "1" {
+						if m := soon(t, response); !strings.Contains(string(m.Error), "the instance is shutting down") || string(m.ID) != "1" {
 							t.Errorf("the call ends with %s %s%s", m.ID, m.Error, m.Result)
 						}
 						if tool == "report" {
@@ -525,7 +525,7 @@ func TestStatelessRequestOfNobodyIsRefused(t *testing.T) {
 	simulate(t, simulated{wrap: nobody}, func(t *testing.T, s *simulation) {
 		c := s.stateless(t)
 		c.Header.Set("Authorization", "Bearer x")
-		want := errorAnswer(500, "1", -32603, "internal error")
+		want := errorResponse(500, "1", -32603, "internal error")
 		if diff := cmp.Diff(want, read(t, statelessCall(t, c, "echo", "{}"))); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}

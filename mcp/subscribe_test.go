@@ -27,7 +27,7 @@ func TestSubscriptionsToNothingAreRefused(t *testing.T) {
 	})
 }
 
-func wantInvalid(t *testing.T, what string, got answer, status int) {
+func wantInvalid(t *testing.T, what string, got response, status int) {
 	t.Helper()
 	var m struct{ Error struct{ Code int } }
 	if err := json.Unmarshal([]byte(got.Body), &m); err != nil || m.Error.Code != -32602 || got.Status != status || got.Type != "application/json" {

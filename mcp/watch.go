@@ -80,7 +80,7 @@ func (ws *watchers) end() {
 	ws.wg.Wait()
 }
 
-// A watcher is the connection of a session that only hears of list changes.
+// A watcher is the connection of a session that only gets list changes.
 type watcher struct {
 	handler  *Handler
 	incoming chan jsonrpc.Message

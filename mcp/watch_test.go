@@ -122,14 +122,14 @@ func TestChangeDuringACallIsAnnouncedOnce(t *testing.T) {
 		must(t, changing.handler.Watch(server))
 		c := s.session(t)
 		events := messages(at(c, s.instances[0].url).Get(t, ""))
-		reply := make(chan *jsonrpcmsg.Message, 1)
-		go func() { reply <- at(c, changing.url).CallTool(t, "wait", `{"name":"w"}`) }()
+		response := make(chan *jsonrpcmsg.Message, 1)
+		go func() { response <- at(c, changing.url).CallTool(t, "wait", `{"name":"w"}`) }()
 		s.runs(t, "w")
 		features["tools"].add(server)
 		hears(t, events, changed("tools"))
 		silent(t, events)
 		s.open("w")
-		wantText(t, soon(t, reply), "went on")
+		wantText(t, soon(t, response), "went on")
 	})
 }
 
@@ -166,7 +166,7 @@ func TestWatchEndsWithShutdown(t *testing.T) {
 	})
 }
 
-// ServerOptions.KeepAlive pings every session, and ends those that do not answer.
+// ServerOptions.KeepAlive pings every session, and ends those that do not respond.
 func TestWatchedServerWithKeepAlive(t *testing.T) {
 	t.Parallel()
 	r := newsRig()
