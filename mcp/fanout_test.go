@@ -130,13 +130,13 @@ func TestSubscriptionThatTheServerRefusesIsNone(t *testing.T) {
 func TestSubscriberThatWasAwayLearnsOnReturn(t *testing.T) {
 	t.Parallel()
 	ways := map[string]struct {
-		leave func(t *testing.T, stream *fleettest.Stream, holder *simulatedInstance)
+		leave func(t *testing.T, stream *fleettest.Stream, streamOwner *simulatedInstance)
 		once  bool // nothing is told twice
 	}{
 		"hangs up":      {func(_ *testing.T, stream *fleettest.Stream, _ *simulatedInstance) { stream.Close() }, true},
-		"instance dies": {func(_ *testing.T, _ *fleettest.Stream, holder *simulatedInstance) { holder.kill() }, false},
-		"instance shut down": {func(t *testing.T, _ *fleettest.Stream, holder *simulatedInstance) {
-			must(t, holder.handler.Shutdown(t.Context()))
+		"instance dies": {func(_ *testing.T, _ *fleettest.Stream, streamOwner *simulatedInstance) { streamOwner.kill() }, false},
+		"instance shut down": {func(t *testing.T, _ *fleettest.Stream, streamOwner *simulatedInstance) {
+			must(t, streamOwner.handler.Shutdown(t.Context()))
 		}, true},
 	}
 	for name, way := range ways {
@@ -144,10 +144,10 @@ func TestSubscriberThatWasAwayLearnsOnReturn(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, with id: %v", name, withID), func(t *testing.T) {
 				t.Parallel()
 				simulate(t, simulated{rig: newsRig(), instances: 3}, func(t *testing.T, s *simulation) {
-					holder, next, elsewhere := s.instances[0], s.instances[1], s.instances[2]
+					streamOwner, next, elsewhere := s.instances[0], s.instances[1], s.instances[2]
 					c := s.session(t)
 					subscribe(t, c, "news://a", "news://b", "news://c")
-					stream := at(c, holder.url).Get(t, "")
+					stream := at(c, streamOwner.url).Get(t, "")
 					must(t, elsewhere.handler.ResourceUpdated(t.Context(), "news://a"))
 					e, err := stream.Next()
 					for err == nil && len(e.Data) == 0 {
@@ -156,7 +156,7 @@ func TestSubscriberThatWasAwayLearnsOnReturn(t *testing.T) {
 					if err != nil || string(e.Data) != updated("news://a") {
 						t.Fatalf("%s %v", e.Data, err)
 					}
-					way.leave(t, stream, holder)
+					way.leave(t, stream, streamOwner)
 					time.Sleep(time.Second)
 					must(t, elsewhere.handler.ResourceUpdated(t.Context(), "news://b"))
 					must(t, elsewhere.handler.ToolsChanged(t.Context()))
@@ -444,8 +444,8 @@ func TestOnStreamOfAListener(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
 		opened := make(chan watched, 10)
-		holder := s.joinWatching(t, opened, "debug")
-		stream := listen(t, at(s.stateless(t), holder.url), `1`, `{"resourceSubscriptions":["news://b","news://a"]}`)
+		streamOwner := s.joinWatching(t, opened, "debug")
+		stream := listen(t, at(s.stateless(t), streamOwner.url), `1`, `{"resourceSubscriptions":["news://b","news://a"]}`)
 		events := messages(stream)
 		hears(t, events, acknowledgement(`1`, `{"resourceSubscriptions":["news://b","news://a"]}`))
 		w := soon(t, opened)
@@ -465,7 +465,7 @@ func TestOnStreamOfAListener(t *testing.T) {
 		}
 		stream.Close()
 		w.left(t)
-		listen(t, at(s.stateless(t), holder.url), `1`, `{}`)
+		listen(t, at(s.stateless(t), streamOwner.url), `1`, `{}`)
 		time.Sleep(time.Second)
 		if len(opened) > 0 {
 			t.Error("OnStream is called for a listener that listens to nothing")
@@ -491,9 +491,9 @@ func TestStreamLogHonoursTheLevel(t *testing.T) {
 			t.Parallel()
 			simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 				opened := make(chan watched, 10)
-				holder := s.joinWatching(t, opened, test.preset)
+				streamOwner := s.joinWatching(t, opened, test.preset)
 				c := s.session(t)
-				events := messages(at(c, holder.url).Get(t, ""))
+				events := messages(at(c, streamOwner.url).Get(t, ""))
 				w := soon(t, opened)
 				if test.set != "" { // on another instance, while the stream is open
 					if m := at(c, s.instances[0].url).Call(t, "logging/setLevel", fmt.Sprintf(`{"level":%q}`, test.set)); m.Error != nil {

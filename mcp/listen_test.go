@@ -107,10 +107,10 @@ func TestListenerFromAcknowledgementToShutdown(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig(), instances: 3}, func(t *testing.T, s *simulation) {
 		ids := []string{`0`, `7`, `-7`, `"seven"`, `"7"`, `12345678901234567890123`, `9007199254740993`, `"` + strings.Repeat("é", 3000) + `"`}
-		holder := s.instances[0]
+		streamOwner := s.instances[0]
 		var listeners []<-chan sse.Event
 		for _, id := range ids {
-			listeners = append(listeners, acknowledged(t, at(s.stateless(t), holder.url), id, allNews))
+			listeners = append(listeners, acknowledged(t, at(s.stateless(t), streamOwner.url), id, allNews))
 		}
 		for _, i := range s.instances {
 			must(t, i.handler.ResourceUpdated(t.Context(), "news://a"))
@@ -129,7 +129,7 @@ func TestListenerFromAcknowledgementToShutdown(t *testing.T) {
 				hears(t, events, changedFor(ids[n], "resources"))
 			}
 		}
-		must(t, holder.handler.Shutdown(t.Context()))
+		must(t, streamOwner.handler.Shutdown(t.Context()))
 		for n, events := range listeners {
 			hears(t, events, completionOf(ids[n]))
 			ends(t, events)
@@ -401,22 +401,22 @@ func TestQuietListenerIsKeptAlive(t *testing.T) {
 	})
 }
 
-// Also when the holder cannot hear the bus for a while.
+// Also when the streamOwner cannot hear the bus for a while.
 func TestListenerThroughAnOutage(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
-		holder, other := s.instances[0], s.instances[1]
-		events := acknowledged(t, at(s.stateless(t), holder.url), `1`, allNews)
+		streamOwner, other := s.instances[0], s.instances[1]
+		events := acknowledged(t, at(s.stateless(t), streamOwner.url), `1`, allNews)
 		for n := range 5 {
 			if n%2 == 0 {
-				holder.link.Cut()
+				streamOwner.link.Cut()
 			} else {
-				holder.link.Freeze()
+				streamOwner.link.Freeze()
 			}
 			must(t, other.handler.ResourceUpdated(t.Context(), "news://a"))
 			must(t, other.handler.ToolsChanged(t.Context()))
 			time.Sleep(30 * time.Second)
-			holder.link.Heal()
+			streamOwner.link.Heal()
 			hears(t, events, updatedFor(`1`, "news://a"))
 			hears(t, events, changedFor(`1`, "tools"))
 		}

@@ -53,8 +53,8 @@ func openAll(t testing.TB, s *simulation, token, name string) *open {
 	q.stream.Close()
 	o.streams["resumed stream of a call"] = messages(at(asking, next()).Get(t, q.stream.Last))
 
-	holder := at(s.client(t), next())
-	o.sse = openSSE(t, holder, token).at(balancer)
+	streamOwner := at(s.client(t), next())
+	o.sse = openSSE(t, streamOwner, token).at(balancer)
 	o.sse.initialize(t)
 	o.streams["SSE stream"] = o.sse.events
 

@@ -65,9 +65,9 @@ func openSSE(t testing.TB, c *fleettest.Client, user string) *sseClient {
 
 // sse returns an initialized session of the HTTP+SSE transport, whose stream is
 // on one instance and whose messages go to each in turn.
-func (s *simulation) sse(t testing.TB, holder int, user string) *sseClient {
+func (s *simulation) sse(t testing.TB, streamOwner int, user string) *sseClient {
 	t.Helper()
-	c := openSSE(t, at(s.client(t), s.instances[holder].url), user).at(balancer)
+	c := openSSE(t, at(s.client(t), s.instances[streamOwner].url), user).at(balancer)
 	c.initialize(t)
 	return c
 }
