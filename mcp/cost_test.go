@@ -87,7 +87,7 @@ func TestAResponseCostsOneMessageHoweverManyInstancesThereAre(t *testing.T) {
 }
 
 // Sessions share nothing but the fleet: however many are spoken to at once, each
-// hears all that is its own, in order, and nothing else.
+// receives all that is its own, in order, and nothing else.
 func TestConcurrentPublishersToManySessionsLoseNothing(t *testing.T) {
 	t.Parallel()
 	sessions, messagesEach := 100, 20

@@ -138,12 +138,12 @@ func BenchmarkFanOutCommands(b *testing.B) {
 			a.join(b, max(1, subscribers/2), "news://a")
 			a.listen(b, subscribers/2, "news://a")
 			quiet(b, admin)
-			heard := 0
+			received := 0
 			before := commands(b, admin)
 			for b.Loop() {
-				must(b, f.Instances[heard%3].Handler.ResourceUpdated(b.Context(), "news://a"))
-				heard++
-				a.hear(b, heard)
+				must(b, f.Instances[received%3].Handler.ResourceUpdated(b.Context(), "news://a"))
+				received++
+				a.receive(b, received)
 			}
 			took := b.Elapsed()
 			spent := commands(b, admin) - before

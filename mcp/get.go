@@ -20,12 +20,12 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, nil, err)
 		return
 	}
-	h.follow(w, r, after)
+	h.streamAfter(w, r, after)
 }
 
-// follow sends the stream behind an event, or what the client is to have in its
-// place.
-func (h *Handler) follow(w http.ResponseWriter, r *http.Request, after *node.EventID) {
+// streamAfter sends what a stream has after an event, or what the client gets in
+// its place.
+func (h *Handler) streamAfter(w http.ResponseWriter, r *http.Request, after *node.EventID) {
 	rec, stream, err := h.resume(r, after)
 	switch {
 	case errors.Is(err, sessionstore.ErrUnavailable):
@@ -138,7 +138,7 @@ func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *node.
 		// A new stream in its place. What the client may have missed are changes,
 		// so it is told that everything it subscribed to may have changed.
 		anew := node.Anew()
-		h.follow(w, r, &anew)
+		h.streamAfter(w, r, &anew)
 		return
 	}
 	if after.IsEnd() {

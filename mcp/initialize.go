@@ -15,7 +15,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
-// initialize runs initialize and begins a session with what it agreed on.
+// initialize runs initialize and creates a session with what it agreed on.
 func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *jsonrpcmsg.Message) {
 	rec, err := h.newSession(r, m)
 	if err != nil {
@@ -29,7 +29,7 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *jsonrpcm
 	}
 	var began atomic.Bool // Shutdown may respond while the session is being stored
 	e.request.OnResult = func(ctx context.Context, result json.RawMessage) error {
-		err := h.begin(ctx, rec, result)
+		err := h.createSession(ctx, rec, result)
 		began.Store(err == nil)
 		return err
 	}
@@ -66,8 +66,8 @@ func (h *Handler) newSession(r *http.Request, m *jsonrpcmsg.Message) (sessionsto
 	return sessionstore.Record{ID: sessionstore.NewID(), Owner: owner, InitializeParams: m.Params, Position: h.node.Position()}, err
 }
 
-// begin stores the session that an initialize result describes.
-func (h *Handler) begin(ctx context.Context, rec sessionstore.Record, result json.RawMessage) error {
+// createSession stores the session that an initialize result describes.
+func (h *Handler) createSession(ctx context.Context, rec sessionstore.Record, result json.RawMessage) error {
 	agreed, err := agreement(rec.InitializeParams, result)
 	if err != nil {
 		return err

@@ -222,7 +222,7 @@ func TestUserSessionIsolationOfListeners(t *testing.T) {
 			t.Errorf("her call was told something: %s", <-s.entered)
 		}
 		must(t, s.instances[1].handler.ToolsChanged(t.Context()))
-		hears(t, hers, changedFor(`1`, "tools"))
+		receives(t, hers, changedFor(`1`, "tools"))
 		s.open("r")
 		for e := range calls {
 			if strings.Contains(string(e.Data), "reported to raw") {

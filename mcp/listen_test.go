@@ -53,8 +53,8 @@ func listen(t testing.TB, c *fleettest.Client, id, filter string) *fleettest.Str
 	return fleettest.NewStream(c.Post(t, statelessBody(json.RawMessage(id), "subscriptions/listen", `{"notifications":`+filter+`}`), named("subscriptions/listen", "")))
 }
 
-// hears fails the test unless the next event is this message.
-func hears(t testing.TB, events <-chan sse.Event, want string) {
+// receives fails the test unless the next event is this message.
+func receives(t testing.TB, events <-chan sse.Event, want string) {
 	t.Helper()
 	e := soon(t, events) // of an ended stream it is empty
 	if diff := cmp.Diff(want, string(e.Data)); diff != "" {
@@ -66,7 +66,7 @@ func hears(t testing.TB, events <-chan sse.Event, want string) {
 func acknowledged(t testing.TB, c *fleettest.Client, id, filter string) <-chan sse.Event {
 	t.Helper()
 	events := messages(listen(t, c, id, filter))
-	hears(t, events, acknowledgement(id, filter))
+	receives(t, events, acknowledgement(id, filter))
 	return events
 }
 
@@ -122,16 +122,16 @@ func TestListenerFromAcknowledgementToShutdown(t *testing.T) {
 		}
 		for n, events := range listeners {
 			for range s.instances {
-				hears(t, events, updatedFor(ids[n], "news://a"))
-				hears(t, events, updatedFor(ids[n], "news://b"))
-				hears(t, events, changedFor(ids[n], "tools"))
-				hears(t, events, changedFor(ids[n], "prompts"))
-				hears(t, events, changedFor(ids[n], "resources"))
+				receives(t, events, updatedFor(ids[n], "news://a"))
+				receives(t, events, updatedFor(ids[n], "news://b"))
+				receives(t, events, changedFor(ids[n], "tools"))
+				receives(t, events, changedFor(ids[n], "prompts"))
+				receives(t, events, changedFor(ids[n], "resources"))
 			}
 		}
 		must(t, streamOwner.handler.Shutdown(t.Context()))
 		for n, events := range listeners {
-			hears(t, events, completionOf(ids[n]))
+			receives(t, events, completionOf(ids[n]))
 			ends(t, events)
 		}
 	})
@@ -156,12 +156,12 @@ func TestListenerHearsOnlyWhatItAskedFor(t *testing.T) {
 			must(t, h.ResourceUpdated(t.Context(), "news://a"))
 			must(t, h.ResourceUpdated(t.Context(), "news://b"))
 			if want != "" {
-				hears(t, events, want)
+				receives(t, events, want)
 			}
 			time.Sleep(5 * time.Second)
 			select {
 			case e := <-events:
-				t.Errorf("%s: also heard %s", filter, e.Data)
+				t.Errorf("%s: also received %s", filter, e.Data)
 			default:
 			}
 		}
@@ -193,9 +193,9 @@ func TestListenerIsToldWhatTheServerSupports(t *testing.T) {
 			r.opts.Capabilities = test.capabilities
 			simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
 				events := messages(listen(t, s.stateless(t), `1`, test.filter))
-				hears(t, events, acknowledgement(`1`, test.want))
+				receives(t, events, acknowledgement(`1`, test.want))
 				if test.want == `{}` {
-					hears(t, events, completionOf(`1`))
+					receives(t, events, completionOf(`1`))
 					ends(t, events)
 				}
 			})
@@ -282,12 +282,12 @@ func TestListenersWithTheSameID(t *testing.T) {
 			must(t, s.instances[0].handler.ResourceUpdated(t.Context(), fmt.Sprint("news://", i)))
 		}
 		for i, events := range listeners {
-			hears(t, events, updatedFor(`1`, fmt.Sprint("news://", i)))
+			receives(t, events, updatedFor(`1`, fmt.Sprint("news://", i)))
 		}
 		must(t, s.instances[0].handler.Shutdown(t.Context()))
 		must(t, s.instances[1].handler.Shutdown(t.Context()))
 		for _, events := range listeners {
-			hears(t, events, completionOf(`1`))
+			receives(t, events, completionOf(`1`))
 			ends(t, events)
 		}
 	})
@@ -330,7 +330,7 @@ func TestNothingIsSaidBeforeTheAcknowledgement(t *testing.T) {
 	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
 		events := acknowledged(t, s.stateless(t), `1`, allNews)
 		must(t, s.instances[0].handler.ToolsChanged(t.Context()))
-		hears(t, events, changedFor(`1`, "tools"))
+		receives(t, events, changedFor(`1`, "tools"))
 	})
 }
 
@@ -359,7 +359,7 @@ func TestUnsubscribeHandlerOfAListenerIsCalledAtOnce(t *testing.T) {
 		}
 		mu.Unlock()
 		must(t, s.instances[0].handler.ResourceUpdated(t.Context(), "news://a"))
-		hears(t, events, updatedFor(`1`, "news://a"))
+		receives(t, events, updatedFor(`1`, "news://a"))
 	})
 }
 
@@ -373,8 +373,8 @@ func TestListenerIsCompletedWhenItsTokenExpires(t *testing.T) {
 		events := acknowledged(t, c, `1`, allNews)
 		time.Sleep(2*time.Minute + 30*time.Second)
 		must(t, s.instances[0].handler.ResourceUpdated(t.Context(), "news://a"))
-		hears(t, events, updatedFor(`1`, "news://a"))
-		hears(t, events, completionOf(`1`))
+		receives(t, events, updatedFor(`1`, "news://a"))
+		receives(t, events, completionOf(`1`))
 		ends(t, events)
 		if late := time.Since(expires); late < -time.Second || late > time.Second {
 			t.Errorf("the listener ended %v after its token", late)
@@ -417,8 +417,8 @@ func TestListenerThroughAnOutage(t *testing.T) {
 			must(t, other.handler.ToolsChanged(t.Context()))
 			time.Sleep(30 * time.Second)
 			streamOwner.link.Heal()
-			hears(t, events, updatedFor(`1`, "news://a"))
-			hears(t, events, changedFor(`1`, "tools"))
+			receives(t, events, updatedFor(`1`, "news://a"))
+			receives(t, events, changedFor(`1`, "tools"))
 		}
 	})
 }
@@ -497,7 +497,7 @@ func TestListenerThatNeverReads(t *testing.T) {
 		}
 		for id, events := range map[string]<-chan sse.Event{`2`: reader, `3`: beside} {
 			for range updates {
-				hears(t, events, updatedFor(id, "news://a"))
+				receives(t, events, updatedFor(id, "news://a"))
 			}
 		}
 		if d := time.Since(began); d > time.Second {

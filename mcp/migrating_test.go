@@ -28,13 +28,13 @@ func TestServerResourceUpdatedReachesNobody(t *testing.T) {
 		one := s.joinWith(t, server)
 		c := s.session(t)
 		subscribe(t, at(c, one.url), "news://a")
-		events, heard := messages(at(c, one.url).Get(t, "")), acknowledged(t, at(s.stateless(t), one.url), `1`, allNews)
+		events, received := messages(at(c, one.url).Get(t, "")), acknowledged(t, at(s.stateless(t), one.url), `1`, allNews)
 		must(t, server.ResourceUpdated(t.Context(), &mcp.ResourceUpdatedNotificationParams{URI: "news://a"}))
 		silent(t, events)
-		silent(t, heard)
+		silent(t, received)
 		must(t, one.handler.ResourceUpdated(t.Context(), "news://a"))
-		hears(t, events, updated("news://a"))
-		hears(t, heard, updatedFor(`1`, "news://a"))
+		receives(t, events, updated("news://a"))
+		receives(t, received, updatedFor(`1`, "news://a"))
 	})
 }
 
@@ -239,7 +239,7 @@ func TestTickerOfASessionRunsInOnStream(t *testing.T) {
 			w := soon(t, opened)
 			go tick(w)
 			for n := 1; n <= 3; n++ {
-				hears(t, events, fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/tick","params":{"instance":%d,"n":%d}}`, w.instance, n))
+				receives(t, events, fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/tick","params":{"instance":%d,"n":%d}}`, w.instance, n))
 			}
 			stream.Close()
 			w.left(t)

@@ -133,8 +133,8 @@ func TestReaderCutOffFromRedisMissesNothing(t *testing.T) {
 		wantText(t, at(c, s.instances[1].url).CallTool(t, "aside", `{"text":"unheard"}`), "said")
 		time.Sleep(5 * time.Second)
 		s.heal()
-		wantText(t, at(c, s.instances[1].url).CallTool(t, "aside", `{"text":"heard"}`), "said")
-		for _, want := range []string{"unheard", "heard"} {
+		wantText(t, at(c, s.instances[1].url).CallTool(t, "aside", `{"text":"received"}`), "said")
+		for _, want := range []string{"unheard", "received"} {
 			if m := soon(t, stream); !strings.Contains(string(m.Data), `"`+want+`"`) {
 				t.Errorf("got %s, want %s", m.Data, want)
 			}

@@ -43,9 +43,9 @@ func TestAnUpdateReachesAThousandSessionsAndListenersOnce(t *testing.T) {
 				updates++
 			}
 		}
-		// Whoever has heard the last has heard all it will.
+		// Whoever has received the last has received all it will.
 		must(t, worker.ResourceUpdated(t.Context(), "news://b"))
-		a.hear(t, updates+1)
+		a.receive(t, updates+1)
 		a.exactly(t, updates+1)
 	})
 }
@@ -65,16 +65,16 @@ func TestAnUpdateCostsTheSameForOneAndForManySubscribers(t *testing.T) {
 	admin := redis.Client(t)
 	const updates = 20
 	a := newAudience(t, handlersOf(f)...)
-	heard := 0
+	received := 0
 	measure := func() float64 {
 		t.Helper()
 		quiet(t, admin)
 		began := time.Now()
 		before := commands(t, admin)
 		for range updates {
-			must(t, f.Instances[heard%3].Handler.ResourceUpdated(t.Context(), "news://a"))
-			heard++
-			a.hear(t, heard)
+			must(t, f.Instances[received%3].Handler.ResourceUpdated(t.Context(), "news://a"))
+			received++
+			a.receive(t, received)
 		}
 		spent := commands(t, admin) - before
 		// What the fleet does anyhow in that time.
@@ -90,8 +90,8 @@ func TestAnUpdateCostsTheSameForOneAndForManySubscribers(t *testing.T) {
 	a.join(t, sessions-1, "news://a")
 	a.listen(t, listeners, "news://a")
 	for _, s := range a.sinks {
-		a.heard.Add(int64(heard) - s.updates.Load()) // the late ones count as if they had been there
-		s.updates.Store(int64(heard))
+		a.received.Add(int64(received) - s.updates.Load()) // the late ones count as if they had been there
+		s.updates.Store(int64(received))
 	}
 	all := measure()
 	if all > one+2 {

@@ -103,13 +103,13 @@ func (h *Handler) serveSSEStream(w http.ResponseWriter, r *http.Request, reader 
 	}
 	ctx, cancel := untilExpiry(r.Context())
 	defer cancel()
-	defer h.whileBegun(ctx, reader)()
+	defer h.whileInitialized(ctx, reader)()
 	return reader.Serve(ctx, events, node.ServeOptions{Named: true, KeepAlive: h.opts.KeepAlive})
 }
 
-// whileBegun runs OnStream once the session has been initialized: before that
+// whileInitialized runs OnStream once the session has been initialized: before that
 // its client expects nothing. It returns what ends OnStream's context and waits.
-func (h *Handler) whileBegun(ctx context.Context, reader *node.Reader) (leave func()) {
+func (h *Handler) whileInitialized(ctx context.Context, reader *node.Reader) (leave func()) {
 	if h.opts.OnStream == nil {
 		return func() {}
 	}

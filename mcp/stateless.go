@@ -38,8 +38,9 @@ func (h *Handler) serveStateless(w http.ResponseWriter, r *http.Request, m *json
 		h.serveListen(w, r, m)
 		return
 	}
-	// What ends the request reaches the handler through cut, once the client has
-	// its error: canceled any earlier, the SDK would end the response without one.
+	// The handler's context must outlive r's: on cancellation, cut sends the client
+	// an error first, then cancels. Canceled with r's, the SDK would end the response
+	// without an error.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	defer cancel()
 	call := newStatelessCall(h, w, m, cancel)
@@ -55,8 +56,7 @@ func (h *Handler) serveStateless(w http.ResponseWriter, r *http.Request, m *json
 	case changed:
 		body = encoded(m, m.ID)
 	}
-	// The SDK waits for the handler, which may not heed its context; the client,
-	// if it is still there, gets nothing more.
+	// The SDK waits for a handler that ignores its context; the client does not.
 	defer context.AfterFunc(r.Context(), func() { call.cut(errGivenUp) })()
 	h.stateless.ServeHTTP(call, again(ctx, r, body))
 }

@@ -50,7 +50,7 @@ func newStatelessCall(h *Handler, w http.ResponseWriter, m *jsonrpcmsg.Message, 
 	if m.IsCall() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.timer = time.AfterFunc(h.opts.StreamAfter, c.stir)
+		c.timer = time.AfterFunc(h.opts.StreamAfter, c.showLife)
 	}
 	return c
 }
@@ -62,12 +62,12 @@ func (c *statelessCall) Header() http.Header { return c.header }
 func (c *statelessCall) WriteHeader(status int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.begin(status)
+	c.sendStatus(status)
 }
 
-// begin sends the status. If a stream has begun it is too late for another one:
-// then what follows is sent on the stream. c.mu must be held.
-func (c *statelessCall) begin(status int) {
+// sendStatus sends the status. If a stream has begun it is too late for another
+// one: then what follows is sent on the stream. c.mu must be held.
+func (c *statelessCall) sendStatus(status int) {
 	isStream := c.header.Get("Content-Type") == eventStream
 	switch {
 	case c.over:
@@ -95,7 +95,7 @@ func (c *statelessCall) Write(p []byte) (int, error) {
 		return 0, node.ErrClosed
 	}
 	if !c.begun {
-		c.begin(http.StatusOK)
+		c.sendStatus(http.StatusOK)
 	}
 	data := p
 	if c.stream && !c.bare {
@@ -183,8 +183,8 @@ func (c *statelessCall) extend() {
 	_ = c.rc.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout)) // not every writer has deadlines
 }
 
-// stir says that the call lives: it begins the stream, or adds a comment.
-func (c *statelessCall) stir() {
+// showLife begins the stream, or sends a comment on it.
+func (c *statelessCall) showLife() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over || c.responded || c.begun && !c.stream {

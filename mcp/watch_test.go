@@ -74,14 +74,14 @@ func TestWatchedServerAnnouncesItsChanges(t *testing.T) {
 				for _, change := range []func(*mcp.Server){feature.add, feature.remove} {
 					change(server)
 					for want, events := range streams {
-						hears(t, events, want[:len(want)-len(s.instances[0].url)])
+						receives(t, events, want[:len(want)-len(s.instances[0].url)])
 					}
 				}
 				for _, f := range []func(*mcp.Server){feature.add, feature.remove, feature.add} {
 					f(server) // at once, which is one change to the SDK
 				}
 				for want, events := range streams {
-					hears(t, events, want[:len(want)-len(s.instances[0].url)])
+					receives(t, events, want[:len(want)-len(s.instances[0].url)])
 					silent(t, events)
 				}
 			})
@@ -103,12 +103,12 @@ func TestServerThatIsNotWatchedAnnouncesNothing(t *testing.T) {
 		server := s.server()
 		changing := s.joinWith(t, server)
 		c := s.session(t)
-		events, heard := messages(at(c, changing.url).Get(t, "")), acknowledged(t, at(s.stateless(t), changing.url), `1`, allNews)
+		events, received := messages(at(c, changing.url).Get(t, "")), acknowledged(t, at(s.stateless(t), changing.url), `1`, allNews)
 		for _, feature := range features {
 			feature.add(server)
 		}
 		silent(t, events)
-		silent(t, heard)
+		silent(t, received)
 	})
 }
 
@@ -126,7 +126,7 @@ func TestChangeDuringACallIsAnnouncedOnce(t *testing.T) {
 		go func() { response <- at(c, changing.url).CallTool(t, "wait", `{"name":"w"}`) }()
 		s.runs(t, "w")
 		features["tools"].add(server)
-		hears(t, events, changed("tools"))
+		receives(t, events, changed("tools"))
 		silent(t, events)
 		s.open("w")
 		wantText(t, soon(t, response), "went on")
@@ -179,7 +179,7 @@ func TestWatchedServerWithKeepAlive(t *testing.T) {
 		c := s.session(t)
 		events := messages(at(c, s.instances[0].url).Get(t, ""))
 		features["tools"].add(server)
-		hears(t, events, changed("tools"))
+		receives(t, events, changed("tools"))
 		must(t, changing.handler.Shutdown(t.Context()))
 	})
 }
@@ -198,7 +198,7 @@ func TestWatchedServerThroughAnOutage(t *testing.T) {
 			change(server)
 			silent(t, events)
 			changing.link.Heal()
-			hears(t, events, changed("tools"))
+			receives(t, events, changed("tools"))
 			silent(t, events)
 		}
 	})
