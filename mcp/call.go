@@ -28,6 +28,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, rec sessionstore.
 		return
 	}
 	conn, err := h.serve(r, e)
+	h.node.Use(rec.ID)
 	if err != nil {
 		h.fail(w, r, m.ID, err)
 		return

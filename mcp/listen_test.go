@@ -401,7 +401,7 @@ func TestQuietListenerIsKeptAlive(t *testing.T) {
 	})
 }
 
-// Also when the streamOwner cannot hear the bus for a while.
+// Also when its instance cannot read the bus for a while.
 func TestListenerThroughAnOutage(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {

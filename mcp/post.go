@@ -50,15 +50,16 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, id, err)
 		return
 	}
-	h.node.Use(rec.ID)
-	switch {
-	case m.IsCall():
+	if m.IsCall() {
 		h.call(w, r, rec, m)
-	case m.IsNotification():
-		h.accepted(w, r, h.notification(r, rec, m))
-	default:
-		h.accepted(w, r, h.node.Reply(r.Context(), rec.ID, m))
+		return
 	}
+	h.node.Use(rec.ID)
+	if m.IsNotification() {
+		h.accepted(w, r, h.notification(r, rec, m))
+		return
+	}
+	h.accepted(w, r, h.node.Reply(r.Context(), rec.ID, m))
 }
 
 // readMessage reads the one message of a POST, and returns its body as well.
