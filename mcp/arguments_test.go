@@ -9,7 +9,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 )
 
-// See withoutNullArguments: a panic here would end the test's process.
+// See sdkcompat.WithoutNullArguments: a panic here would end the test's process.
 func TestNullArgumentsAreNoArguments(t *testing.T) {
 	t.Parallel()
 	f := fleettest.Start(t, fleettest.Config{Server: func() *mcp.Server {

@@ -22,7 +22,7 @@ import (
 type audience struct {
 	handlers []http.Handler
 	ctx      context.Context
-	received    atomic.Int64 // updates, by all of them
+	received atomic.Int64 // updates, by all of them
 
 	mu    sync.Mutex
 	sinks []*sink

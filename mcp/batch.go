@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -22,8 +21,8 @@ const (
 )
 
 // serveBatch serves a POST whose body is a JSON array (specification
-// 2025-03-26, "Transports", "Sending Messages to the Server"). Nothing of a
-// batch happens before all of it has been found good.
+// 2025-03-26, "Transports", "Sending Messages to the Server"). All of a batch is
+// checked before any of it is served.
 func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body []byte) {
 	rec, messages, err := h.checkBatch(w, r, body)
 	if err == nil {
@@ -107,24 +106,20 @@ func (h *Handler) startBatch(r *http.Request, rec sessionstore.Record, calls []*
 		next <- i
 	}
 	close(next)
-	h.batches.add()
-	var workers sync.WaitGroup
 	for range min(batchWorkers, len(calls)) {
-		workers.Go(func() {
+		h.workers.add()
+		go func() {
+			defer h.workers.remove()
 			for i := range next {
 				b.responses <- batchResponse{i, h.batchCall(ctx, r, rec, calls[i])}
 			}
-		})
+		}()
 	}
-	go func() { // ends with the calls
-		workers.Wait()
-		h.batches.remove()
-	}()
 	return b
 }
 
 // batchCall runs a call and returns its response. ctx ends when the client has
-// gone. What else the handler says goes to the session's standalone stream.
+// gone. Whatever else the handler sends goes to the session's standalone stream.
 func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) []byte {
 	e, err := h.prepare(r, rec, m)
 	if err != nil {
@@ -158,8 +153,8 @@ func (h *Handler) refusedCall(ctx context.Context, m *jsonrpcmsg.Message, err er
 }
 
 // respondToBatch sends the responses of a batch: as one JSON array, in the order
-// of the calls, or, if that takes longer than StreamAfter, with a stream of single responses
-// as they come. That stream has no event ids: what it sends is in no log.
+// of the calls, or, if that takes longer than StreamAfter, one by one as they
+// come, on a stream. That stream has no event ids: what it sends is in no log.
 func (h *Handler) respondToBatch(w http.ResponseWriter, r *http.Request, b *batch) {
 	defer b.leave()
 	patience := time.NewTimer(h.opts.StreamAfter)

@@ -26,8 +26,8 @@ const (
 	codeNoSession = -32001
 )
 
-// A refusal is an error as the client gets it: nothing of Redis or of our own
-// insides.
+// A refusal is an error in the form that the client gets. It says nothing of Redis
+// or of our internals.
 type refusal struct {
 	status int
 	wire   jsonrpc.Error

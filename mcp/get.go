@@ -83,10 +83,10 @@ func (h *Handler) resume(r *http.Request, after *node.EventID) (sessionstore.Rec
 }
 
 // serveStream sends a stream until it ends, the client goes or its token
-// expires, and gives it up. It returns nil only if the client has all of it. A
-// client that resumes, and one of a standalone stream, is told first where it
-// is: if the connection broke before the next event, it would come back without
-// an id, or give the call up.
+// expires, and releases it. It returns nil only if the client has all of it. A
+// client that resumes, and one of a standalone stream, first gets the id of where
+// it is: if the connection broke before the next event, it would come back
+// without an id, or give the call up.
 func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *node.Reader, version string, resumed bool) error {
 	events := sse.NewWriter(w, h.opts.WriteTimeout)
 	err := events.Start()
@@ -100,8 +100,8 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *no
 	return h.serveReader(r, events, reader, version)
 }
 
-// startStream begins a stream behind after, if that is not nil, before its
-// reader is known.
+// startStream starts the response for a stream whose reader is not known yet. A
+// client that resumes after an event gets that event's id again.
 func (h *Handler) startStream(w http.ResponseWriter, version string, after *node.EventID) (*sse.Writer, error) {
 	events := sse.NewWriter(w, h.opts.WriteTimeout)
 	err := events.Start()

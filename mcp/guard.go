@@ -77,7 +77,7 @@ func (h *Handler) Guard(next http.Handler) http.Handler {
 // guardedBy is the context key of the handler whose guard has let a request in.
 type guardedBy struct{}
 
-// guard keeps web pages out that have no business here, serves CORS preflight
+// guard refuses requests of web pages that may not call, responds to CORS preflight
 // requests, and reports whether the request is to be served. It follows the
 // specification's warning of DNS rebinding (basic, "Transports", "Security
 // Warning").

@@ -43,7 +43,7 @@ type Handler struct {
 	held      chan struct{} // a place for each GET that waits for Redis
 	stateless http.Handler
 	calls     statelessCalls
-	batches   gauge // running batches
+	workers   gauge // goroutines that run the calls of batches
 	watchers  watchers
 	draining  atomic.Bool
 	closed    chan struct{}

@@ -49,7 +49,7 @@ func (h *Handler) idle(ctx context.Context) error {
 	if err := h.calls.running.wait(ctx); err != nil {
 		return err
 	}
-	if err := h.batches.wait(ctx); err != nil {
+	if err := h.workers.wait(ctx); err != nil {
 		return err
 	}
 	return h.node.Idle(ctx)

@@ -34,8 +34,8 @@ func (h *Handler) notification(r *http.Request, rec sessionstore.Record, m *json
 	return err
 }
 
-// initialized notes that a session's client is ready, and has the server handle
-// that if it is the first to say so.
+// initialized records that a session's client is ready. The server handles the
+// first such notification of a session, and no other.
 func (h *Handler) initialized(r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) error {
 	e, err := h.prepare(r, rec, m)
 	if err != nil {
@@ -49,7 +49,7 @@ func (h *Handler) initialized(r *http.Request, rec sessionstore.Record, m *jsonr
 	return err
 }
 
-// cancelled spreads a client's wish to cancel a request to wherever it runs.
+// cancelled cancels a request of the client, on whichever instance it runs.
 func (h *Handler) cancelled(r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) error {
 	var p struct {
 		RequestID json.RawMessage `json:"requestId"`
