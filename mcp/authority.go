@@ -8,8 +8,10 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/httperror"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
@@ -68,4 +70,14 @@ func checkVersion(r *http.Request) error {
 		return httperror.Refuse(http.StatusBadRequest, "unsupported protocol version %q (supported: %s)", v, strings.Join(sessions, ", "))
 	}
 	return nil
+}
+
+// incoming returns a message with the request that brought it.
+func (h *Handler) incoming(r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) runner.Incoming {
+	return runner.Incoming{
+		Record:  rec,
+		Message: m,
+		Extra:   &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
+		Server:  func() *mcp.Server { return h.getServer(r) },
+	}
 }

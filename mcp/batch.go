@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -24,8 +23,8 @@ const (
 )
 
 // serveBatch serves a POST whose body is a JSON array (specification
-// 2025-03-26, "Transports", "Sending Messages to the Server"). Nothing of a
-// batch happens before all of it has been found good.
+// 2025-03-26, "Transports", "Sending Messages to the Server"). All of a batch is
+// checked before any of it is served.
 func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body []byte) {
 	rec, messages, err := h.checkBatch(w, r, body)
 	if err == nil {
@@ -36,7 +35,7 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body []byte
 		h.accepted(w, r, err)
 		return
 	}
-	h.replyBatch(w, r, h.startBatch(r, rec, calls))
+	h.respondToBatch(w, r, h.startBatch(r, rec, calls))
 }
 
 // checkBatch returns the messages of a batch and their session, if all of the
@@ -59,7 +58,7 @@ func (h *Handler) checkBatch(w http.ResponseWriter, r *http.Request, body []byte
 	}
 	for _, m := range messages {
 		switch {
-		case m.Method == "initialize" || isModern(r, m):
+		case m.Method == "initialize" || isStateless(r, m):
 			return rec, nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s must not be part of a batch", m.Method)
 		case m.IsCall() && !sse.CanFlush(w):
 			return rec, nil, sse.ErrNoFlush
@@ -109,24 +108,20 @@ func (h *Handler) startBatch(r *http.Request, rec sessionstore.Record, calls []*
 		next <- i
 	}
 	close(next)
-	h.batches.Add(1)
-	var workers sync.WaitGroup
 	for range min(batchWorkers, len(calls)) {
-		workers.Go(func() {
+		h.workers.add()
+		go func() {
+			defer h.workers.remove()
 			for i := range next {
 				b.responses <- batchResponse{i, h.batchCall(ctx, r, rec, calls[i])}
 			}
-		})
+		}()
 	}
-	go func() { // ends with the calls
-		workers.Wait()
-		h.batches.Add(-1)
-	}()
 	return b
 }
 
 // batchCall runs a call and returns its response. ctx ends when the client has
-// gone. What else the handler says goes to the session's standalone stream.
+// gone. Whatever else the handler sends goes to the session's standalone stream.
 func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) []byte {
 	e, err := h.runner.Prepare(h.incoming(r, rec, m))
 	if err != nil {
@@ -150,19 +145,19 @@ func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionsto
 		}
 		return a.Body
 	default:
-		return h.refusedCall(ctx, m, node.ErrClosed) // nothing but the end of the instance leaves a call without an answer
+		return h.refusedCall(ctx, m, node.ErrClosed) // nothing but the end of the instance leaves a call without a response
 	}
 }
 
-// refusedCall is the response to a call of several that share their reply.
+// refusedCall is the response to a call of a batch that failed with err.
 func (h *Handler) refusedCall(ctx context.Context, m *jsonrpcmsg.Message, err error) []byte {
 	return jsonrpcmsg.EncodeError(m.ID, &h.refusalOf(ctx, err).Wire)
 }
 
-// replyBatch answers a batch: with one JSON array, in the order of the calls,
-// or, if that takes longer than StreamAfter, with a stream of single responses
-// as they come. That stream has no event ids: what it sends is in no log.
-func (h *Handler) replyBatch(w http.ResponseWriter, r *http.Request, b *batch) {
+// respondToBatch sends the responses of a batch: as one JSON array, in the order
+// of the calls, or, if that takes longer than StreamAfter, one by one as they
+// come, on a stream. That stream has no event ids: what it sends is in no log.
+func (h *Handler) respondToBatch(w http.ResponseWriter, r *http.Request, b *batch) {
 	defer b.leave()
 	patience := time.NewTimer(h.opts.StreamAfter)
 	defer patience.Stop()
@@ -181,7 +176,7 @@ func (h *Handler) replyBatch(w http.ResponseWriter, r *http.Request, b *batch) {
 	}
 	h.timed(w)
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(append([]byte("["), bytes.Join(bodies, []byte(","))...), ']')) // as above
+	_, _ = w.Write(append(append([]byte("["), bytes.Join(bodies, []byte(","))...), ']')) // a client that has gone needs no responses
 }
 
 // streamBatch sends the responses that are there and the missing ones as they

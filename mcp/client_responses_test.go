@@ -16,38 +16,38 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 )
 
-// A question is one that a running call of the tool "ask" has put.
-type question struct {
+// A serverRequest is one that a running call of the tool "ask" has sent.
+type serverRequest struct {
 	*jsonrpcmsg.Message
 	stream *fleettest.Stream
 }
 
-// asked calls the tool "ask" and returns its question once it is there.
-func asked(t testing.TB, c *fleettest.Client, kind string) question {
+// asked calls the tool "ask" and returns its server request once it is there.
+func asked(t testing.TB, c *fleettest.Client, kind string) serverRequest {
 	t.Helper()
 	stream := fleettest.NewStream(c.Post(t, fleettest.Request(1, "tools/call", fmt.Sprintf(`{"name":"ask","arguments":{"name":%q}}`, kind))))
 	m := stream.Message(t)
 	if !m.IsCall() {
-		t.Fatalf("got %s %s, want a question", m.Result, m.Error)
+		t.Fatalf("got %s %s, want a server request", m.Result, m.Error)
 	}
-	return question{m, stream}
+	return serverRequest{m, stream}
 }
 
 // accepts sends a message that must be answered 202 with no body.
 func accepts(t testing.TB, c *fleettest.Client, body string) {
 	t.Helper()
-	if diff := cmp.Diff(answer{Status: 202}, read(t, c.Post(t, body))); diff != "" {
+	if diff := cmp.Diff(response{Status: 202}, read(t, c.Post(t, body))); diff != "" {
 		t.Errorf("%s: (-want +got)\n%s", body, diff)
 	}
 }
 
-func reply(id json.RawMessage, text string) string {
+func responseTo(id json.RawMessage, text string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"action":"accept","content":{"answer":%q}}}`, id, text)
 }
 
 // A client cannot know who waits for what, and some end their session at an
-// error: a reply is accepted whether or not anybody waits for it.
-func TestRepliesThatNobodyWaitsFor(t *testing.T) {
+// error: a response is accepted whether or not anybody waits for it.
+func TestResponsesThatNobodyWaitsFor(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		b, c := newBystander(t, s), s.session(t)
@@ -61,7 +61,7 @@ func TestRepliesThatNobodyWaitsFor(t *testing.T) {
 			`"x"`, `""`, `7`, `-1`, `123456789012345678901234567890`, `"..."`, `"a.b.c"`,
 			`"aaaaaaaaaaaaaaaa.1.1"`,                         // an instance that is not there
 			`"` + parts[0] + `.zz.1"`,                        // a connection that is not there
-			`"` + parts[0] + "." + parts[1] + `.99"`,         // a question that is not there
+			`"` + parts[0] + "." + parts[1] + `.99"`,         // a request that is not there
 			`"` + parts[0] + "." + parts[1] + `"`,            // too short
 			`"` + name + `.1"`,                               // too long
 			`"` + strings.ToUpper(name) + `"`,                // in capitals
@@ -73,20 +73,20 @@ func TestRepliesThatNobodyWaitsFor(t *testing.T) {
 				id = strings.ReplaceAll(id, "\x00", `\u0000`)
 			}
 			for _, instance := range s.instances {
-				accepts(t, at(c, instance.url), reply(json.RawMessage(id), "wrong"))
+				accepts(t, at(c, instance.url), responseTo(json.RawMessage(id), "wrong"))
 				accepts(t, at(c, instance.url), fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"error":{"code":1,"message":"wrong"}}`, id))
 			}
 		}
-		accepts(t, c, reply(q.ID, "right"))
+		accepts(t, c, responseTo(q.ID, "right"))
 		wantText(t, q.stream.Message(t), "acceptright")
-		accepts(t, c, reply(q.ID, "late"))
+		accepts(t, c, responseTo(q.ID, "late"))
 		b.undisturbed(t)
 	})
 }
 
-// An error that answers a message whose id could not be read has none
+// An error response to a message whose id could not be read has none
 // (JSON-RPC 2.0, section 5; schema, JSONRPCErrorResponse).
-func TestErrorRepliesWithoutID(t *testing.T) {
+func TestErrorResponsesWithoutID(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		c := s.session(t)
@@ -97,36 +97,36 @@ func TestErrorRepliesWithoutID(t *testing.T) {
 	})
 }
 
-func TestOfTwoRepliesTheFirstCounts(t *testing.T) {
+func TestOfTwoResponsesTheFirstCounts(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		c := s.session(t)
 		for _, instance := range s.instances {
 			q := asked(t, at(c, s.instances[0].url), "form")
-			accepts(t, at(c, instance.url), reply(q.ID, "first"))
-			accepts(t, at(c, instance.url), reply(q.ID, "second"))
+			accepts(t, at(c, instance.url), responseTo(q.ID, "first"))
+			accepts(t, at(c, instance.url), responseTo(q.ID, "second"))
 			wantText(t, q.stream.Message(t), "acceptfirst")
 		}
 	})
 }
 
-// Another session, even of the same user, cannot answer in this one's place.
-func TestForeignRepliesReachNobody(t *testing.T) {
+// Another session, even of the same user, cannot respond in this one's place.
+func TestForeignResponsesReachNobody(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		c, foreign := s.session(t), s.session(t)
 		for _, instance := range s.instances {
 			q := asked(t, at(c, s.instances[0].url), "form")
-			accepts(t, at(foreign, instance.url), reply(q.ID, "foreign"))
+			accepts(t, at(foreign, instance.url), responseTo(q.ID, "foreign"))
 			accepts(t, at(foreign, instance.url), fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"error":{"code":1,"message":"foreign"}}`, q.ID))
 			time.Sleep(time.Second)
-			accepts(t, at(c, instance.url), reply(q.ID, "own"))
+			accepts(t, at(c, instance.url), responseTo(q.ID, "own"))
 			wantText(t, q.stream.Message(t), "acceptown")
 		}
 	})
 }
 
-func TestReplyForADeadInstanceIsAccepted(t *testing.T) {
+func TestResponseForADeadInstanceIsAccepted(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		b, c := newBystander(t, s), s.session(t)
@@ -134,9 +134,9 @@ func TestReplyForADeadInstanceIsAccepted(t *testing.T) {
 		q := asked(t, at(c, dead.url), "form")
 		dead.kill()
 		living := at(c, s.instances[0].url)
-		accepts(t, living, reply(q.ID, "early")) // nobody knows yet
+		accepts(t, living, responseTo(q.ID, "early")) // nobody knows yet
 		time.Sleep(10 * time.Second)
-		accepts(t, living, reply(q.ID, "late"))
+		accepts(t, living, responseTo(q.ID, "late"))
 		resumed := living.Get(t, q.stream.Last)
 		if m := resumed.Message(t); m.Error == nil || string(m.ID) != "1" {
 			t.Errorf("the call of the dead instance ended with %s %s, want an error with its id", m.ID, m.Result)
@@ -146,8 +146,8 @@ func TestReplyForADeadInstanceIsAccepted(t *testing.T) {
 	})
 }
 
-// What a client answers is checked by the server that asked, not by ours.
-func TestRepliesThatAreNoAnswer(t *testing.T) {
+// A response of a client is checked by the server that asked, not by ours.
+func TestResponsesThatTheServerCannotUse(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		b, c := newBystander(t, s), s.session(t)
@@ -204,7 +204,7 @@ func TestProgressReachesTheCallThatAsked(t *testing.T) {
 			notify(at(foreign, instance.url), token, "foreign")
 			notify(at(c, instance.url), "aaaaaaaaaaaaaaaa.1.1", "fake instance")
 			notify(at(c, instance.url), strings.Split(token, ".")[0]+".zz.1", "fake connection")
-			notify(at(c, instance.url), token[:len(token)-1]+"9", "fake question")
+			notify(at(c, instance.url), token[:len(token)-1]+"9", "fake request")
 			notify(at(c, instance.url), token, fmt.Sprint("right ", i))
 			notify(at(c, instance.url), "the server's own", fmt.Sprint("plain ", i))
 			synctest.Wait()
@@ -275,14 +275,14 @@ func TestCancellationReachesTheCallWhereverItRuns(t *testing.T) {
 		for i, from := range s.instances {
 			for _, streams := range []bool{false, true} {
 				name := fmt.Sprint("call ", i, streams)
-				done := make(chan answer, 1)
+				done := make(chan response, 1)
 				go func() {
 					res := at(c, s.instances[0].url).Post(t, fleettest.Request(7, "tools/call", fmt.Sprintf(`{"name":"wait","arguments":{"name":%q}}`, name)))
 					done <- read(t, res)
 				}()
 				s.runs(t, name)
 				if streams {
-					time.Sleep(2 * time.Second) // the reply has become a stream
+					time.Sleep(2 * time.Second) // the response has become a stream
 				}
 				at(c, from.url).Notify(t, "notifications/cancelled", `{"requestId":"7"}`) // another request
 				at(c, from.url).Notify(t, "notifications/cancelled", `{"requestId":7,"reason":"enough"}`)
@@ -290,7 +290,7 @@ func TestCancellationReachesTheCallWhereverItRuns(t *testing.T) {
 				if streams && (got.Type != "text/event-stream" || strings.Contains(got.Body, "jsonrpc")) {
 					t.Errorf("%s: the stream has a response: %+v", name, got)
 				}
-				if diff := cmp.Diff(errorAnswer(200, "7", -32800, "request cancelled"), got); !streams && diff != "" {
+				if diff := cmp.Diff(errorResponse(200, "7", -32800, "request cancelled"), got); !streams && diff != "" {
 					t.Errorf("%s: (-want +got)\n%s", name, diff)
 				}
 				time.Sleep(time.Second)

@@ -17,7 +17,7 @@ func (h *Handler) serveDelete(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, nil, err)
 		return
 	}
-	// A courtesy: by now the other instances have heard it too, most likely.
+	// A courtesy: by now the other instances know it too, most likely.
 	select {
 	case <-time.After(50 * time.Millisecond):
 	case <-r.Context().Done():

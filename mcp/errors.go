@@ -10,8 +10,8 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 )
 
-// refusalOf returns an error as the client gets it, and logs what an operator
-// should know.
+// refusalOf returns an error in the form that the client gets, and logs what an
+// operator should know.
 func (h *Handler) refusalOf(ctx context.Context, err error) *httperror.Error {
 	refused, note := httperror.Of(err)
 	if note != "" {
@@ -20,7 +20,7 @@ func (h *Handler) refusalOf(ctx context.Context, err error) *httperror.Error {
 	return refused
 }
 
-// fail answers a request, whose id is nil if it is not a call, with an error.
+// fail responds to a request, whose id is nil if it is not a call, with an error.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, id json.RawMessage, err error) {
 	refused := h.refusalOf(r.Context(), err)
 	h.timed(w)

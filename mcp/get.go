@@ -23,12 +23,12 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, nil, err)
 		return
 	}
-	h.follow(w, r, after)
+	h.streamAfter(w, r, after)
 }
 
-// follow sends the stream behind an event, or what the client is to have in its
-// place.
-func (h *Handler) follow(w http.ResponseWriter, r *http.Request, after *eventlog.ID) {
+// streamAfter sends what a stream has after an event, or what the client gets in
+// its place.
+func (h *Handler) streamAfter(w http.ResponseWriter, r *http.Request, after *eventlog.ID) {
 	rec, stream, err := h.resume(r, after)
 	switch {
 	case errors.Is(err, sessionstore.ErrUnavailable):
@@ -86,10 +86,10 @@ func (h *Handler) resume(r *http.Request, after *eventlog.ID) (sessionstore.Reco
 }
 
 // serveStream sends a stream until it ends, the client goes or its token
-// expires, and gives it up. It returns nil only if the client has all of it. A
-// client that resumes, and one of a standalone stream, is told first where it
-// is: if the connection broke before the next event, it would come back without
-// an id, or give the call up.
+// expires, and releases it. It returns nil only if the client has all of it. A
+// client that resumes, and one of a standalone stream, first gets the id of where
+// it is: if the connection broke before the next event, it would come back
+// without an id, or give the call up.
 func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *node.Reader, version string, resumed bool) error {
 	events := sse.NewWriter(w, h.opts.WriteTimeout)
 	err := events.Start()
@@ -103,8 +103,8 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *no
 	return h.serveReader(r, events, reader, version)
 }
 
-// startStream begins a stream behind after, if that is not nil, before its
-// reader is known.
+// startStream starts the response for a stream whose reader is not known yet. A
+// client that resumes after an event gets that event's id again.
 func (h *Handler) startStream(w http.ResponseWriter, version string, after *eventlog.ID) (*sse.Writer, error) {
 	events := sse.NewWriter(w, h.opts.WriteTimeout)
 	err := events.Start()
@@ -133,15 +133,15 @@ func untilExpiry(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithCancel(ctx)
 }
 
-// serveLost answers a client that wants to resume from an event which is not in
-// the log. Any error status would end its whole session, so it is told within
+// serveLost responds to a client that wants to resume from an event which is not
+// in the log. Any error status would end its whole session, so it is told within
 // the stream.
 func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *eventlog.ID) {
 	if eventlog.IsStandalone(after.Stream) {
 		// A new stream in its place. What the client may have missed are changes,
-		// so it is told that all it wants to hear of may have changed.
+		// so it is told that everything it subscribed to may have changed.
 		anew := eventlog.Anew()
-		h.follow(w, r, &anew)
+		h.streamAfter(w, r, &anew)
 		return
 	}
 	if after.IsEnd() {

@@ -64,7 +64,7 @@ func (h *Handler) timed(w http.ResponseWriter) {
 //	mux.Handle("/sse", h.Guard(resource.Protect(h.SSE("/message"))))
 //	mux.Handle("/message", h.Guard(resource.Protect(h.Messages())))
 //
-// With it, CORS preflight requests, which carry no token, are answered; a page
+// With it, CORS preflight requests, which carry no token, are served; a page
 // of an allowed origin can read why it is refused and where to log in; and
 // requests of other origins are refused before their token is looked at. The
 // patterns must not name a method, because preflight requests use OPTIONS.
@@ -79,7 +79,7 @@ func (h *Handler) Guard(next http.Handler) http.Handler {
 // guardedBy is the context key of the handler whose guard has let a request in.
 type guardedBy struct{}
 
-// guard keeps web pages out that have no business here, answers CORS preflight
+// guard refuses requests of web pages that may not call, responds to CORS preflight
 // requests, and reports whether the request is to be served. It follows the
 // specification's warning of DNS rebinding (basic, "Transports", "Security
 // Warning").
@@ -89,7 +89,7 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) bool {
 	}
 	// Also where nobody reads the body: net/http does, before it sends a response.
 	bodylimit.Within(w, r, bodylimit.MessageTime)
-	w.Header().Set("Cache-Control", "no-store") // whatever the answer will be
+	w.Header().Set("Cache-Control", "no-store") // whatever the response will be
 	if !h.allowedHost(r) {
 		httperror.Refuse(http.StatusForbidden, "host %q is not allowed", r.Host).Write(w, nil)
 		return false

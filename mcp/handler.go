@@ -41,9 +41,9 @@ type Handler struct {
 	logger    *slog.Logger
 	runner    *runner.Runner
 	held      chan struct{} // a place for each GET that waits for Redis
-	modern    http.Handler
-	calls     modernCalls
-	batches   atomic.Int64 // running batches
+	stateless http.Handler
+	calls     statelessCalls
+	workers   gauge // goroutines that run the calls of batches
 	watchers  watchers
 	draining  atomic.Bool
 	closed    chan struct{}
@@ -55,7 +55,7 @@ type Handler struct {
 // getServer returns the server for a request, as with the SDK's
 // NewStreamableHTTPHandler. It is called at least once for each message,
 // concurrently, and may return the same server always or a new one each time.
-// If it returns nil, the request is answered 400. The servers of all instances
+// If it returns nil, the response is 400. The servers of all instances
 // must have the same features.
 //
 // NewHandler blocks for a few calls to Redis. It fails if an option is invalid,
@@ -67,10 +67,10 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 	if opts == nil {
 		opts = &Options{}
 	}
-	o, err := opts.withDefaults()
-	if err != nil {
+	if err := opts.validate(); err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
+	o := opts.withDefaults()
 	store, err := sessionstore.NewStore(o.store())
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
@@ -93,7 +93,7 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 		closed:    make(chan struct{}),
 	}
 	h.runner = runner.New(node, store, h.logger)
-	h.modern = conforming(newModern(h), getServer)
+	h.stateless = conforming(newStatelessHandler(h), getServer)
 	h.logger.Info("instance joined the fleet")
 	return h, nil
 }

@@ -18,9 +18,9 @@ const (
 // versionBatches is the one protocol version that has JSON-RPC batches.
 const versionBatches = "2025-03-26"
 
-// isModern reports whether a message is of an era without sessions: its header
-// or its _meta says so. What then is wrong between the two is answered in the
-// forms of that era.
-func isModern(r *http.Request, m *jsonrpcmsg.Message) bool {
+// isStateless reports whether a message is of a protocol without sessions: its
+// header or its _meta says so. If the two disagree, the response is the one of
+// that protocol.
+func isStateless(r *http.Request, m *jsonrpcmsg.Message) bool {
 	return max(r.Header.Get(versionHeader), m.MetaVersion()) >= runner.VersionStateless
 }

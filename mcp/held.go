@@ -44,7 +44,7 @@ func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *eventlog.I
 	}
 	<-h.held
 	if reader != nil {
-		_ = h.serveReader(r, events, reader, version) // as in follow
+		_ = h.serveReader(r, events, reader, version) // the log has what was not sent
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
-// initialize runs initialize and begins a session with what it agreed on.
+// initialize runs initialize and creates a session with what it agreed on.
 func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *jsonrpcmsg.Message) {
 	rec, err := h.newSession(r, m)
 	if err != nil {
@@ -28,7 +28,7 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *jsonrpcm
 		if began() {
 			w.Header().Set(sessionHeader, rec.ID)
 		}
-		h.answer(w, r, m.ID, a)
+		h.writeResponse(w, r, m.ID, a)
 	case <-r.Context().Done():
 		conn.Leave(r.Context()) // the session, if there will be one, is nobody's and expires
 		h.fail(w, r, m.ID, httperror.ErrGivenUp)

@@ -37,7 +37,7 @@ func (h *Handler) serveListen(w http.ResponseWriter, r *http.Request, m *jsonrpc
 	switch {
 	case verdict.accepted != nil:
 	case r.Context().Err() != nil:
-		// Ended with the request, the SDK says this or that, or nothing.
+		// What the SDK responds when it is ended in this way varies.
 		h.fail(w, r, m.ID, httperror.ErrGivenUp)
 		return
 	default:
@@ -91,13 +91,13 @@ func (h *Handler) serveListener(w http.ResponseWriter, r *http.Request, listener
 	return listener.Serve(ctx, sse, h.opts.KeepAlive)
 }
 
-// judge has the SDK handle a listen request until it has answered it one way or
-// the other. The SDK knows the request by another id.
+// judge has the SDK handle a listen request until it has acknowledged or refused
+// it. The SDK knows the request by another id.
 func (h *Handler) judge(r *http.Request, m *jsonrpcmsg.Message) *verdict {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	v := &verdict{header: http.Header{}, status: http.StatusOK, done: cancel}
-	h.modern.ServeHTTP(v, again(ctx, r, aliased(m)))
+	h.stateless.ServeHTTP(v, again(ctx, r, aliased(m)))
 	return v
 }
 
@@ -121,14 +121,14 @@ func (v *verdict) Write(p []byte) (int, error) {
 		if end < 0 {
 			break
 		}
-		v.hear(v.body.Next(end + 2))
+		v.read(v.body.Next(end + 2))
 	}
 	return len(p), nil
 }
 
-// hear takes one event. What a SubscribeHandler says before the acknowledgement
+// read reads one event. What a SubscribeHandler sends before the acknowledgement
 // cannot be sent: that has to be the first message.
-func (v *verdict) hear(event []byte) {
+func (v *verdict) read(event []byte) {
 	e, err := sse.Read(bufio.NewReader(bytes.NewReader(event)))
 	if err != nil {
 		return

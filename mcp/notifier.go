@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/options"
 )
 
 // A Notifier notifies the fleet's clients of changes. Every [Handler] is one;
@@ -37,7 +39,10 @@ type NotifierOptions struct {
 // It does no I/O, starts no goroutine and needs no closing.
 func NewNotifier(opts *NotifierOptions) (*Notifier, error) {
 	if opts == nil || opts.Redis == nil {
-		return nil, fmt.Errorf("fleet: NotifierOptions.Redis is nil")
+		return nil, errors.New("fleet: NotifierOptions.Redis is nil: a fleet needs a Redis client")
+	}
+	if err := options.AtLeast("RedisTimeout", opts.RedisTimeout, time.Millisecond); err != nil {
+		return nil, fmt.Errorf("fleet: Notifier%w", err) // of NotifierOptions
 	}
 	publisher, err := node.NewPublisher(&node.PublisherOptions{Redis: opts.Redis, Prefix: opts.Prefix, RedisTimeout: opts.RedisTimeout})
 	if err != nil {

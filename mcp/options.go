@@ -106,31 +106,57 @@ type Options struct {
 	DefaultLogLevel mcp.LoggingLevel
 }
 
-// withDefaults completes and checks what is the handler's own. The rest is
-// checked by those who use it: the session store and the node.
-func (o Options) withDefaults() (Options, error) {
-	if err := cmp.Or(
+// validate checks what is the handler's own. The rest is checked by those who use
+// it: the session store and the node.
+func (o *Options) validate() error {
+	return cmp.Or(
 		options.NonNegative("StreamAfter", o.StreamAfter),
 		options.NonNegative("KeepAlive", o.KeepAlive),
 		options.NonNegative("WriteTimeout", o.WriteTimeout),
 		options.NonNegative("MaxBody", o.MaxBody),
-	); err != nil {
-		return o, err
-	}
-	for _, host := range o.AllowedHosts {
+		checkHosts(o.AllowedHosts),
+		checkOrigins(o.AllowedOrigins),
+	)
+}
+
+func checkHosts(hosts []string) error {
+	for _, host := range hosts {
 		if host == "" || strings.ContainsAny(host, "/ *") {
-			return o, fmt.Errorf("Options.AllowedHosts: %q is not a host", host)
+			return fmt.Errorf("Options.AllowedHosts: %q is not a host", host)
 		}
 	}
-	for _, origin := range o.AllowedOrigins {
-		// Browsers send origins in lower case and without a default port, and nobody
-		// matches patterns.
-		u, err := url.Parse(origin)
-		if err != nil || u.Scheme == "" || u.Host == "" || strings.ToLower(u.Scheme+"://"+u.Host) != origin || strings.Contains(origin, "*") ||
-			strings.HasSuffix(origin, ":") || u.Port() == defaultPort(u.Scheme) && u.Port() != "" {
-			return o, fmt.Errorf("Options.AllowedOrigins: %q is not an origin like https://app.example.com", origin)
+	return nil
+}
+
+func checkOrigins(origins []string) error {
+	for _, origin := range origins {
+		if !isOrigin(origin) {
+			return fmt.Errorf("Options.AllowedOrigins: %q is not an origin like https://app.example.com", origin)
 		}
 	}
+	return nil
+}
+
+// isOrigin reports whether a browser could send the origin: in lower case, and
+// without a default port. Origins are compared as they are, so patterns would
+// match nothing.
+func isOrigin(origin string) bool {
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme == "" || u.Host == "" || strings.ToLower(u.Scheme+"://"+u.Host) != origin {
+		return false
+	}
+	if strings.Contains(origin, "*") || strings.HasSuffix(origin, ":") {
+		return false
+	}
+	return u.Port() == "" || u.Port() != defaultPort(u.Scheme)
+}
+
+// defaultPort returns the port that origins of a scheme leave out.
+func defaultPort(scheme string) string {
+	return map[string]string{"http": "80", "https": "443"}[scheme]
+}
+
+func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -138,12 +164,7 @@ func (o Options) withDefaults() (Options, error) {
 	options.OrDefault(&o.KeepAlive, 15*time.Second)
 	options.OrDefault(&o.WriteTimeout, 10*time.Second)
 	options.OrDefault(&o.MaxBody, 4<<20)
-	return o, nil
-}
-
-// defaultPort returns the port that origins of a scheme leave out.
-func defaultPort(scheme string) string {
-	return map[string]string{"http": "80", "https": "443"}[scheme]
+	return o
 }
 
 func (o Options) store() *sessionstore.Options {
@@ -156,7 +177,9 @@ func (o Options) store() *sessionstore.Options {
 func (o Options) node(store *sessionstore.Store) *node.Options {
 	return &node.Options{
 		Redis: o.Redis, Store: store, Prefix: o.Prefix,
-		Log:      eventlog.Options{MaxEvents: o.MaxEvents, MaxEventBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor},
+		Log: eventlog.Options{
+			MaxEvents: o.MaxEvents, MaxEventBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor,
+		},
 		MaxQueue: o.MaxQueue, MaxQueueBytes: o.MaxQueueBytes, MaxCalls: o.MaxCalls,
 		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, RedisTimeout: o.RedisTimeout,
 		DefaultLogLevel: o.DefaultLogLevel, Logger: o.Logger,

@@ -13,6 +13,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
 	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
@@ -27,8 +28,8 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		h.failMessage(w, r, m, err)
 		return
-	case isModern(r, m):
-		h.serveModern(w, r, m, body)
+	case isStateless(r, m):
+		h.serveStateless(w, r, m, body)
 		return
 	}
 	if v := m.MetaVersion(); v != "" && !slices.Contains(mcp.SupportedProtocolVersions(), v) {
@@ -52,14 +53,23 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, id, err)
 		return
 	}
-	h.node.Use(rec.ID)
 	switch {
-	case m.IsCall():
-		h.call(w, r, rec, m)
 	case m.IsNotification():
+		h.node.Use(rec.ID)
 		h.accepted(w, r, h.runner.Notification(r.Context(), h.incoming(r, rec, m)))
-	default:
+	case m.IsResponse():
+		h.node.Use(rec.ID)
 		h.accepted(w, r, h.node.ForwardResponse(r.Context(), rec.ID, m))
+	case h.draining.Load():
+		h.fail(w, r, m.ID, node.ErrClosed)
+	default:
+		conn, err := h.runner.Call(r.Context(), h.incoming(r, rec, m))
+		h.node.Use(rec.ID)
+		if err != nil {
+			h.fail(w, r, m.ID, err)
+			return
+		}
+		h.respond(w, r, conn, m.ID, rec.ProtocolVersion)
 	}
 }
 

@@ -27,7 +27,8 @@ import (
 // resolved against the URL of the GET request as it was received, so that it
 // also works where a mux strips a prefix; behind a proxy that rewrites paths it
 // must be the public path. If it is empty, clients POST to the URL they sent
-// the GET to.
+// the GET to. SSE panics if messages is malformed, as http.ServeMux.Handle does
+// if the pattern beside it is: both are part of the program.
 //
 // All that the server sends arrives on this one stream, whichever instance runs
 // a call. The transport has no way to resume it: when its connection breaks,
@@ -36,13 +37,14 @@ import (
 // client does not wait for ever.
 func (h *Handler) SSE(messages string) http.Handler {
 	ref, err := url.Parse(messages)
+	if err != nil {
+		panic(fmt.Errorf("fleet: the argument of Handler.SSE: %w", err))
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !h.guard(w, r):
 		case r.Method != http.MethodGet:
 			h.notAllowed(w, r, "GET")
-		case err != nil:
-			h.fail(w, r, nil, fmt.Errorf("the argument of Handler.SSE: %w", err))
 		default:
 			untimed(w)
 			h.serveSSE(w, r, ref)
@@ -51,7 +53,7 @@ func (h *Handler) SSE(messages string) http.Handler {
 }
 
 func (h *Handler) serveSSE(w http.ResponseWriter, r *http.Request, messages *url.URL) {
-	rec, reader, err := h.beginLegacy(w, r)
+	rec, reader, err := h.openSSESession(w, r)
 	if err != nil {
 		h.fail(w, r, nil, err)
 		return
@@ -59,12 +61,13 @@ func (h *Handler) serveSSE(w http.ResponseWriter, r *http.Request, messages *url
 	ctx := r.Context()
 	defer reader.Release(ctx)
 	defer h.node.EndLegacy(ctx, rec.ID)
-	err = h.serveLegacy(w, r, reader, messageEndpoint(r, messages, rec.ID))
+	err = h.serveSSEStream(w, r, reader, messageEndpoint(r, messages, rec.ID))
 	h.logger.InfoContext(ctx, "session ends with its stream", "session", sessionstore.ShortID(rec.ID), "reason", err)
 }
 
-// beginLegacy begins a session whose initialize is yet to come, and its stream.
-func (h *Handler) beginLegacy(w http.ResponseWriter, r *http.Request) (sessionstore.Record, *node.Reader, error) {
+// openSSESession creates a session whose initialize is yet to come, and opens its
+// stream.
+func (h *Handler) openSSESession(w http.ResponseWriter, r *http.Request) (sessionstore.Record, *node.Reader, error) {
 	switch {
 	case !sse.CanFlush(w):
 		return sessionstore.Record{}, nil, sse.ErrNoFlush
@@ -88,8 +91,9 @@ func (h *Handler) beginLegacy(w http.ResponseWriter, r *http.Request) (sessionst
 	return rec, stream.Reader, nil
 }
 
-// serveLegacy sends the stream of a session until it ends, and says why.
-func (h *Handler) serveLegacy(w http.ResponseWriter, r *http.Request, reader *node.Reader, endpoint string) error {
+// serveSSEStream sends the stream of a session until it ends, and returns why it
+// did.
+func (h *Handler) serveSSEStream(w http.ResponseWriter, r *http.Request, reader *node.Reader, endpoint string) error {
 	events := sse.NewWriter(w, h.opts.WriteTimeout)
 	if err := events.Start(); err != nil {
 		return err
@@ -99,13 +103,13 @@ func (h *Handler) serveLegacy(w http.ResponseWriter, r *http.Request, reader *no
 	}
 	ctx, cancel := untilExpiry(r.Context())
 	defer cancel()
-	defer h.whileBegun(ctx, reader)()
+	defer h.whileInitialized(ctx, reader)()
 	return reader.Serve(ctx, events, node.ServeOptions{Named: true, KeepAlive: h.opts.KeepAlive})
 }
 
-// whileBegun runs OnStream once the session has been initialized: before that
+// whileInitialized runs OnStream once the session has been initialized: before that
 // its client expects nothing. It returns what ends OnStream's context and waits.
-func (h *Handler) whileBegun(ctx context.Context, reader *node.Reader) (leave func()) {
+func (h *Handler) whileInitialized(ctx context.Context, reader *node.Reader) (leave func()) {
 	if h.opts.OnStream == nil {
 		return func() {}
 	}
@@ -143,9 +147,9 @@ func messageEndpoint(r *http.Request, messages *url.URL, id string) string {
 	return "/" + strings.TrimLeft(endpoint.EscapedPath(), "/") + "?" + endpoint.RawQuery
 }
 
-// legacySession returns the session that a POST names and who holds its stream.
-// A session without a holder is over, and is ended.
-func (h *Handler) legacySession(r *http.Request) (sessionstore.Record, node.Holder, error) {
+// sseSession returns the session that a POST names and the owner of its stream: the
+// instance that serves it. A session without one is over, and is ended.
+func (h *Handler) sseSession(r *http.Request) (sessionstore.Record, node.Holder, error) {
 	rec, err := h.owned(r, r.URL.Query().Get("sessionId"))
 	if err == nil && !rec.Legacy {
 		err = sessionstore.ErrNotFound
@@ -157,9 +161,9 @@ func (h *Handler) legacySession(r *http.Request) (sessionstore.Record, node.Hold
 		return rec, node.Holder{}, err
 	}
 	h.node.Use(rec.ID)
-	holder, err := h.node.Holder(r.Context(), rec.ID)
+	streamOwner, err := h.node.Holder(r.Context(), rec.ID)
 	if errors.Is(err, sessionstore.ErrNotFound) {
 		h.node.EndLegacy(r.Context(), rec.ID)
 	}
-	return rec, holder, err
+	return rec, streamOwner, err
 }

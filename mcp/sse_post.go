@@ -16,7 +16,7 @@ import (
 )
 
 // Messages returns the POST handler for the sessions of [Handler.SSE]. It
-// accepts one message, on any instance, and answers 202; the response to a call
+// accepts one message, on any instance, and responds 202; the response to a call
 // is sent on the session's stream.
 func (h *Handler) Messages() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -32,7 +32,7 @@ func (h *Handler) Messages() http.Handler {
 }
 
 func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request) {
-	m, err := h.readLegacy(w, r)
+	m, err := h.readSSEMessage(w, r)
 	if err == nil {
 		err = h.take(r, m)
 	}
@@ -44,9 +44,9 @@ func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// readLegacy reads the message of a POST. There are no batches here: the
+// readSSEMessage reads the message of a POST. There are no batches here: the
 // protocol that has them has another transport.
-func (h *Handler) readLegacy(w http.ResponseWriter, r *http.Request) (*jsonrpcmsg.Message, error) {
+func (h *Handler) readSSEMessage(w http.ResponseWriter, r *http.Request) (*jsonrpcmsg.Message, error) {
 	if err := checkContentType(r); err != nil {
 		return nil, err
 	}
@@ -65,14 +65,14 @@ func (h *Handler) readLegacy(w http.ResponseWriter, r *http.Request) (*jsonrpcms
 
 // take acts on a message of a client.
 func (h *Handler) take(r *http.Request, m *jsonrpcmsg.Message) error {
-	rec, holder, err := h.legacySession(r)
+	rec, streamOwner, err := h.sseSession(r)
 	if err != nil {
 		return err
 	}
 	ctx := r.Context()
 	switch {
 	case m.IsCall():
-		return h.carry(r, rec, holder, m)
+		return h.relay(r, rec, streamOwner, m)
 	case !m.IsNotification():
 		return h.node.ForwardResponse(ctx, rec.ID, m)
 	case rec.ProtocolVersion == "":
@@ -80,27 +80,27 @@ func (h *Handler) take(r *http.Request, m *jsonrpcmsg.Message) error {
 	}
 	err = h.runner.Notification(r.Context(), h.incoming(r, rec, m))
 	if err == nil && m.Method == "notifications/initialized" {
-		h.node.Begin(ctx, holder)
+		h.node.Begin(ctx, streamOwner)
 	}
 	return err
 }
 
-// carry runs a call whose response goes to the session's stream. What is wrong
-// with the call alone is said there, too: clients take an error here for the
-// failure of the whole connection.
-func (h *Handler) carry(r *http.Request, rec sessionstore.Record, holder node.Holder, m *jsonrpcmsg.Message) error {
+// relay runs a call whose response is relayed to the session's stream. An error
+// that concerns the call alone is sent there, too: clients take an error status
+// for the failure of the whole connection.
+func (h *Handler) relay(r *http.Request, rec sessionstore.Record, streamOwner node.Holder, m *jsonrpcmsg.Message) error {
 	if h.draining.Load() {
 		return node.ErrClosed
 	}
 	ctx := r.Context()
 	initializes := m.Method == "initialize"
 	switch {
-	case isModern(r, m): // its client has to begin with initialize
+	case isStateless(r, m): // its client has to begin with initialize
 		return h.refuseOnStream(ctx, rec, m, runner.Unsupported(m.MetaVersion(), runner.SessionVersions()))
 	case initializes && rec.ProtocolVersion != "":
 		return h.refuseOnStream(ctx, rec, m, sessionstore.ErrNegotiated)
 	}
-	// Prepare first: nothing would tell the holder that a call which no server
+	// Prepare first: nothing would tell the stream's owner that a call which no server
 	// takes has ended. Before initialize, the SDK refuses everything but ping.
 	e, err := h.runner.Prepare(h.incoming(r, rec, m))
 	if err != nil {
@@ -109,10 +109,10 @@ func (h *Handler) carry(r *http.Request, rec sessionstore.Record, holder node.Ho
 	if initializes {
 		position := h.node.Position()
 		e.Request.OnResult = func(ctx context.Context, result json.RawMessage) error {
-			return h.negotiate(ctx, rec, holder, m.Params, result, position)
+			return h.negotiate(ctx, rec, streamOwner, m.Params, result, position)
 		}
 	}
-	if err := h.node.Carry(ctx, holder, &e.Request); err != nil {
+	if err := h.node.Carry(ctx, streamOwner, &e.Request); err != nil {
 		if errors.Is(err, sessionstore.ErrNotFound) {
 			h.node.EndLegacy(ctx, rec.ID)
 		}
@@ -123,11 +123,11 @@ func (h *Handler) carry(r *http.Request, rec sessionstore.Record, holder node.Ho
 }
 
 // negotiate stores what the initialize of a session agreed on.
-func (h *Handler) negotiate(ctx context.Context, rec sessionstore.Record, holder node.Holder, params, result json.RawMessage, position string) error {
+func (h *Handler) negotiate(ctx context.Context, rec sessionstore.Record, streamOwner node.Holder, params, result json.RawMessage, position string) error {
 	agreed, err := runner.Agreement(params, result)
 	if err == nil {
 		agreed.Position = position
-		err = h.node.Negotiate(ctx, holder, rec.ID, agreed)
+		err = h.node.Negotiate(ctx, streamOwner, rec.ID, agreed)
 	}
 	if err != nil {
 		return &h.refusalOf(ctx, err).Wire

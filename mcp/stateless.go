@@ -17,10 +17,10 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
-// newModern returns the SDK's handler for the era without sessions. It knows
-// nothing of other instances and need not: there, one POST is one exchange.
-// Closing the response is the cancellation.
-func newModern(h *Handler) http.Handler {
+// newStatelessHandler returns the SDK's handler for stateless requests. It knows
+// nothing of other instances and need not: one POST is one exchange. A client
+// cancels by closing the response.
+func newStatelessHandler(h *Handler) http.Handler {
 	return mcp.NewStreamableHTTPHandler(chosenServer, &mcp.StreamableHTTPOptions{
 		Stateless:                    true,
 		PropagateRequestCancellation: true,
@@ -29,9 +29,9 @@ func newModern(h *Handler) http.Handler {
 	})
 }
 
-// serveModern serves a message of the era without sessions.
-func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m *jsonrpcmsg.Message, body []byte) {
-	if err := h.checkModern(w, r, m); err != nil {
+// serveStateless serves a message of a protocol without sessions.
+func (h *Handler) serveStateless(w http.ResponseWriter, r *http.Request, m *jsonrpcmsg.Message, body []byte) {
+	if err := h.checkStateless(w, r, m); err != nil {
 		h.fail(w, r, m.ID, err)
 		return
 	}
@@ -39,11 +39,12 @@ func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m *jsonrpc
 		h.serveListen(w, r, m)
 		return
 	}
-	// What ends the request reaches the handler through cut, once the client has
-	// its error: canceled any earlier, the SDK would end the response without one.
+	// The handler's context must outlive r's: on cancellation, cut sends the client
+	// an error first, then cancels. Canceled with r's, the SDK would end the response
+	// without an error.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	defer cancel()
-	call := newModernCall(h, w, m, cancel)
+	call := newStatelessCall(h, w, m, cancel)
 	if !h.calls.add(call) {
 		h.fail(w, r, m.ID, node.ErrClosed)
 		return
@@ -56,14 +57,13 @@ func (h *Handler) serveModern(w http.ResponseWriter, r *http.Request, m *jsonrpc
 	case changed:
 		body = encoded(m, m.ID)
 	}
-	// The SDK waits for the handler, which may not heed its context; the client,
-	// if it is still there, gets nothing more.
+	// The SDK waits for a handler that ignores its context; the client does not.
 	defer context.AfterFunc(r.Context(), func() { call.cut(httperror.ErrGivenUp) })()
-	h.modern.ServeHTTP(call, again(ctx, r, body))
+	h.stateless.ServeHTTP(call, again(ctx, r, body))
 }
 
-// checkModern checks what the SDK does not.
-func (h *Handler) checkModern(w http.ResponseWriter, r *http.Request, m *jsonrpcmsg.Message) error {
+// checkStateless checks what the SDK does not.
+func (h *Handler) checkStateless(w http.ResponseWriter, r *http.Request, m *jsonrpcmsg.Message) error {
 	if h.draining.Load() {
 		return node.ErrClosed
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// conforming adds to the SDK's handler for the era without sessions what that
-// leaves out: names that are encoded in their header, and results that are not
+// conforming adds to the SDK's handler for stateless requests what that leaves
+// out: names that are encoded in their header, and results that are not
 // for every user's cache. The SDK asks for a request's server more than once;
 // here getServer is called once, and [chosenServer] says what it returned.
 func conforming(sdk http.Handler, getServer func(*http.Request) *mcp.Server) http.Handler {
@@ -22,7 +22,7 @@ func conforming(sdk http.Handler, getServer func(*http.Request) *mcp.Server) htt
 		sdkcompat.DecodeName(r)
 		server := getServer(r)
 		// Only a call has a result that could be kept, and not one to listen.
-		if call, ok := w.(*modernCall); ok && isCacheable(r.Header.Get(methodHeader)) && auth.TokenInfoFromContext(r.Context()) != nil {
+		if call, ok := w.(*statelessCall); ok && isCacheable(r.Header.Get(methodHeader)) && auth.TokenInfoFromContext(r.Context()) != nil {
 			if server != nil && !sdkcompat.DecidesCaching(server) {
 				w = privateCall{call}
 			}
@@ -54,12 +54,12 @@ func isCacheable(method string) bool {
 
 // A privateCall is a call of a user whose result is for that user alone: the SDK
 // says "public" for a server that says nothing, and then a cache that users
-// share may answer one with what is another's.
-type privateCall struct{ *modernCall }
+// share may give one of them what is another's.
+type privateCall struct{ *statelessCall }
 
 // Write implements [http.ResponseWriter].
 func (c privateCall) Write(p []byte) (int, error) {
-	if _, err := c.modernCall.Write(private(p)); err != nil {
+	if _, err := c.statelessCall.Write(private(p)); err != nil {
 		return 0, err
 	}
 	return len(p), nil

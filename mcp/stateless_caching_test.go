@@ -44,13 +44,13 @@ func TestResultsForUsersAreNotForSharedCaches(t *testing.T) {
 				fleet.wrap = bearer
 			}
 			simulate(t, fleet, func(t *testing.T, s *simulation) {
-				c := s.modern(t)
+				c := s.stateless(t)
 				if test.user != "" {
 					c.Header.Set("Authorization", "Bearer "+test.user)
 				}
 				for _, id := range []string{`1`, `"<one>"`, `12345678901234567890`} {
 					for _, req := range cacheable {
-						m := c.Message(t, c.Post(t, modernBody(json.RawMessage(id), req.method, req.params), named(req.method, req.name)))
+						m := c.Message(t, c.Post(t, statelessBody(json.RawMessage(id), req.method, req.params), named(req.method, req.name)))
 						var got struct {
 							CacheScope string
 							TTLMs      *int
@@ -83,9 +83,9 @@ func TestOnlyTheScopeOfAResultChanges(t *testing.T) {
 		})
 	}
 	simulate(t, simulated{rig: r, wrap: bearer}, func(t *testing.T, s *simulation) {
-		c := s.modern(t)
+		c := s.stateless(t)
 		c.Header.Set("Authorization", "Bearer alice")
-		m := c.Message(t, c.Post(t, modernBody(1, "resources/read", `{"uri":"news://meta"}`), named("resources/read", "news://meta")))
+		m := c.Message(t, c.Post(t, statelessBody(1, "resources/read", `{"uri":"news://meta"}`), named("resources/read", "news://meta")))
 		var got struct {
 			Meta       struct{ CacheScope string } `json:"_meta"`
 			CacheScope string
@@ -111,8 +111,8 @@ func TestListsAreInOneOrderEverywhere(t *testing.T) {
 		for _, req := range cacheable[1:5] {
 			var first string
 			for n := range 12 {
-				c := at(s.modern(t), s.instances[n%3].url)
-				m := c.Message(t, c.Post(t, modernBody(1, req.method, req.params), named(req.method, req.name)))
+				c := at(s.stateless(t), s.instances[n%3].url)
+				m := c.Message(t, c.Post(t, statelessBody(1, req.method, req.params), named(req.method, req.name)))
 				if n == 0 {
 					first = string(m.Result)
 				}

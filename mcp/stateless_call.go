@@ -20,55 +20,55 @@ import (
 
 const eventStream = "text/event-stream"
 
-// A modernCall is a running request of the era without sessions, and the
-// [http.ResponseWriter] on which the SDK answers it. It adds what our own
+// A statelessCall is a running stateless request, and the
+// [http.ResponseWriter] on which the SDK responds to it. It adds what our own
 // responses have: a deadline for each write, a stream that begins although
 // there is nothing to send yet, comments while it is quiet, and an error in
 // place of the response that Shutdown does not wait for.
-type modernCall struct {
+type statelessCall struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
-	header http.Header // the SDK's, who changes it without asking; w's own is touched under mu
+	header http.Header // for the SDK, which changes it without a lock
 	id     json.RawMessage
 	alias  bool // the SDK knows the request by another id
 	opts   *Options
 	cancel context.CancelFunc
 
-	mu       sync.Mutex
-	timer    *time.Timer // until the stream begins, then until the next comment; nil for a notification
-	begun    bool        // the status has been sent
-	stream   bool        // and it was that of an event stream
-	bare     bool        // what is written is a message without the form of an event
-	answered bool
-	over     bool // nothing may be written any more
+	mu        sync.Mutex  // guards the fields below, and the writing to w
+	timer     *time.Timer // until the stream begins, then until the next comment; nil for a notification
+	begun     bool        // the status has been sent
+	stream    bool        // and it was that of an event stream
+	bare      bool        // what is written is a message without the form of an event
+	responded bool
+	over      bool // nothing may be written any more
 }
 
-func newModernCall(h *Handler, w http.ResponseWriter, m *jsonrpcmsg.Message, cancel context.CancelFunc) *modernCall {
-	c := &modernCall{
+func newStatelessCall(h *Handler, w http.ResponseWriter, m *jsonrpcmsg.Message, cancel context.CancelFunc) *statelessCall {
+	c := &statelessCall{
 		w: w, rc: http.NewResponseController(w), header: http.Header{}, id: m.ID, alias: needsAlias(m.ID),
 		opts: &h.opts, cancel: cancel,
 	}
 	if m.IsCall() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.timer = time.AfterFunc(h.opts.StreamAfter, c.stir)
+		c.timer = time.AfterFunc(h.opts.StreamAfter, c.showLife)
 	}
 	return c
 }
 
 // Header implements [http.ResponseWriter].
-func (c *modernCall) Header() http.Header { return c.header }
+func (c *statelessCall) Header() http.Header { return c.header }
 
 // WriteHeader implements [http.ResponseWriter].
-func (c *modernCall) WriteHeader(status int) {
+func (c *statelessCall) WriteHeader(status int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.begin(status)
+	c.sendStatus(status)
 }
 
-// begin sends the status. If a stream has begun it is too late for another one:
-// then what follows is sent on the stream. c.mu must be held.
-func (c *modernCall) begin(status int) {
+// sendStatus sends the status. If a stream has begun it is too late for another
+// one: then what follows is sent on the stream. c.mu must be held.
+func (c *statelessCall) sendStatus(status int) {
 	isStream := c.header.Get("Content-Type") == eventStream
 	switch {
 	case c.over:
@@ -89,20 +89,20 @@ func (c *modernCall) begin(status int) {
 }
 
 // Write implements [http.ResponseWriter]. The SDK writes one message at a time.
-func (c *modernCall) Write(p []byte) (int, error) {
+func (c *statelessCall) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
 		return 0, node.ErrClosed
 	}
 	if !c.begun {
-		c.begin(http.StatusOK)
+		c.sendStatus(http.StatusOK)
 	}
 	data := p
 	if c.stream && !c.bare {
 		data = eventData(p)
 	}
-	c.answered = c.answered || isResponse(data)
+	c.responded = c.responded || isResponse(data)
 	if c.alias {
 		data = unaliased(data, c.id)
 	}
@@ -161,7 +161,7 @@ func isResponse(message []byte) bool {
 }
 
 // Flush implements [http.Flusher], which the SDK asks for.
-func (c *modernCall) Flush() {
+func (c *statelessCall) Flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.over {
@@ -171,24 +171,24 @@ func (c *modernCall) Flush() {
 
 // flush sends what was written. Then there is no deadline until the next write:
 // HTTP/2 resets a stream whose deadline passes. c.mu must be held.
-func (c *modernCall) flush() {
+func (c *statelessCall) flush() {
 	c.extend()
 	_ = c.rc.Flush()                       // a client that has gone is noticed by its context
-	_ = c.rc.SetWriteDeadline(time.Time{}) // not all have one
+	_ = c.rc.SetWriteDeadline(time.Time{}) // not every writer has deadlines
 	if c.timer != nil {
 		c.timer.Reset(c.opts.KeepAlive)
 	}
 }
 
-func (c *modernCall) extend() {
-	_ = c.rc.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout)) // as in flush
+func (c *statelessCall) extend() {
+	_ = c.rc.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout)) // not every writer has deadlines
 }
 
-// stir says that the call lives: it begins the stream, or adds a comment.
-func (c *modernCall) stir() {
+// showLife begins the stream, or sends a comment on it.
+func (c *statelessCall) showLife() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over || c.answered || c.begun && !c.stream {
+	if c.over || c.responded || c.begun && !c.stream {
 		return
 	}
 	if !c.begun {
@@ -200,35 +200,36 @@ func (c *modernCall) stir() {
 		c.w.WriteHeader(http.StatusOK)
 	} else {
 		c.extend()
-		_, _ = io.WriteString(c.w, ": keep-alive\n\n") // as in flush
+		_, _ = io.WriteString(c.w, ": keep-alive\n\n") // a client that has gone is noticed by its context
 	}
 	c.flush()
 }
 
-// cut answers a call with an error, if it is not answered, and ends it.
-func (c *modernCall) cut(refused *httperror.Error) {
+// cut responds to a call with an error, unless it has its response, and ends it.
+func (c *statelessCall) cut(refused *httperror.Error) {
 	defer c.cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over || c.answered || c.id == nil {
+	if c.over || c.responded || c.id == nil {
 		return
 	}
 	body := jsonrpcmsg.EncodeError(c.id, &refused.Wire)
 	c.extend()
 	switch {
 	case !c.begun:
-		// The client shall have it all although the handler may go on.
+		// With its length, the error is complete for the client although the
+		// handler may keep the response open.
 		c.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		refused.Write(c.w, c.id)
 	case c.stream:
-		_, _ = c.w.Write(sse.Append(nil, sse.Event{Data: body})) // as in flush
+		_, _ = c.w.Write(sse.Append(nil, sse.Event{Data: body})) // a client that has gone is noticed by its context
 	}
 	c.over = true
 	c.flush()
 }
 
 // stop makes sure that nothing is written after the SDK's handler has returned.
-func (c *modernCall) stop() {
+func (c *statelessCall) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
@@ -238,52 +239,50 @@ func (c *modernCall) stop() {
 	}
 }
 
-// modernCalls are the running calls of the era without sessions.
-type modernCalls struct {
-	mu      sync.Mutex
-	closed  bool
-	running map[*modernCall]struct{}
+// statelessCalls are the running stateless requests.
+type statelessCalls struct {
+	running gauge
+
+	mu     sync.Mutex // guards the fields below
+	closed bool
+	calls  map[*statelessCall]struct{}
 }
 
 // add reports whether the call may run.
-func (cs *modernCalls) add(c *modernCall) bool {
+func (cs *statelessCalls) add(c *statelessCall) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if cs.closed {
 		return false
 	}
-	if cs.running == nil {
-		cs.running = map[*modernCall]struct{}{}
+	if cs.calls == nil {
+		cs.calls = map[*statelessCall]struct{}{}
 	}
-	cs.running[c] = struct{}{}
+	cs.calls[c] = struct{}{}
+	cs.running.add()
 	return true
 }
 
-func (cs *modernCalls) remove(c *modernCall) {
+func (cs *statelessCalls) remove(c *statelessCall) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	delete(cs.running, c)
-}
-
-func (cs *modernCalls) count() int {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	return len(cs.running)
+	delete(cs.calls, c)
+	cs.running.remove()
 }
 
 // close takes no more calls.
-func (cs *modernCalls) close() {
+func (cs *statelessCalls) close() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.closed = true
 }
 
 // cut ends all running calls, side by side: a client may be slow.
-func (cs *modernCalls) cut(refused *httperror.Error) {
+func (cs *statelessCalls) cut(refused *httperror.Error) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	var wg sync.WaitGroup
-	for c := range cs.running {
+	for c := range cs.calls {
 		wg.Go(func() { c.cut(refused) })
 	}
 	wg.Wait()

@@ -23,26 +23,26 @@ import (
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
 )
 
-const modernVersion = "2026-07-28"
+const statelessVersion = "2026-07-28"
 
-// modernMeta are the fields of _meta that a request of protocol 2026-07-28 has.
-const modernMeta = `"io.modelcontextprotocol/protocolVersion":"2026-07-28",` +
+// statelessMeta are the fields of _meta that a request of protocol 2026-07-28 has.
+const statelessMeta = `"io.modelcontextprotocol/protocolVersion":"2026-07-28",` +
 	`"io.modelcontextprotocol/clientInfo":{"name":"raw","version":"1"},` +
 	`"io.modelcontextprotocol/clientCapabilities":{"elicitation":{"form":{}}},` +
 	`"io.modelcontextprotocol/logLevel":"debug"`
 
-// modern returns a client of the balancer that speaks protocol 2026-07-28.
-func (s *simulation) modern(t testing.TB) *fleettest.Client {
+// stateless returns a client of the balancer that speaks protocol 2026-07-28.
+func (s *simulation) stateless(t testing.TB) *fleettest.Client {
 	t.Helper()
 	c := s.client(t)
-	c.Version = modernVersion
+	c.Version = statelessVersion
 	return c
 }
 
-// modernBody returns a request of protocol 2026-07-28; params are a JSON object
+// statelessBody returns a request of protocol 2026-07-28; params are a JSON object
 // without _meta.
-func modernBody(id any, method, params string) string {
-	meta := `{"_meta":{` + modernMeta + `}`
+func statelessBody(id any, method, params string) string {
+	meta := `{"_meta":{` + statelessMeta + `}`
 	if rest := strings.TrimSpace(params[1:]); rest != "}" {
 		meta += ","
 	}
@@ -59,21 +59,21 @@ func named(method, name string) func(http.Header) {
 	}
 }
 
-// modernCall sends a tools/call of protocol 2026-07-28.
-func modernCall(t testing.TB, c *fleettest.Client, name, arguments string, change ...func(http.Header)) *http.Response {
+// statelessCall sends a tools/call of protocol 2026-07-28.
+func statelessCall(t testing.TB, c *fleettest.Client, name, arguments string, change ...func(http.Header)) *http.Response {
 	t.Helper()
-	return c.Post(t, modernBody(1, "tools/call", fmt.Sprintf(`{"name":%q,"arguments":%s}`, name, arguments)),
+	return c.Post(t, statelessBody(1, "tools/call", fmt.Sprintf(`{"name":%q,"arguments":%s}`, name, arguments)),
 		append([]func(http.Header){named("tools/call", name)}, change...)...)
 }
 
-// modernRig adds to the rig's tools:
+// statelessRig adds to the rig's tools:
 //
 //	report   sends progress and log messages n times, waits for the gate with
 //	         its name, and says the client's name
 //	confirm  asks for a confirmation by an input request and says what came
 //	refuse   sends progress and fails with "invalid params"
 //	stubborn waits for the gate with its name, whatever its context says
-func modernRig() *rig {
+func statelessRig() *rig {
 	r := newRig(nil)
 	r.more = func(s *mcp.Server) {
 		tool(s, "report", func(ctx context.Context, req *mcp.CallToolRequest, a toolArguments) (string, error) {
@@ -109,8 +109,8 @@ func modernRig() *rig {
 						}},
 					}, nil
 				}
-				answer, _ := req.Params.InputResponses["sure"].(*mcp.ElicitResult)
-				said := fmt.Sprint(req.Params.RequestState, ": ", answer.Action, " ", answer.Content["answer"])
+				confirmed, _ := req.Params.InputResponses["sure"].(*mcp.ElicitResult)
+				said := fmt.Sprint(req.Params.RequestState, ": ", confirmed.Action, " ", confirmed.Content["answer"])
 				return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: said}}}, nil
 			})
 	}
@@ -130,12 +130,12 @@ func TestBothErasOnOneConnection(t *testing.T) {
 		old.HTTP = &http.Client{Transport: tr, Timeout: time.Minute}
 		old = at(old, s.instances[0].url)
 		recent := at(old, old.URL)
-		recent.Version = modernVersion
+		recent.Version = statelessVersion
 		old.Initialize(t, "2025-11-25", everyCapability)
 		for i := range 10 {
 			want := fmt.Sprint("turn ", i)
 			wantText(t, old.CallTool(t, "echo", fmt.Sprintf(`{"text":%q}`, want)), want)
-			res := modernCall(t, recent, "echo", fmt.Sprintf(`{"text":%q}`, want))
+			res := statelessCall(t, recent, "echo", fmt.Sprintf(`{"text":%q}`, want))
 			if id := res.Header.Get("Mcp-Session-Id"); id != "" {
 				t.Errorf("a request of 2026-07-28 got the session %q", id)
 			}
@@ -148,17 +148,17 @@ func TestBothErasOnOneConnection(t *testing.T) {
 	})
 }
 
-// Also in SDK clients: each takes the era it likes.
+// Also in SDK clients: each takes the protocol it likes.
 func TestSDKClientsOfBothErasThroughTheBalancer(t *testing.T) {
 	t.Parallel()
-	r := modernRig()
+	r := statelessRig()
 	f := fleettest.Start(t, fleettest.Config{Instances: 3, Server: r.server})
 	confirm := &mcp.ClientOptions{ElicitationHandler: func(context.Context, *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
 		return &mcp.ElicitResult{Action: "accept", Content: map[string]any{"answer": "yes"}}, nil
 	}}
-	old, recent := f.Connect(t, confirm), f.ConnectModern(t, confirm)
-	if got := recent.InitializeResult().ProtocolVersion; got != modernVersion {
-		t.Fatalf("the client speaks %s, want %s", got, modernVersion)
+	old, recent := f.Connect(t, confirm), f.ConnectStateless(t, confirm)
+	if got := recent.InitializeResult().ProtocolVersion; got != statelessVersion {
+		t.Fatalf("the client speaks %s, want %s", got, statelessVersion)
 	}
 	for range 6 {
 		for _, cs := range []*mcp.ClientSession{old, recent} {
@@ -174,14 +174,14 @@ func TestSDKClientsOfBothErasThroughTheBalancer(t *testing.T) {
 }
 
 // The session is not looked at: it may be anybody's, or none.
-func TestSessionHeaderOnModernRequestIsIgnored(t *testing.T) {
+func TestSessionHeaderOnStatelessRequestIsIgnored(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{wrap: bearer}, func(t *testing.T, s *simulation) {
-		alice, c := s.user(t, "alice"), s.modern(t)
+		alice, c := s.user(t, "alice"), s.stateless(t)
 		c.Header.Set("Authorization", "Bearer bob")
 		for _, id := range []string{alice.Session, "no such session", strings.Repeat("x", 5000)} {
 			for _, instance := range s.instances {
-				res := modernCall(t, at(c, instance.url), "echo", `{"text":"hi"}`, set("Mcp-Session-Id", id))
+				res := statelessCall(t, at(c, instance.url), "echo", `{"text":"hi"}`, set("Mcp-Session-Id", id))
 				if got := res.Header.Get("Mcp-Session-Id"); got != "" {
 					t.Errorf("the response has the session %q", got)
 				}
@@ -191,13 +191,13 @@ func TestSessionHeaderOnModernRequestIsIgnored(t *testing.T) {
 	})
 }
 
-func TestModernRequestsThatAreRefused(t *testing.T) {
+func TestStatelessRequestsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	const supported = `["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"]`
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
-		b, c := newBystander(t, s), s.modern(t)
-		echo := modernBody(1, "tools/call", `{"name":"echo","arguments":{"text":"hi"}}`)
-		future := strings.ReplaceAll(echo, modernVersion, "2099-01-01")
+		b, c := newBystander(t, s), s.stateless(t)
+		echo := statelessBody(1, "tools/call", `{"name":"echo","arguments":{"text":"hi"}}`)
+		future := strings.ReplaceAll(echo, statelessVersion, "2099-01-01")
 		for name, test := range map[string]struct {
 			body    string
 			change  func(http.Header)
@@ -216,10 +216,10 @@ func TestModernRequestsThatAreRefused(t *testing.T) {
 			"without client capabilities":   {strings.Replace(echo, "clientCapabilities", "other", 1), nil, 400, -32602, "clientCapabilities"},
 			"with malformed client info":    {strings.Replace(echo, `{"name":"raw","version":"1"}`, "7", 1), nil, 400, -32602, "clientInfo"},
 			"of a future version":           {future, set("Mcp-Protocol-Version", "2099-01-01"), 400, -32022, "unsupported protocol version"},
-			"of a method that is gone":      {modernBody(1, "ping", "{}"), named("ping", ""), 404, -32601, "method not found"},
-			"of a method that never was":    {modernBody(1, "no/such", "{}"), named("no/such", ""), 404, -32601, "no/such"},
-			"initialize":                    {modernBody(1, "initialize", `{"protocolVersion":"2026-07-28","capabilities":{},"clientInfo":{"name":"n","version":"1"}}`), named("initialize", ""), 404, -32601, "method not found"},
-			"of an unknown tool":            {modernBody(1, "tools/call", `{"name":"no-such","arguments":{}}`), set("Mcp-Name", "no-such"), 400, -32602, "no-such"},
+			"of a method that is gone":      {statelessBody(1, "ping", "{}"), named("ping", ""), 404, -32601, "method not found"},
+			"of a method that never was":    {statelessBody(1, "no/such", "{}"), named("no/such", ""), 404, -32601, "no/such"},
+			"initialize":                    {statelessBody(1, "initialize", `{"protocolVersion":"2026-07-28","capabilities":{},"clientInfo":{"name":"n","version":"1"}}`), named("initialize", ""), 404, -32601, "method not found"},
+			"of an unknown tool":            {statelessBody(1, "tools/call", `{"name":"no-such","arguments":{}}`), set("Mcp-Name", "no-such"), 400, -32602, "no-such"},
 			"in a batch":                    {"[" + echo + "]", nil, 400, -32600, "batches"},
 			"with two messages for the SDK": {`{"jsonrpc":"2.0","id":1,"method":"tools/call","Method":"tools/list","params":{}}`, nil, 400, -32602, "_meta"},
 		} {
@@ -251,8 +251,8 @@ func TestDiscoverNamesBothEras(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		for _, instance := range s.instances {
-			c := at(s.modern(t), instance.url)
-			m := c.Message(t, c.Post(t, modernBody(1, "server/discover", "{}"), named("server/discover", "")))
+			c := at(s.stateless(t), instance.url)
+			m := c.Message(t, c.Post(t, statelessBody(1, "server/discover", "{}"), named("server/discover", "")))
 			var got struct{ SupportedVersions []string }
 			if err := json.Unmarshal(m.Result, &got); err != nil {
 				t.Fatalf("%s%s: %v", m.Result, m.Error, err)
@@ -269,11 +269,11 @@ func TestDiscoverNamesBothEras(t *testing.T) {
 // client's.
 func TestInputRequestsAcrossInstances(t *testing.T) {
 	t.Parallel()
-	simulate(t, simulated{rig: modernRig()}, func(t *testing.T, s *simulation) {
-		c := s.modern(t)
+	simulate(t, simulated{rig: statelessRig()}, func(t *testing.T, s *simulation) {
+		c := s.stateless(t)
 		for i := range s.instances {
 			first, second := s.instances[i], s.instances[(i+1)%len(s.instances)]
-			m := c.Message(t, modernCall(t, at(c, first.url), "confirm", "{}"))
+			m := c.Message(t, statelessCall(t, at(c, first.url), "confirm", "{}"))
 			var asked struct {
 				ResultType, RequestState string
 				InputRequests            map[string]struct{ Method string }
@@ -285,15 +285,15 @@ func TestInputRequestsAcrossInstances(t *testing.T) {
 				t.Fatalf("the tool asks %s", m.Result)
 			}
 			again := fmt.Sprintf(`{"name":"confirm","arguments":{},"requestState":%q,"inputResponses":{"sure":{"action":"accept","content":{"answer":"yes"}}}}`, asked.RequestState)
-			wantText(t, c.Message(t, at(c, second.url).Post(t, modernBody(2, "tools/call", again), named("tools/call", "confirm"))), "round 1: accept yes")
+			wantText(t, c.Message(t, at(c, second.url).Post(t, statelessBody(2, "tools/call", again), named("tools/call", "confirm"))), "round 1: accept yes")
 		}
 	})
 }
 
-func TestModernCallTalksOnItsStream(t *testing.T) {
+func TestStatelessCallTalksOnItsStream(t *testing.T) {
 	t.Parallel()
-	simulate(t, simulated{rig: modernRig()}, func(t *testing.T, s *simulation) {
-		res := modernCall(t, s.modern(t), "report", `{"name":"r","n":3}`)
+	simulate(t, simulated{rig: statelessRig()}, func(t *testing.T, s *simulation) {
+		res := statelessCall(t, s.stateless(t), "report", `{"name":"r","n":3}`)
 		got := messages(fleettest.NewStream(res))
 		s.runs(t, "r")
 		s.open("r")
@@ -316,16 +316,16 @@ func TestModernCallTalksOnItsStream(t *testing.T) {
 	})
 }
 
-func TestClosingTheStreamCancelsTheModernCall(t *testing.T) {
+func TestClosingTheStreamCancelsTheStatelessCall(t *testing.T) {
 	t.Parallel()
 	for _, said := range []int{0, 2} {
 		t.Run(fmt.Sprint(said, " messages"), func(t *testing.T) {
 			t.Parallel()
-			simulate(t, simulated{rig: modernRig()}, func(t *testing.T, s *simulation) {
+			simulate(t, simulated{rig: statelessRig()}, func(t *testing.T, s *simulation) {
 				ctx, hangUp := context.WithCancel(t.Context())
-				c := s.modern(t)
+				c := s.stateless(t)
 				go func() {
-					res, err := c.Do(ctx, "POST", modernBody(1, "tools/call", fmt.Sprintf(`{"name":"report","arguments":{"name":"r","n":%d}}`, said)), named("tools/call", "report"))
+					res, err := c.Do(ctx, "POST", statelessBody(1, "tools/call", fmt.Sprintf(`{"name":"report","arguments":{"name":"r","n":%d}}`, said)), named("tools/call", "report"))
 					if err == nil {
 						_, _ = io.Copy(io.Discard, res.Body)
 					}
@@ -339,7 +339,7 @@ func TestClosingTheStreamCancelsTheModernCall(t *testing.T) {
 }
 
 // Through HTTP/2 as well, where a write deadline that passes resets the stream.
-func TestQuietModernCallIsKeptAlive(t *testing.T) {
+func TestQuietStatelessCallIsKeptAlive(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 		t.Run(protocol, func(t *testing.T) {
@@ -351,17 +351,17 @@ func TestQuietModernCallIsKeptAlive(t *testing.T) {
 				s.Protocols = protocols
 				s.ReadTimeout, s.WriteTimeout = 500*time.Millisecond, 500*time.Millisecond
 			}
-			simulate(t, simulated{http: serve, rig: modernRig()}, func(t *testing.T, s *simulation) {
+			simulate(t, simulated{http: serve, rig: statelessRig()}, func(t *testing.T, s *simulation) {
 				for _, said := range []int{0, 1} {
-					c := s.modern(t)
+					c := s.stateless(t)
 					c.HTTP.Transport = &http.Transport{
 						Protocols:   protocols,
 						DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) { return s.dial(ctx, addr) },
 					}
 					t.Cleanup(c.HTTP.CloseIdleConnections)
 					name := fmt.Sprint("quiet ", said)
-					got := make(chan answer, 1)
-					go func() { got <- read(t, modernCall(t, c, "report", fmt.Sprintf(`{"name":%q,"n":%d}`, name, said))) }()
+					got := make(chan response, 1)
+					go func() { got <- read(t, statelessCall(t, c, "report", fmt.Sprintf(`{"name":%q,"n":%d}`, name, said))) }()
 					s.runs(t, name)
 					time.Sleep(time.Minute + 5*time.Second)
 					s.open(name)
@@ -378,10 +378,10 @@ func TestQuietModernCallIsKeptAlive(t *testing.T) {
 
 // Most calls are over before a stream would have to begin: those have the
 // status that the protocol wants. What fails later has it on the stream.
-func TestModernErrorAfterTheStreamBegan(t *testing.T) {
+func TestStatelessErrorAfterTheStreamBegan(t *testing.T) {
 	t.Parallel()
-	simulate(t, simulated{rig: modernRig()}, func(t *testing.T, s *simulation) {
-		stream := fleettest.NewStream(modernCall(t, s.modern(t), "refuse", "{}"))
+	simulate(t, simulated{rig: statelessRig()}, func(t *testing.T, s *simulation) {
+		stream := fleettest.NewStream(statelessCall(t, s.stateless(t), "refuse", "{}"))
 		if m := stream.Message(t); m.Method != "notifications/progress" {
 			t.Fatalf("the stream begins with %s", m.Method)
 		}
@@ -395,26 +395,26 @@ func TestModernErrorAfterTheStreamBegan(t *testing.T) {
 }
 
 // getServer is the user's, and may take its time.
-func TestModernRefusalAfterTheStreamBegan(t *testing.T) {
+func TestStatelessRefusalAfterTheStreamBegan(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		slow := s.joinServing(t, simulated{}, func(*http.Request) *mcp.Server {
 			time.Sleep(3 * time.Second)
 			return nil
 		})
-		c := at(s.modern(t), slow.url)
-		if m := c.Message(t, modernCall(t, c, "echo", "{}")); !strings.Contains(string(m.Error), "no server available") || string(m.ID) != "1" {
+		c := at(s.stateless(t), slow.url)
+		if m := c.Message(t, statelessCall(t, c, "echo", "{}")); !strings.Contains(string(m.Error), "no server available") || string(m.ID) != "1" {
 			t.Errorf("the call ends with %s %s%s", m.ID, m.Error, m.Result)
 		}
 	})
 }
 
 // A client that stops reading must not hold the handler for ever.
-func TestModernClientThatStopsReadingIsCutOff(t *testing.T) {
+func TestStatelessClientThatStopsReadingIsCutOff(t *testing.T) {
 	t.Parallel()
-	simulate(t, simulated{rig: modernRig()}, func(t *testing.T, s *simulation) {
+	simulate(t, simulated{rig: statelessRig()}, func(t *testing.T, s *simulation) {
 		began := time.Now()
-		res := modernCall(t, s.modern(t), "count", `{"n":10000,"size":1000}`)
+		res := statelessCall(t, s.stateless(t), "count", `{"n":10000,"size":1000}`)
 		if res.StatusCode != http.StatusOK {
 			t.Fatal(res.Status)
 		}
@@ -432,10 +432,10 @@ func TestModernClientThatStopsReadingIsCutOff(t *testing.T) {
 }
 
 // JSON numbers have no bounds, floats have. The client gets back what it sent.
-func TestModernRequestIDs(t *testing.T) {
+func TestStatelessRequestIDs(t *testing.T) {
 	t.Parallel()
-	simulate(t, simulated{rig: modernRig()}, func(t *testing.T, s *simulation) {
-		c := s.modern(t)
+	simulate(t, simulated{rig: statelessRig()}, func(t *testing.T, s *simulation) {
+		c := s.stateless(t)
 		for _, id := range []string{`0`, `-1`, `7`, `"7"`, `""`, `9007199254740993`, `-9007199254740993`, `12345678901234567890123`,
 			`"` + strings.Repeat("long", 1000) + `"`, `"é\u00e9\"\n"`} {
 			for name, params := range map[string]string{
@@ -443,7 +443,7 @@ func TestModernRequestIDs(t *testing.T) {
 				"no-such": `{"name":"no-such","arguments":{}}`,
 				"refuse":  `{"name":"refuse","arguments":{}}`,
 			} {
-				body := modernBody(json.RawMessage(id), "tools/call", params)
+				body := statelessBody(json.RawMessage(id), "tools/call", params)
 				m := c.Message(t, c.Post(t, body, named("tools/call", name)))
 				var want, got any
 				_ = json.Unmarshal([]byte(id), &want)
@@ -458,29 +458,29 @@ func TestModernRequestIDs(t *testing.T) {
 	})
 }
 
-func TestShutdownWaitsForModernCalls(t *testing.T) {
+func TestShutdownWaitsForStatelessCalls(t *testing.T) {
 	t.Parallel()
-	simulate(t, simulated{rig: modernRig()}, func(t *testing.T, s *simulation) {
+	simulate(t, simulated{rig: statelessRig()}, func(t *testing.T, s *simulation) {
 		leaving := s.instances[0]
-		c := at(s.modern(t), leaving.url)
-		reply := make(chan *jsonrpcmsg.Message, 1)
-		go func() { reply <- c.Message(t, modernCall(t, c, "report", `{"name":"r","n":1}`)) }()
+		c := at(s.stateless(t), leaving.url)
+		response := make(chan *jsonrpcmsg.Message, 1)
+		go func() { response <- c.Message(t, statelessCall(t, c, "report", `{"name":"r","n":1}`)) }()
 		s.runs(t, "r")
 		left := make(chan error, 1)
 		go func() { left <- leaving.handler.Shutdown(t.Context()) }()
 		time.Sleep(time.Second)
-		if res := modernCall(t, c, "echo", "{}"); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+		if res := statelessCall(t, c, "echo", "{}"); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
 			t.Errorf("a call during Shutdown: %s", res.Status)
 		}
 		s.open("r")
-		wantText(t, soon(t, reply), "reported to raw")
+		wantText(t, soon(t, response), "reported to raw")
 		if err := soon(t, left); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-func TestShutdownAnswersModernCallsThatItCutsShort(t *testing.T) {
+func TestShutdownRespondsToStatelessCallsThatItCutsShort(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"report", "stubborn"} {
 		for _, said := range []int{0, 1} {
@@ -488,19 +488,19 @@ func TestShutdownAnswersModernCallsThatItCutsShort(t *testing.T) {
 				t.Run(fmt.Sprint(tool, said, streamAfter), func(t *testing.T) {
 					t.Parallel()
 					options := func(o *fleet.Options) { o.StreamAfter = streamAfter }
-					simulate(t, simulated{rig: modernRig(), options: options}, func(t *testing.T, s *simulation) {
+					simulate(t, simulated{rig: statelessRig(), options: options}, func(t *testing.T, s *simulation) {
 						defer s.open("r")
 						leaving := s.instances[0]
-						c := at(s.modern(t), leaving.url)
-						reply := make(chan *jsonrpcmsg.Message, 1)
-						go func() { reply <- c.Message(t, modernCall(t, c, tool, fmt.Sprintf(`{"name":"r","n":%d}`, said))) }()
+						c := at(s.stateless(t), leaving.url)
+						response := make(chan *jsonrpcmsg.Message, 1)
+						go func() { response <- c.Message(t, statelessCall(t, c, tool, fmt.Sprintf(`{"name":"r","n":%d}`, said))) }()
 						s.runs(t, "r")
 						ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 						defer cancel()
 						if err := leaving.handler.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
 							t.Errorf("Shutdown says %v", err)
 						}
-						if m := soon(t, reply); !strings.Contains(string(m.Error), "the instance is shutting down") || string(m.ID) != "1" {
+						if m := soon(t, response); !strings.Contains(string(m.Error), "the instance is shutting down") || string(m.ID) != "1" {
 							t.Errorf("the call ends with %s %s%s", m.ID, m.Error, m.Result)
 						}
 						if tool == "report" {
@@ -514,7 +514,7 @@ func TestShutdownAnswersModernCallsThatItCutsShort(t *testing.T) {
 }
 
 // Whoever forgets UserID in a verifier would give all users one identity.
-func TestModernRequestOfNobodyIsRefused(t *testing.T) {
+func TestStatelessRequestOfNobodyIsRefused(t *testing.T) {
 	t.Parallel()
 	nobody := func(h http.Handler) http.Handler {
 		verify := func(context.Context, string, *http.Request) (*auth.TokenInfo, error) {
@@ -523,10 +523,10 @@ func TestModernRequestOfNobodyIsRefused(t *testing.T) {
 		return auth.RequireBearerToken(verify, nil)(h)
 	}
 	simulate(t, simulated{wrap: nobody}, func(t *testing.T, s *simulation) {
-		c := s.modern(t)
+		c := s.stateless(t)
 		c.Header.Set("Authorization", "Bearer x")
-		want := errorAnswer(500, "1", -32603, "internal error")
-		if diff := cmp.Diff(want, read(t, modernCall(t, c, "echo", "{}"))); diff != "" {
+		want := errorResponse(500, "1", -32603, "internal error")
+		if diff := cmp.Diff(want, read(t, statelessCall(t, c, "echo", "{}"))); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 	})

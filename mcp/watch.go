@@ -3,6 +3,7 @@ package mcp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -10,7 +11,6 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/runner"
 )
@@ -28,7 +28,7 @@ import (
 // its changes announced as many times.
 func (h *Handler) Watch(server *mcp.Server) error {
 	w := newWatcher(h)
-	// To the server it is one more session, of an era in which list changes are
+	// To the server it is one more session, of a protocol in which list changes are
 	// sent to every session without being asked for.
 	state := &mcp.ServerSessionState{
 		InitializeParams: &mcp.InitializeParams{
@@ -52,7 +52,7 @@ func (h *Handler) Watch(server *mcp.Server) error {
 
 // watchers are the sessions of watched servers.
 type watchers struct {
-	mu       sync.Mutex
+	mu       sync.Mutex // guards ended and sessions
 	ended    bool
 	sessions []*mcp.ServerSession
 	wg       sync.WaitGroup
@@ -75,13 +75,13 @@ func (ws *watchers) end() {
 	defer ws.mu.Unlock()
 	ws.ended = true
 	for _, ss := range ws.sessions {
-		_ = ss.Close() // as above
+		_ = ss.Close() // our own connection's Close does not fail
 	}
 	ws.sessions = nil
 	ws.wg.Wait()
 }
 
-// A watcher is the connection of a session that only hears of list changes.
+// A watcher is the connection of a session that only gets list changes.
 type watcher struct {
 	handler  *Handler
 	incoming chan jsonrpc.Message
@@ -89,14 +89,15 @@ type watcher struct {
 	done     chan struct{}
 	close    sync.Once
 
-	mu  sync.Mutex        // guards due
-	due map[bus.List]bool // lists whose change is to be announced
+	mu sync.Mutex // guards due
+	// due are the announcements to make, by method.
+	due map[string]func(context.Context) error
 }
 
 func newWatcher(h *Handler) *watcher {
 	return &watcher{
 		handler: h, incoming: make(chan jsonrpc.Message, 1), wake: make(chan struct{}, 1), done: make(chan struct{}),
-		due: map[bus.List]bool{},
+		due: map[string]func(context.Context) error{},
 	}
 }
 
@@ -124,12 +125,12 @@ func (w *watcher) announce() {
 func (w *watcher) announceDue(ctx context.Context) bool {
 	w.mu.Lock()
 	due := w.due
-	w.due = map[bus.List]bool{}
+	w.due = map[string]func(context.Context) error{}
 	w.mu.Unlock()
-	for list := range due {
-		if err := w.handler.publisher.ListChanged(ctx, list); err != nil {
+	for method, announce := range due {
+		if err := announce(ctx); err != nil {
 			w.handler.logger.WarnContext(ctx, "list change not announced", "error", err)
-			w.put(list)
+			w.put(method, announce)
 		}
 	}
 	w.mu.Lock()
@@ -137,10 +138,10 @@ func (w *watcher) announceDue(ctx context.Context) bool {
 	return len(w.due) == 0
 }
 
-func (w *watcher) put(list bus.List) {
+func (w *watcher) put(method string, announce func(context.Context) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.due[list] = true
+	w.due[method] = announce
 }
 
 func (w *watcher) Connect(context.Context) (mcp.Connection, error) { return w, nil }
@@ -157,7 +158,7 @@ func (w *watcher) Read(ctx context.Context) (jsonrpc.Message, error) {
 	}
 }
 
-var errWatchEnded = fmt.Errorf("the server is no longer watched")
+var errWatchEnded = errors.New("the server is no longer watched")
 
 func (w *watcher) Close() error {
 	w.close.Do(func() { close(w.done) })
@@ -176,11 +177,15 @@ func (w *watcher) Write(_ context.Context, msg jsonrpc.Message) error {
 		}
 		return nil
 	}
-	list, ok := bus.ListOfMethod(m.Method)
+	announce, ok := map[string]func(context.Context) error{
+		"notifications/tools/list_changed":     w.handler.ToolsChanged,
+		"notifications/prompts/list_changed":   w.handler.PromptsChanged,
+		"notifications/resources/list_changed": w.handler.ResourcesChanged,
+	}[m.Method]
 	if !ok {
 		return nil
 	}
-	w.put(list)
+	w.put(m.Method, announce)
 	select {
 	case w.wake <- struct{}{}:
 	default:

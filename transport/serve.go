@@ -115,11 +115,7 @@ func (n *Node) initialize(ctx context.Context, req Request, in runner.Incoming) 
 }
 
 func (n *Node) call(ctx context.Context, in runner.Incoming) (*Response, error) {
-	e, err := n.runner.Prepare(in)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := n.runner.Serve(ctx, e)
+	conn, err := n.runner.Call(ctx, in)
 	if err != nil {
 		return nil, err
 	}

@@ -49,9 +49,10 @@ func later(status int, message string) *Error {
 	return &Error{status, jsonrpc.Error{Code: CodeRefused, Message: message}, time.Second}
 }
 
-// ErrGivenUp answers a request whose context has ended before its response has
-// begun. Most often its client has gone and does not hear it; but middleware may
-// have ended it, because a token was revoked, and the client still listens.
+// ErrGivenUp is the response to a request whose context has ended before its
+// response has begun. Most often its client has gone and gets nothing; but
+// middleware may have ended it, because a token was revoked, and the client still
+// listens.
 var ErrGivenUp = Refuse(http.StatusServiceUnavailable, "the request was ended; its outcome is unknown")
 
 // ErrLost is the response to a call whose stream can no longer be resumed.
@@ -100,7 +101,7 @@ func Of(err error) (e *Error, note string) {
 	}
 }
 
-// Write answers a request with the error. The id is that of the request if the
+// Write responds to a request with the error. The id is that of the request if the
 // error is about this request alone. An error about the session or the whole
 // exchange has none: the go-sdk client takes an error with an id for the failure
 // of one call and would not notice that its session is gone.

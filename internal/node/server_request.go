@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
@@ -62,13 +63,13 @@ func (c *Conn) ask(ctx context.Context, m *jsonrpc.Request) error {
 		return nil
 	}
 	if err := c.checkCapability(m.Method); err != nil {
-		return rejected(err)
+		return sdkcompat.Rejected(err)
 	}
 	sr := &serverRequest{id: m.ID, asked: time.Now(), read: time.Now(), detached: !speaks || !c.req.Message.IsCall() || c.shared()}
 	number := c.addServerRequest(sr)
 	if err := c.emitServerRequest(ctx, sr, number, m); err != nil {
 		c.takeServerRequest(number)
-		return rejected(err)
+		return sdkcompat.Rejected(err)
 	}
 	return nil
 }
@@ -202,11 +203,11 @@ func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 		Reason    string `json:"reason"`
 	}
 	if err := json.Unmarshal(params, &p); err != nil {
-		return rejected(err)
+		return sdkcompat.Rejected(err)
 	}
 	id, err := jsonrpc.MakeID(p.RequestID)
 	if err != nil {
-		return rejected(err)
+		return sdkcompat.Rejected(err)
 	}
 	// Taken and sent in one turn: whoever ends the stream in between would find
 	// the server request gone, and the client would not hear of it.
@@ -224,7 +225,7 @@ func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 		err = c.emitLocked(ctx, data)
 	}
 	if err != nil {
-		return rejected(err)
+		return sdkcompat.Rejected(err)
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -16,13 +15,6 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 )
-
-// rejected is the error for a message that cannot be sent. With any other error
-// the SDK would take the connection for broken, cancel the handler and swallow
-// its response.
-func rejected(err error) error {
-	return &jsonrpc.Error{Code: -32005, Message: err.Error()}
-}
 
 // Write implements [mcp.Connection]. It returns when the message has been
 // handed to the client or stored in the log; it does not wait for a slow
@@ -37,7 +29,7 @@ func (c *Conn) Write(ctx context.Context, msg jsonrpc.Message) error {
 		}
 		return c.notify(ctx, m)
 	default:
-		return rejected(errors.New("unknown kind of message"))
+		return sdkcompat.Rejected(errors.New("unknown kind of message"))
 	}
 }
 
@@ -220,11 +212,11 @@ func (c *Conn) notify(ctx context.Context, m *jsonrpc.Request) error {
 	}
 	data, err := jsonrpcmsg.EncodeRequest(nil, m.Method, m.Params)
 	if err != nil {
-		return rejected(err)
+		return sdkcompat.Rejected(err)
 	}
 	if c.speaks(ctx) && c.req.Message.IsCall() {
 		err = c.emit(ctx, data)
-	} else if c.everywhere(m.Method) {
+	} else if sdkcompat.IsBroadcast(m.Method) {
 		// The SDK tells each of its sessions; this one lasts for one request,
 		// and the fleet's sessions are told over the bus.
 		return nil
@@ -232,18 +224,13 @@ func (c *Conn) notify(ctx context.Context, m *jsonrpc.Request) error {
 		err = c.standalone(ctx, data)
 	}
 	if err != nil {
-		return rejected(err)
+		return sdkcompat.Rejected(err)
 	}
 	return nil
 }
 
 // speaks reports whether ctx is one of this connection's handlers'.
 func (c *Conn) speaks(ctx context.Context) bool { return ctx.Value(connKey{}) == c }
-
-// everywhere reports whether the SDK sends a notification to all sessions it knows.
-func (c *Conn) everywhere(method string) bool {
-	return strings.HasSuffix(method, "/list_changed") || method == "notifications/resources/updated"
-}
 
 // standalone sends a message that belongs to no call.
 func (c *Conn) standalone(ctx context.Context, data []byte) error {
@@ -267,11 +254,11 @@ func (c *Conn) wantsLog(ctx context.Context, params json.RawMessage) (bool, erro
 		Level mcp.LoggingLevel `json:"level"`
 	}
 	if err := json.Unmarshal(params, &message); err != nil {
-		return false, rejected(err)
+		return false, sdkcompat.Rejected(err)
 	}
 	level, err := c.logLevel(ctx)
 	if err != nil {
-		return false, rejected(c.unsent(err))
+		return false, sdkcompat.Rejected(c.unsent(err))
 	}
 	return WantsLog(level, message.Level), nil
 }

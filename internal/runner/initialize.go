@@ -24,9 +24,9 @@ func (r *Runner) Initialize(ctx context.Context, in Incoming) (conn *node.Conn, 
 	if err != nil {
 		return nil, nil, err
 	}
-	var stored atomic.Bool // the node may answer while the session is being stored: on Close
+	var stored atomic.Bool // the node may respond while the session is being stored: on Close
 	e.Request.OnResult = func(ctx context.Context, result json.RawMessage) error {
-		err := r.begin(ctx, in.Record, result)
+		err := r.createSession(ctx, in.Record, result)
 		stored.Store(err == nil)
 		return err
 	}
@@ -34,8 +34,8 @@ func (r *Runner) Initialize(ctx context.Context, in Incoming) (conn *node.Conn, 
 	return conn, stored.Load, err
 }
 
-// begin stores the session that an initialize result describes.
-func (r *Runner) begin(ctx context.Context, rec sessionstore.Record, result json.RawMessage) error {
+// createSession stores the session that an initialize result describes.
+func (r *Runner) createSession(ctx context.Context, rec sessionstore.Record, result json.RawMessage) error {
 	agreed, err := Agreement(rec.InitializeParams, result)
 	if err != nil {
 		return err

@@ -25,14 +25,14 @@ func (r *Runner) Notification(ctx context.Context, in Incoming) error {
 	if err != nil {
 		return err
 	}
-	// Nobody waits for the handler: it may ask the client something, on the stream
-	// that clients open after this notification has been answered.
+	// Nobody waits for the handler, which may send the client a request on the
+	// stream that clients open after the response to this notification.
 	_, err = r.Serve(ctx, e)
 	return err
 }
 
-// initialized notes that a session's client is ready, and has the server handle
-// that if it is the first to say so.
+// initialized records that a session's client is ready. The server handles the
+// first such notification of a session, and no other.
 func (r *Runner) initialized(ctx context.Context, in Incoming) error {
 	e, err := r.Prepare(in)
 	if err != nil {
@@ -46,7 +46,7 @@ func (r *Runner) initialized(ctx context.Context, in Incoming) error {
 	return err
 }
 
-// cancelled spreads a client's wish to cancel a request to wherever it runs.
+// cancelled cancels a request of the client, on whichever instance it runs.
 func (r *Runner) cancelled(ctx context.Context, in Incoming) error {
 	var p struct {
 		RequestID json.RawMessage `json:"requestId"`

@@ -8,31 +8,9 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
-
-// onResult returns what has to be done about a call of a session when the
-// server has handled it: the SDK's own session, which lasts for one request,
-// forgets the log level and the subscriptions.
-func (r *Runner) onResult(rec sessionstore.Record, m *jsonrpcmsg.Message) func(context.Context, json.RawMessage) error {
-	switch m.Method {
-	case "logging/setLevel":
-		return func(ctx context.Context, _ json.RawMessage) error { return r.storeLevel(ctx, rec.ID, m.Params) }
-	case "resources/subscribe":
-		// Updates made from now on are the subscription's, although it is not
-		// confirmed yet.
-		position := r.node.Position()
-		return func(ctx context.Context, _ json.RawMessage) error {
-			return r.subscribe(ctx, rec.ID, m.Params, position)
-		}
-	case "resources/unsubscribe":
-		return func(ctx context.Context, _ json.RawMessage) error { return r.unsubscribe(ctx, rec.ID, m.Params) }
-	default:
-		return nil
-	}
-}
 
 // storeLevel keeps the level of logging/setLevel with the session.
 func (r *Runner) storeLevel(ctx context.Context, id string, params json.RawMessage) error {

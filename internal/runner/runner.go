@@ -6,9 +6,11 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -52,10 +54,19 @@ type Execution struct {
 	Request node.Request
 	Server  *mcp.Server
 
-	state *mcp.ServerSessionState // nil before initialize has been answered
+	state *mcp.ServerSessionState // nil until initialize has a response
 	// claim, if not nil, reports whether the server shall handle the message.
 	// It is called when the message has been accepted on this instance.
 	claim func(context.Context) (bool, error)
+}
+
+// Call prepares and serves a call of a session.
+func (r *Runner) Call(ctx context.Context, in Incoming) (*node.Conn, error) {
+	e, err := r.Prepare(in)
+	if err != nil {
+		return nil, err
+	}
+	return r.Serve(ctx, e)
 }
 
 // Prepare returns what it takes to run a message. Nothing runs yet; the caller
@@ -87,6 +98,27 @@ func (r *Runner) Prepare(in Incoming) (Execution, error) {
 	return e, nil
 }
 
+// onResult returns what has to be done about a call of a session when the
+// server has handled it: the SDK's own session, which lasts for one request,
+// forgets the log level and the subscriptions.
+func (r *Runner) onResult(rec sessionstore.Record, m *jsonrpcmsg.Message) func(context.Context, json.RawMessage) error {
+	switch m.Method {
+	case "logging/setLevel":
+		return func(ctx context.Context, _ json.RawMessage) error { return r.storeLevel(ctx, rec.ID, m.Params) }
+	case "resources/subscribe":
+		// Updates made from now on are the subscription's, although it is not
+		// confirmed yet.
+		position := r.node.Position()
+		return func(ctx context.Context, _ json.RawMessage) error {
+			return r.subscribe(ctx, rec.ID, m.Params, position)
+		}
+	case "resources/unsubscribe":
+		return func(ctx context.Context, _ json.RawMessage) error { return r.unsubscribe(ctx, rec.ID, m.Params) }
+	default:
+		return nil
+	}
+}
+
 // Serve has the server handle the message, on a connection of its own. It
 // returns nil if the message is not to be handled.
 func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
@@ -107,4 +139,35 @@ func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
 	}
 	sdkcompat.StopKeepAlive(e.Server, ss, conn.Done())
 	return conn, nil
+}
+
+// A clientCache keeps decoded initialize parameters: there are many sessions
+// but few clients, and decoding costs as much as the rest of a small call.
+type clientCache struct {
+	mu      sync.RWMutex // guards decoded
+	decoded map[string]*mcp.InitializeParams
+}
+
+// maxClients bounds the cache; with MaxInitialize, so its memory.
+const maxClients = 256
+
+// decode returns the decoded parameters, which are shared and must not be changed.
+func (c *clientCache) decode(raw json.RawMessage) (*mcp.InitializeParams, error) {
+	c.mu.RLock()
+	p := c.decoded[string(raw)]
+	c.mu.RUnlock()
+	if p != nil {
+		return p, nil
+	}
+	p, err := sdkcompat.DecodeInitialize(raw)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.decoded == nil || len(c.decoded) >= maxClients {
+		c.decoded = map[string]*mcp.InitializeParams{}
+	}
+	c.decoded[string(raw)] = p
+	return p, nil
 }

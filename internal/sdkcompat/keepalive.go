@@ -2,9 +2,9 @@ package sdkcompat
 
 import "github.com/modelcontextprotocol/go-sdk/mcp"
 
-// With ServerOptions.KeepAlive, the SDK starts a goroutine for each session, which
-// goes on when the session's connection has ended, until its next ping fails or
-// the session is closed.
+// The SDK starts a goroutine for each session if the server has
+// ServerOptions.KeepAlive. It goes on when the session's connection has ended,
+// until its next ping fails or the session is closed.
 //
 // Seen in: v1.8.0.
 // Here: the session is closed when its request has ended. Whether the server has

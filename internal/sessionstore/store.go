@@ -2,7 +2,6 @@ package sessionstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -109,73 +108,6 @@ func (s *Store) create(ctx context.Context, r Record) (Record, error) {
 	r.Created, r.Expires = timeOf(times[0]), timeOf(times[1])
 	return r, nil
 }
-
-// Load returns a session's record, from the client-side cache if it is there.
-// The record may be stale, by [Options.CacheTTL] at most; usually it is not,
-// because Redis notifies the client of changes. So Load may still return a
-// session that is gone, but it never returns [ErrNotFound] without having asked
-// Redis. The caller may modify the record it gets.
-func (s *Store) Load(ctx context.Context, id string) (Record, error) {
-	if !ValidID(id) {
-		return Record{}, ErrNotFound
-	}
-	if s.ended.has(id) {
-		return s.LoadFresh(ctx, id)
-	}
-	cmd := s.rdb.B().Hmget().Key(s.keys.Session(id)).Field(fields[:]...).Cache().ToStaticTTL()
-	r, err := s.record(id, s.rdb.DoCache(ctx, cmd, s.opts.CacheTTL))
-	if errors.Is(err, ErrUnavailable) {
-		return Record{}, err
-	}
-	if err != nil || r.expired() {
-		return s.LoadFresh(ctx, id)
-	}
-	return r, nil
-}
-
-// LoadOwned is [Store.Load] for a request of owner. A session of another owner
-// is not found: nobody can tell it from one that does not exist. A cached record
-// is never a reason to refuse: it is read again first.
-func (s *Store) LoadOwned(ctx context.Context, id, owner string) (Record, error) {
-	r, err := s.Load(ctx, id)
-	if err == nil && r.Owner != owner {
-		r, err = s.LoadFresh(ctx, id)
-	}
-	if err != nil {
-		return Record{}, err
-	}
-	if r.Owner != owner {
-		return Record{}, ErrNotFound
-	}
-	return r, nil
-}
-
-// expired compares with the instance's clock, which may be wrong: it is a
-// reason to ask Redis, nothing more.
-func (r *Record) expired() bool { return !r.Expires.IsZero() && !time.Now().Before(r.Expires) }
-
-// LoadFresh returns a session's record as it is in Redis now, bypassing the
-// cache.
-func (s *Store) LoadFresh(ctx context.Context, id string) (Record, error) {
-	if !ValidID(id) {
-		return Record{}, ErrNotFound
-	}
-	cmd := s.rdb.B().Hmget().Key(s.keys.Session(id)).Field(fields[:]...).Build()
-	return s.record(id, s.rdb.Do(ctx, cmd))
-}
-
-func (s *Store) record(id string, result rueidis.RedisResult) (Record, error) {
-	values, err := result.ToArray()
-	if err != nil {
-		return Record{}, redisx.Unavailable("load session", err)
-	}
-	return parseRecord(id, values)
-}
-
-// Forget makes [Store.Load] bypass the cache for a session until no cached
-// record of it can be older than this call. Call it on learning that a session
-// has ended. It does no I/O.
-func (s *Store) Forget(id string) { s.ended.add(id) }
 
 // SetInitialized records that the session's client has sent
 // notifications/initialized. It returns true to the first call for a session,

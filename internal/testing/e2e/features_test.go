@@ -97,8 +97,8 @@ func sample(p *mcp.CreateMessageWithToolsParams) []mcp.Content {
 	return []mcp.Content{&mcp.ToolUseContent{ID: "1", Name: "getWeather", Input: map[string]any{"city": "Oslo"}}}
 }
 
-// modern reports whether the user speaks the protocol without sessions.
-func (u *user) modern() bool { return u.InitializeResult().ProtocolVersion >= "2026-07-28" }
+// stateless reports whether the user speaks the protocol without sessions.
+func (u *user) stateless() bool { return u.InitializeResult().ProtocolVersion >= "2026-07-28" }
 
 // useEverything uses every feature of the demo once.
 func (u *user) useEverything(t *testing.T) {
@@ -168,7 +168,7 @@ func (u *user) listTools(t *testing.T) (names []string) {
 }
 
 func (u *user) usePing(t *testing.T) {
-	if !u.modern() { // which has no pings
+	if !u.stateless() { // which has no pings
 		must(t, u.Ping(t.Context(), nil))
 	}
 }
@@ -251,7 +251,7 @@ func (u *user) useResources(t *testing.T) {
 		}
 	}
 	notFound := int64(-32002)
-	if u.modern() {
+	if u.stateless() {
 		notFound = jsonrpc.CodeInvalidParams
 	}
 	_, err = u.ReadResource(t.Context(), &mcp.ReadResourceParams{URI: "test://static/resource/101"})
@@ -311,7 +311,7 @@ func (u *user) useCompletion(t *testing.T) {
 }
 
 func (u *user) useLogLevel(t *testing.T) {
-	if u.modern() {
+	if u.stateless() {
 		return // each request names its own level, and no tool logs
 	}
 	must(t, u.SetLoggingLevel(t.Context(), &mcp.SetLoggingLevelParams{Level: "debug"}))
