@@ -9,7 +9,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 )
 
-// See withoutNullArguments: a panic here would end the test's process.
+// See sdkcompat.WithoutNullArguments: a panic here would end the test's process.
 func TestNullArgumentsAreNoArguments(t *testing.T) {
 	t.Parallel()
 	f := fleettest.Start(t, fleettest.Config{Server: func() *mcp.Server {
@@ -33,10 +33,10 @@ func TestNullArgumentsAreNoArguments(t *testing.T) {
 		if m := c.Call(t, "tools/call", params); m.Error != nil {
 			t.Errorf("%s: %s", params, m.Error)
 		}
-		modern := *c
-		modern.Version, modern.Session = modernVersion, ""
+		stateless := *c
+		stateless.Version, stateless.Session = statelessVersion, ""
 		for _, id := range []any{1, int64(1)<<60 + 1} {
-			if m := c.Message(t, modern.Post(t, modernBody(id, "tools/call", params), named("tools/call", "defaulted"))); m.Error != nil {
+			if m := c.Message(t, stateless.Post(t, statelessBody(id, "tools/call", params), named("tools/call", "defaulted"))); m.Error != nil {
 				t.Errorf("without a session, request %d: %s: %s", id, params, m.Error)
 			}
 		}

@@ -22,7 +22,7 @@ import (
 type audience struct {
 	handlers []http.Handler
 	ctx      context.Context
-	heard    atomic.Int64 // updates, by all of them
+	received atomic.Int64 // updates, by all of them
 
 	mu    sync.Mutex
 	sinks []*sink
@@ -65,7 +65,7 @@ func (s *sink) SetWriteDeadline(time.Time) error { return nil }
 func (s *sink) Write(p []byte) (int, error) {
 	n := int64(bytes.Count(p, []byte(`"notifications/resources/updated"`)))
 	s.updates.Add(n)
-	s.audience.heard.Add(n)
+	s.audience.received.Add(n)
 	s.once.Do(func() { close(s.begun) })
 	return len(p), nil
 }
@@ -120,14 +120,14 @@ func (a *audience) listen(t testing.TB, n int, uris ...string) {
 	quoted, err := json.Marshal(uris)
 	must(t, err)
 	a.each(t, n, func(i int) error {
-		body := modernBody(i, "subscriptions/listen", `{"notifications":{"resourceSubscriptions":`+string(quoted)+`}}`)
+		body := statelessBody(i, "subscriptions/listen", `{"notifications":{"resourceSubscriptions":`+string(quoted)+`}}`)
 		req, err := http.NewRequestWithContext(a.ctx, http.MethodPost, "http://fleet.test/", bytes.NewReader([]byte(body)))
 		if err != nil {
 			return err
 		}
 		req.Header = http.Header{
 			"Accept": {"application/json, " + eventStream}, "Content-Type": {"application/json"},
-			"Mcp-Protocol-Version": {modernVersion}, "Mcp-Method": {"subscriptions/listen"},
+			"Mcp-Protocol-Version": {statelessVersion}, "Mcp-Method": {"subscriptions/listen"},
 		}
 		a.open(i, req)
 		return nil
@@ -172,25 +172,25 @@ func (a *audience) each(t testing.TB, n int, do func(i int) error) {
 	}
 }
 
-// hear waits until n updates have been heard by each.
-func (a *audience) hear(t testing.TB, n int) {
+// receive waits until n updates have been received by each.
+func (a *audience) receive(t testing.TB, n int) {
 	t.Helper()
 	want := int64(n) * int64(len(a.sinks))
-	redistest.Until(t, fmt.Sprintf("%d subscribers have heard %d updates", len(a.sinks), n), func() bool { return a.heard.Load() >= want })
+	redistest.Until(t, fmt.Sprintf("%d subscribers have received %d updates", len(a.sinks), n), func() bool { return a.received.Load() >= want })
 }
 
-// exactly fails the test unless each has heard n updates.
+// exactly fails the test unless each has received n updates.
 func (a *audience) exactly(t testing.TB, n int) {
 	t.Helper()
 	wrong := 0
 	for i, s := range a.sinks {
 		if got := s.updates.Load(); got != int64(n) {
 			if wrong++; wrong < 5 {
-				t.Errorf("subscriber %d has heard %d updates, want %d", i, got, n)
+				t.Errorf("subscriber %d has received %d updates, want %d", i, got, n)
 			}
 		}
 	}
 	if wrong > 0 {
-		t.Errorf("%d of %d have not heard each update once", wrong, len(a.sinks))
+		t.Errorf("%d of %d have not received each update once", wrong, len(a.sinks))
 	}
 }

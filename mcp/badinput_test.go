@@ -63,7 +63,7 @@ func TestMalformedMessages(t *testing.T) {
 		} {
 			for _, instance := range s.instances {
 				got := read(t, at(c, instance.url).Post(t, test.body))
-				if diff := cmp.Diff(errorAnswer(400, test.id, test.code, test.message), got); diff != "" {
+				if diff := cmp.Diff(errorResponse(400, test.id, test.code, test.message), got); diff != "" {
 					t.Errorf("%s: (-want +got)\n%s", test.body, diff)
 				}
 			}
@@ -72,7 +72,7 @@ func TestMalformedMessages(t *testing.T) {
 	})
 }
 
-// What only the method is wrong with is the server's to answer, with HTTP 200.
+// What only the method is wrong with is the server's to respond to, with HTTP 200.
 func TestRequestsThatTheServerRefuses(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
@@ -114,7 +114,7 @@ func TestRequestsThatTheServerRefuses(t *testing.T) {
 func TestParamsOfTheWrongTypeAreNamed(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
-		c, fresh, modern := s.session(t), s.client(t), s.modern(t)
+		c, fresh, stateless := s.session(t), s.client(t), s.stateless(t)
 		const cursor = `handling 'tools/list': invalid params: "cursor" has another type than it should`
 		for name, test := range map[string]struct {
 			client  *fleettest.Client
@@ -124,8 +124,8 @@ func TestParamsOfTheWrongTypeAreNamed(t *testing.T) {
 			message string
 		}{
 			"in a session":                {c, fleettest.Request(1, "tools/list", `{"cursor":7}`), nil, 200, cursor},
-			"without sessions":            {modern, modernBody(1, "tools/list", `{"cursor":7}`), named("tools/list", ""), 400, cursor},
-			"of a listener":               {modern, modernBody(1, "subscriptions/listen", `{"notifications":[]}`), named("subscriptions/listen", ""), 400, `handling 'subscriptions/listen': invalid params: "notifications" has another type than it should`},
+			"without sessions":            {stateless, statelessBody(1, "tools/list", `{"cursor":7}`), named("tools/list", ""), 400, cursor},
+			"of a listener":               {stateless, statelessBody(1, "subscriptions/listen", `{"notifications":[]}`), named("subscriptions/listen", ""), 400, `handling 'subscriptions/listen': invalid params: "notifications" has another type than it should`},
 			"of initialize":               {fresh, fleettest.Request(1, "initialize", `{"protocolVersion":7}`), nil, 200, `handling 'initialize': invalid params: "protocolVersion" has another type than it should`},
 			"deeper than the SDK's limit": {c, fleettest.Request(1, "tools/list", `{"_meta":{"x":`+strings.Repeat("[", 2000)+strings.Repeat("]", 2000)+`}}`), nil, 200, `handling 'tools/list': invalid params`},
 		} {
@@ -134,7 +134,7 @@ func TestParamsOfTheWrongTypeAreNamed(t *testing.T) {
 				changes = append(changes, test.change)
 			}
 			got := read(t, test.client.Post(t, test.body, changes...))
-			if diff := cmp.Diff(errorAnswer(test.status, "1", -32602, test.message), got); diff != "" {
+			if diff := cmp.Diff(errorResponse(test.status, "1", -32602, test.message), got); diff != "" {
 				t.Errorf("params %s: (-want +got)\n%s", name, diff)
 			}
 		}
@@ -149,13 +149,13 @@ func TestABodyThatStopsIsNotWaitedForForEver(t *testing.T) {
 		b := newBystander(t, s)
 		for name, test := range map[string]struct {
 			method, header string
-			want           answer
+			want           response
 		}{
-			"that is read":                  {"POST", "Content-Type: application/json", errorAnswer(400, "null", -32000, "request body could not be read")},
-			"of a request that is refused":  {"POST", "Origin: https://evil.example", errorAnswer(403, "null", -32000, `origin "https://evil.example" is not allowed`)},
-			"of a type that is not served":  {"POST", "Content-Type: text/plain", errorAnswer(415, "null", -32000, "Content-Type must be application/json")},
-			"of a method that needs none":   {"DELETE", "Accept: */*", errorAnswer(400, "null", -32600, "Mcp-Session-Id header is required, except to initialize")},
-			"of a method that is not known": {"PUT", "Accept: */*", errorAnswer(405, "null", -32000, "method PUT is not allowed")},
+			"that is read":                  {"POST", "Content-Type: application/json", errorResponse(400, "null", -32000, "request body could not be read")},
+			"of a request that is refused":  {"POST", "Origin: https://evil.example", errorResponse(403, "null", -32000, `origin "https://evil.example" is not allowed`)},
+			"of a type that is not served":  {"POST", "Content-Type: text/plain", errorResponse(415, "null", -32000, "Content-Type must be application/json")},
+			"of a method that needs none":   {"DELETE", "Accept: */*", errorResponse(400, "null", -32600, "Mcp-Session-Id header is required, except to initialize")},
+			"of a method that is not known": {"PUT", "Accept: */*", errorResponse(405, "null", -32000, "method PUT is not allowed")},
 		} {
 			conn, err := s.instances[0].listener.dial(t.Context())
 			if err != nil {
@@ -167,7 +167,7 @@ func TestABodyThatStopsIsNotWaitedForForEver(t *testing.T) {
 			begun := time.Now()
 			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {
-				t.Errorf("a body %s: no answer: %v", name, err)
+				t.Errorf("a body %s: no response: %v", name, err)
 				continue
 			}
 			if took := time.Since(begun); took > time.Minute {
@@ -194,33 +194,33 @@ func TestHeaders(t *testing.T) {
 		b, c := newBystander(t, s), s.session(t)
 		for _, test := range []struct {
 			method, header, value string
-			want                  answer
+			want                  response
 		}{
-			{"POST", "Content-Type", "", errorAnswer(415, "null", -32000, "Content-Type must be application/json")},
-			{"POST", "Content-Type", "text/plain", errorAnswer(415, "null", -32000, "Content-Type must be application/json")},
-			{"POST", "Content-Type", "application/json;;", errorAnswer(415, "null", -32000, "Content-Type must be application/json")},
+			{"POST", "Content-Type", "", errorResponse(415, "null", -32000, "Content-Type must be application/json")},
+			{"POST", "Content-Type", "text/plain", errorResponse(415, "null", -32000, "Content-Type must be application/json")},
+			{"POST", "Content-Type", "application/json;;", errorResponse(415, "null", -32000, "Content-Type must be application/json")},
 			{"POST", "Content-Type", "application/json; charset=utf-8", pong},
-			{"POST", "Accept", "", errorAnswer(406, "null", -32000, post)},
-			{"POST", "Accept", "application/json", errorAnswer(406, "null", -32000, post)},
-			{"POST", "Accept", "text/event-stream", errorAnswer(406, "null", -32000, post)},
-			{"POST", "Accept", "text/html, application/jsonp, text/event-stream", errorAnswer(406, "null", -32000, post)},
+			{"POST", "Accept", "", errorResponse(406, "null", -32000, post)},
+			{"POST", "Accept", "application/json", errorResponse(406, "null", -32000, post)},
+			{"POST", "Accept", "text/event-stream", errorResponse(406, "null", -32000, post)},
+			{"POST", "Accept", "text/html, application/jsonp, text/event-stream", errorResponse(406, "null", -32000, post)},
 			{"POST", "Accept", "Application/JSON;q=1.0 , TEXT/event-stream", pong},
 			{"POST", "Accept", "application/*, text/*", pong},
 			{"POST", "Accept", "*/*", pong},
 			{"POST", "Mcp-Protocol-Version", "", pong},
 			{"POST", "Mcp-Protocol-Version", "2025-06-18", pong}, // supported: the session's version counts
-			{"POST", "Mcp-Protocol-Version", "1999-01-01", errorAnswer(400, "1", -32000, fmt.Sprintf(versions, "1999-01-01"))},
-			{"POST", "Mcp-Protocol-Version", "1999-01-01 \"quoted\"", errorAnswer(400, "1", -32000, fmt.Sprintf(versions, "1999-01-01 \"quoted\""))},
-			{"POST", "Mcp-Protocol-Version", "2026-07-28", errorAnswer(400, "1", -32602, noMeta)}, // of another era: TestModernRequestsThatAreRefused
-			{"POST", "Mcp-Session-Id", "", errorAnswer(400, "1", -32600, sessionNeeded)},
-			{"GET", "Accept", "", errorAnswer(406, "null", -32000, "Accept must contain text/event-stream")},
-			{"GET", "Accept", "application/json", errorAnswer(406, "null", -32000, "Accept must contain text/event-stream")},
-			{"GET", "Mcp-Protocol-Version", "1999-01-01", errorAnswer(400, "null", -32000, fmt.Sprintf(versions, "1999-01-01"))},
-			{"GET", "Mcp-Protocol-Version", "2026-07-28", errorAnswer(405, "null", -32000, "method GET is not allowed")},
-			{"GET", "Mcp-Session-Id", "", errorAnswer(400, "null", -32600, sessionNeeded)},
-			{"DELETE", "Mcp-Protocol-Version", "1999-01-01", errorAnswer(400, "null", -32000, fmt.Sprintf(versions, "1999-01-01"))},
-			{"DELETE", "Mcp-Protocol-Version", "2026-07-28", errorAnswer(405, "null", -32000, "method DELETE is not allowed")},
-			{"DELETE", "Mcp-Session-Id", "", errorAnswer(400, "null", -32600, sessionNeeded)},
+			{"POST", "Mcp-Protocol-Version", "1999-01-01", errorResponse(400, "1", -32000, fmt.Sprintf(versions, "1999-01-01"))},
+			{"POST", "Mcp-Protocol-Version", "1999-01-01 \"quoted\"", errorResponse(400, "1", -32000, fmt.Sprintf(versions, "1999-01-01 \"quoted\""))},
+			{"POST", "Mcp-Protocol-Version", "2026-07-28", errorResponse(400, "1", -32602, noMeta)}, // a stateless request: TestStatelessRequestsThatAreRefused
+			{"POST", "Mcp-Session-Id", "", errorResponse(400, "1", -32600, sessionNeeded)},
+			{"GET", "Accept", "", errorResponse(406, "null", -32000, "Accept must contain text/event-stream")},
+			{"GET", "Accept", "application/json", errorResponse(406, "null", -32000, "Accept must contain text/event-stream")},
+			{"GET", "Mcp-Protocol-Version", "1999-01-01", errorResponse(400, "null", -32000, fmt.Sprintf(versions, "1999-01-01"))},
+			{"GET", "Mcp-Protocol-Version", "2026-07-28", errorResponse(405, "null", -32000, "method GET is not allowed")},
+			{"GET", "Mcp-Session-Id", "", errorResponse(400, "null", -32600, sessionNeeded)},
+			{"DELETE", "Mcp-Protocol-Version", "1999-01-01", errorResponse(400, "null", -32000, fmt.Sprintf(versions, "1999-01-01"))},
+			{"DELETE", "Mcp-Protocol-Version", "2026-07-28", errorResponse(405, "null", -32000, "method DELETE is not allowed")},
+			{"DELETE", "Mcp-Session-Id", "", errorResponse(400, "null", -32600, sessionNeeded)},
 		} {
 			for _, instance := range s.instances {
 				body := ""
@@ -240,8 +240,8 @@ func TestHeaders(t *testing.T) {
 	})
 }
 
-// pong is the answer to a ping with the id 1.
-var pong = answer{200, "application/json", `{"jsonrpc":"2.0","id":1,"result":{}}`}
+// pong is the response to a ping with the id 1.
+var pong = response{200, "application/json", `{"jsonrpc":"2.0","id":1,"result":{}}`}
 
 // Which of these it is must not show: another user's session is none.
 func TestSessionsThatAreNone(t *testing.T) {
@@ -263,7 +263,7 @@ func TestSessionsThatAreNone(t *testing.T) {
 			"with a prefix":     " " + alice.Session[1:],
 			"with a star in it": strings.Repeat("*", 36),
 		}
-		want := errorAnswer(404, "null", -32001, "session not found")
+		want := errorResponse(404, "null", -32001, "session not found")
 		for name, id := range ids {
 			for _, instance := range s.instances {
 				for _, request := range []struct{ method, body, last string }{
@@ -306,11 +306,11 @@ func TestBodiesThatAreTooLarge(t *testing.T) {
 		}
 		for _, test := range []struct {
 			size int
-			want answer
+			want response
 		}{
 			{limit, pong},
-			{limit + 1, errorAnswer(413, "null", -32600, "request body exceeds 65536 bytes")},
-			{3 * limit, errorAnswer(413, "null", -32600, "request body exceeds 65536 bytes")},
+			{limit + 1, errorResponse(413, "null", -32600, "request body exceeds 65536 bytes")},
+			{3 * limit, errorResponse(413, "null", -32600, "request body exceeds 65536 bytes")},
 		} {
 			for _, instance := range s.instances {
 				for _, chunked := range []bool{false, true} {
@@ -349,17 +349,17 @@ func TestInitializeThatIsRefused(t *testing.T) {
 		known := len(redistest.Keys(t, s.redis.Client(t), s.prefix))
 		for _, test := range []struct {
 			body, session string
-			want          answer
+			want          response
 		}{
 			{
 				fleettest.Request(1, "initialize", params(strings.Repeat("n", 16<<10))), "",
-				errorAnswer(413, "1", -32602, "the parameters of initialize are too large"),
+				errorResponse(413, "1", -32602, "the parameters of initialize are too large"),
 			},
-			{fleettest.Request(1, "initialize", params("n")), b.client.Session, errorAnswer(400, "1", -32600, "the session has been initialized")},
-			{fleettest.Request(1, "initialize", params("n")), sessionstore.NewID(), errorAnswer(400, "1", -32600, "the session has been initialized")},
-			{`{"jsonrpc":"2.0","method":"initialize","params":` + params("n") + `}`, "", errorAnswer(400, "null", -32600, "initialize needs an id")},
-			{`[` + fleettest.Request(1, "initialize", params("n")) + `]`, "", errorAnswer(400, "null", -32600, "JSON-RPC batches are not supported by this protocol version")},
-			{fleettest.Request(1, "initialize", "null"), "", errorAnswer(200, "1", -32600, `invalid request: missing required "params"`)},
+			{fleettest.Request(1, "initialize", params("n")), b.client.Session, errorResponse(400, "1", -32600, "the session has been initialized")},
+			{fleettest.Request(1, "initialize", params("n")), sessionstore.NewID(), errorResponse(400, "1", -32600, "the session has been initialized")},
+			{`{"jsonrpc":"2.0","method":"initialize","params":` + params("n") + `}`, "", errorResponse(400, "null", -32600, "initialize needs an id")},
+			{`[` + fleettest.Request(1, "initialize", params("n")) + `]`, "", errorResponse(400, "null", -32600, "JSON-RPC batches are not supported by this protocol version")},
+			{fleettest.Request(1, "initialize", "null"), "", errorResponse(200, "1", -32600, `invalid request: missing required "params"`)},
 		} {
 			for _, instance := range s.instances {
 				res := at(c, instance.url).Post(t, test.body, set("Mcp-Session-Id", test.session))
@@ -406,7 +406,7 @@ func TestMethodsThatAreNotAllowed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := errorAnswer(405, "null", -32000, "method "+method+" is not allowed")
+			want := errorResponse(405, "null", -32000, "method "+method+" is not allowed")
 			if method == "HEAD" {
 				want.Body = ""
 			}
@@ -431,7 +431,7 @@ func TestGetServerReturningNil(t *testing.T) {
 			{fleettest.Request("i", "initialize", `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"n","version":"1"}}`), `"i"`, ""},
 		} {
 			got := read(t, at(c, none.url).Post(t, test.body, set("Mcp-Session-Id", test.session)))
-			if diff := cmp.Diff(errorAnswer(400, test.id, -32000, "no server available"), got); diff != "" {
+			if diff := cmp.Diff(errorResponse(400, test.id, -32000, "no server available"), got); diff != "" {
 				t.Errorf("%s: (-want +got)\n%s", test.body, diff)
 			}
 		}
@@ -458,7 +458,7 @@ func TestResponseWriterThatCannotFlush(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(errorAnswer(500, test.id, -32603, message), read(t, res)); diff != "" {
+			if diff := cmp.Diff(errorResponse(500, test.id, -32603, message), read(t, res)); diff != "" {
 				t.Errorf("%s %s: (-want +got)\n%s", test.method, test.body, diff)
 			}
 		}

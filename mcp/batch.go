@@ -5,19 +5,17 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
-
-// versionBatches is the one protocol version that has JSON-RPC batches.
-const versionBatches = "2025-03-26"
 
 const (
 	maxBatch     = 100 // messages in a batch
@@ -25,10 +23,9 @@ const (
 )
 
 // serveBatch serves a POST whose body is a JSON array (specification
-// 2025-03-26, "Transports", "Sending Messages to the Server"). Nothing of a
-// batch happens before all of it has been found good.
+// 2025-03-26, "Transports", "Sending Messages to the Server"). All of a batch is
+// checked before any of it is served.
 func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body []byte) {
-	untimed(w)
 	rec, messages, err := h.checkBatch(w, r, body)
 	if err == nil {
 		err = h.takeOthers(r, rec, messages)
@@ -38,17 +35,14 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body []byte
 		h.accepted(w, r, err)
 		return
 	}
-	h.replyBatch(w, r, h.startBatch(r, rec, calls))
+	h.respondToBatch(w, r, h.startBatch(r, rec, calls))
 }
 
 // checkBatch returns the messages of a batch and their session, if all of the
 // batch can be served.
 func (h *Handler) checkBatch(w http.ResponseWriter, r *http.Request, body []byte) (sessionstore.Record, []*jsonrpcmsg.Message, error) {
-	if r.Header.Get(versionHeader) >= versionStateless || r.Header.Get(sessionHeader) == "" {
+	if r.Header.Get(versionHeader) >= runner.VersionStateless || r.Header.Get(sessionHeader) == "" {
 		return sessionstore.Record{}, nil, jsonrpcmsg.ErrBatch // initialize, without a session, is never in one
-	}
-	if err := checkVersion(r); err != nil {
-		return sessionstore.Record{}, nil, err
 	}
 	rec, err := h.session(r)
 	if err != nil {
@@ -64,8 +58,8 @@ func (h *Handler) checkBatch(w http.ResponseWriter, r *http.Request, body []byte
 	}
 	for _, m := range messages {
 		switch {
-		case m.Method == "initialize" || isModern(r, m):
-			return rec, nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s must not be part of a batch", m.Method)
+		case m.Method == "initialize" || isStateless(r, m):
+			return rec, nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s must not be part of a batch", m.Method)
 		case m.IsCall() && !sse.CanFlush(w):
 			return rec, nil, sse.ErrNoFlush
 		case m.IsCall() && h.draining.Load():
@@ -81,9 +75,9 @@ func (h *Handler) takeOthers(r *http.Request, rec sessionstore.Record, messages 
 		var err error
 		switch {
 		case m.IsNotification():
-			err = h.notification(r, rec, m)
+			err = h.runner.Notification(r.Context(), h.incoming(r, rec, m))
 		case m.IsResponse():
-			err = h.node.Reply(r.Context(), rec.ID, m)
+			err = h.node.ForwardResponse(r.Context(), rec.ID, m)
 		}
 		if err != nil {
 			return err
@@ -114,33 +108,27 @@ func (h *Handler) startBatch(r *http.Request, rec sessionstore.Record, calls []*
 		next <- i
 	}
 	close(next)
-	h.batches.Add(1)
-	var workers sync.WaitGroup
 	for range min(batchWorkers, len(calls)) {
-		workers.Go(func() {
+		h.workers.add()
+		go func() {
+			defer h.workers.remove()
 			for i := range next {
 				b.responses <- batchResponse{i, h.batchCall(ctx, r, rec, calls[i])}
 			}
-		})
+		}()
 	}
-	go func() { // ends with the calls
-		workers.Wait()
-		h.batches.Add(-1)
-	}()
 	return b
 }
 
 // batchCall runs a call and returns its response. ctx ends when the client has
-// gone. What else the handler says goes to the session's standalone stream.
+// gone. Whatever else the handler sends goes to the session's standalone stream.
 func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) []byte {
-	req := h.request(r, rec, m)
-	req.Outlet = node.OutletAside
-	req.OnResult = h.onResult(rec, m)
-	state, err := h.state(rec)
+	e, err := h.runner.Prepare(h.incoming(r, rec, m))
 	if err != nil {
 		return h.refusedCall(ctx, m, err)
 	}
-	conn, err := h.run(r, req, state)
+	e.Request.ResponseMode = node.ResponseShared
+	conn, err := h.runner.Serve(r.Context(), e)
 	if err != nil {
 		return h.refusedCall(ctx, m, err)
 	}
@@ -151,25 +139,25 @@ func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionsto
 		<-conn.Done()
 	}
 	select {
-	case a := <-conn.Answer():
+	case a := <-conn.Response():
 		if a.Err != nil {
 			return h.refusedCall(ctx, m, a.Err)
 		}
 		return a.Body
 	default:
-		return h.refusedCall(ctx, m, node.ErrClosed) // nothing but the end of the instance leaves a call without an answer
+		return h.refusedCall(ctx, m, node.ErrClosed) // nothing but the end of the instance leaves a call without a response
 	}
 }
 
-// refusedCall is the response to a call of several that share their reply.
+// refusedCall is the response to a call of a batch that failed with err.
 func (h *Handler) refusedCall(ctx context.Context, m *jsonrpcmsg.Message, err error) []byte {
-	return jsonrpcmsg.EncodeError(m.ID, &h.refusalOf(ctx, err).wire)
+	return jsonrpcmsg.EncodeError(m.ID, &h.refusalOf(ctx, err).Wire)
 }
 
-// replyBatch answers a batch: with one JSON array, in the order of the calls,
-// or, if that takes longer than StreamAfter, with a stream of single responses
-// as they come. That stream has no event ids: what it sends is in no log.
-func (h *Handler) replyBatch(w http.ResponseWriter, r *http.Request, b *batch) {
+// respondToBatch sends the responses of a batch: as one JSON array, in the order
+// of the calls, or, if that takes longer than StreamAfter, one by one as they
+// come, on a stream. That stream has no event ids: what it sends is in no log.
+func (h *Handler) respondToBatch(w http.ResponseWriter, r *http.Request, b *batch) {
 	defer b.leave()
 	patience := time.NewTimer(h.opts.StreamAfter)
 	defer patience.Stop()
@@ -182,13 +170,13 @@ func (h *Handler) replyBatch(w http.ResponseWriter, r *http.Request, b *batch) {
 			_ = h.streamBatch(w, r, b, bodies, b.size-n) // a client that has gone needs no responses
 			return
 		case <-r.Context().Done():
-			h.fail(w, r, nil, errGivenUp)
+			h.fail(w, r, nil, httperror.ErrGivenUp)
 			return
 		}
 	}
 	h.timed(w)
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(append([]byte("["), bytes.Join(bodies, []byte(","))...), ']')) // as above
+	_, _ = w.Write(append(append([]byte("["), bytes.Join(bodies, []byte(","))...), ']')) // a client that has gone needs no responses
 }
 
 // streamBatch sends the responses that are there and the missing ones as they

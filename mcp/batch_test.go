@@ -34,14 +34,14 @@ func array(members ...string) string { return "[" + strings.Join(members, ",") +
 
 const notification = `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`
 
-// wantBatch fails the test unless the reply is one JSON array of what the tools
+// wantBatch fails the test unless the response is one JSON array of what the tools
 // said, by raw id, in order.
 func wantBatch(t testing.TB, res *http.Response, want ...[2]string) {
 	t.Helper()
 	got := read(t, res)
 	var members []json.RawMessage
 	if err := json.Unmarshal([]byte(got.Body), &members); err != nil || got.Status != 200 || got.Type != "application/json" {
-		t.Fatalf("the reply to a batch is %+v", got)
+		t.Fatalf("the response to a batch is %+v", got)
 	}
 	var said [][2]string
 	for _, member := range members {
@@ -56,7 +56,7 @@ func wantBatch(t testing.TB, res *http.Response, want ...[2]string) {
 	}
 }
 
-func TestABatchIsAnsweredByOneArray(t *testing.T) {
+func TestTheResponseToABatchIsOneArray(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		c := s.batching(t)
@@ -107,9 +107,9 @@ func TestABatchWithoutCallsIsAccepted(t *testing.T) {
 		accepts(t, c, array(notification, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}`))
 		accepts(t, c, array(`{"jsonrpc":"2.0","id":"x","result":{}}`, `{"jsonrpc":"2.0","id":"y","error":{"code":1,"message":"m"}}`, notification))
 
-		// A reply in a batch is one.
+		// A response in a batch is one.
 		q := asked(t, c, "form")
-		accepts(t, c, array(notification, reply(q.ID, "yes")))
+		accepts(t, c, array(notification, responseTo(q.ID, "yes")))
 		m := q.stream.Message(t)
 		wantText(t, m, "acceptyes")
 	})
@@ -175,7 +175,7 @@ func TestAStreamOfABatchIsKeptAlive(t *testing.T) {
 }
 
 // What the calls of a batch say besides their responses has no place in the
-// reply.
+// response.
 func TestWhatABatchSaysBesidesIsOnTheStandaloneStream(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
@@ -186,7 +186,7 @@ func TestWhatABatchSaysBesidesIsOnTheStandaloneStream(t *testing.T) {
 		go func() {
 			replied <- at(c, s.instances[0].url).Post(t, array(toolCall(1, "count", `{"n":2}`), toolCall(2, "ask", `{"name":"form"}`)))
 		}()
-		progress, questions := 0, 0
+		progress, requests := 0, 0
 		for range 3 {
 			m, err := jsonrpcmsg.Decode(soon(t, said).Data)
 			if err != nil {
@@ -196,12 +196,12 @@ func TestWhatABatchSaysBesidesIsOnTheStandaloneStream(t *testing.T) {
 			case "notifications/progress":
 				progress++
 			case "elicitation/create":
-				questions++
-				accepts(t, at(c, s.instances[1].url), reply(m.ID, "yes"))
+				requests++
+				accepts(t, at(c, s.instances[1].url), responseTo(m.ID, "yes"))
 			}
 		}
-		if progress != 2 || questions != 1 {
-			t.Errorf("%d notifications and %d questions", progress, questions)
+		if progress != 2 || requests != 1 {
+			t.Errorf("%d notifications and %d requests", progress, requests)
 		}
 		wantBatch(t, soon(t, replied), [2]string{"1", "2"}, [2]string{"2", "acceptyes"})
 	})
@@ -249,7 +249,7 @@ func TestACallOfABatchCanBeCancelled(t *testing.T) {
 		c.Notify(t, "notifications/cancelled", `{"requestId":1}`)
 		got := read(t, soon(t, replied))
 		if !strings.HasPrefix(got.Body, `[{"jsonrpc":"2.0","id":1,"error":{"code":-32800,`) || !strings.Contains(got.Body, `"text":"e"`) {
-			t.Errorf("the reply is %s", got.Body)
+			t.Errorf("the response is %s", got.Body)
 		}
 	})
 }
@@ -265,7 +265,7 @@ func TestACallOfABatchFailsAlone(t *testing.T) {
 		want := `[{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"a request with this id is in progress"}},`
 		if !strings.HasPrefix(got.Body, want) || !strings.Contains(got.Body, `"id":2,"error":{"code":-32601`) ||
 			!strings.HasSuffix(got.Body, `{"jsonrpc":"2.0","id":3,"result":{}}]`) || got.Status != 200 {
-			t.Errorf("the reply is %+v", got)
+			t.Errorf("the response is %+v", got)
 		}
 		s.open("w")
 		soon(t, replied)
@@ -329,7 +329,7 @@ func TestBadBatches(t *testing.T) {
 		} {
 			for _, instance := range s.instances {
 				got := read(t, at(c, instance.url).Post(t, test.body))
-				if diff := cmp.Diff(errorAnswer(test.status, "null", test.code, test.message), got); diff != "" {
+				if diff := cmp.Diff(errorResponse(test.status, "null", test.code, test.message), got); diff != "" {
 					t.Errorf("a batch %s: (-want +got)\n%s", name, diff)
 				}
 			}
@@ -345,7 +345,7 @@ func TestOtherProtocolVersionsHaveNoBatches(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		body := array(toolCall(1, "echo", `{"text":"e"}`))
-		want := errorAnswer(400, "null", -32600, "JSON-RPC batches are not supported by this protocol version")
+		want := errorResponse(400, "null", -32600, "JSON-RPC batches are not supported by this protocol version")
 		for _, version := range []string{"2024-11-05", "2025-06-18", "2025-11-25"} {
 			c := s.client(t)
 			c.Initialize(t, version, everyCapability)
@@ -371,7 +371,7 @@ func TestBatchesOfAnotherUsersSessionAreNone(t *testing.T) {
 		bob := at(alice, alice.URL)
 		bob.Header = http.Header{"Authorization": {"Bearer bob"}}
 		for _, body := range []string{array(toolCall(1, "echo", "{}")), array(notification), "[]"} {
-			if diff := cmp.Diff(errorAnswer(404, "null", -32001, "session not found"), read(t, bob.Post(t, body))); diff != "" {
+			if diff := cmp.Diff(errorResponse(404, "null", -32001, "session not found"), read(t, bob.Post(t, body))); diff != "" {
 				t.Errorf("%s (-want +got)\n%s", body, diff)
 			}
 		}

@@ -175,7 +175,7 @@ func (s *benchServer) cpu(b *testing.B) time.Duration {
 }
 
 // A benchCaller is one session's client. It writes prepared bytes to its own
-// connection to each server and reads no more of the reply than it must: the
+// connection to each server and reads no more of the response than it must: the
 // load generator shares the machine with what it measures.
 type benchCaller struct {
 	conns []*bufio.ReadWriter

@@ -76,7 +76,7 @@ func TestHosts(t *testing.T) {
 					}
 					for _, host := range test.refused {
 						w := guarded(i, "POST", test.local, host, nil)
-						want := errorAnswer(403, "null", -32000, `host "`+host+`" is not allowed`)
+						want := errorResponse(403, "null", -32000, `host "`+host+`" is not allowed`)
 						if diff := cmp.Diff(want, read(t, w.Result())); diff != "" {
 							t.Errorf("host %q: (-want +got)\n%s", host, diff)
 						}
@@ -117,12 +117,12 @@ func TestOrigins(t *testing.T) {
 				for _, origin := range refused {
 					w := guarded(i, method, "", "example.com", http.Header{"Origin": {origin}, "Access-Control-Request-Method": {"POST"}})
 					quoted := strings.ReplaceAll(origin, `"`, `\"`)
-					want := errorAnswer(403, "null", -32000, `origin "`+quoted+`" is not allowed`)
+					want := errorResponse(403, "null", -32000, `origin "`+quoted+`" is not allowed`)
 					if diff := cmp.Diff(want, read(t, w.Result())); diff != "" {
 						t.Errorf("%s from %s: (-want +got)\n%s", method, origin, diff)
 					}
 					if got := w.Header().Get("Access-Control-Allow-Origin"); got != "" {
-						t.Errorf("%s from %s: the page may read the answer", method, origin)
+						t.Errorf("%s from %s: the page may read the response", method, origin)
 					}
 				}
 			}
@@ -155,8 +155,8 @@ func TestPreflight(t *testing.T) {
 	})
 }
 
-// A page sees the headers of real answers, errors included.
-func TestCORSOfAnswers(t *testing.T) {
+// A page sees the headers of real responses, errors included.
+func TestCORSOfResponses(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		c := s.session(t)

@@ -55,8 +55,8 @@ func (l *ledger) take() []string {
 	return spent
 }
 
-// A client's answer is sent to the one instance that asked, not to the fleet.
-func TestAReplyCostsOneMessageHoweverManyInstancesThereAre(t *testing.T) {
+// A client's response is sent to the one instance that asked, not to the fleet.
+func TestAResponseCostsOneMessageHoweverManyInstancesThereAre(t *testing.T) {
 	t.Parallel()
 	for _, instances := range []int{2, 20} {
 		t.Run(fmt.Sprint(instances), func(t *testing.T) {
@@ -70,10 +70,10 @@ func TestAReplyCostsOneMessageHoweverManyInstancesThereAre(t *testing.T) {
 					at(c, s.instances[1].url).Call(t, "ping", "{}") // or its session would be touched
 					synctest.Wait()
 					l.take()
-					accepts(t, at(c, s.instances[1].url), reply(q.ID, "blue"))
+					accepts(t, at(c, s.instances[1].url), responseTo(q.ID, "blue"))
 					wantText(t, q.stream.Message(t), "acceptblue")
 					synctest.Wait()
-					// The answer is sent, the response logged, its stream given up.
+					// The response is sent, the response logged, its stream given up.
 					want := []string{"EVALSHA inbox", "EVALSHA session", "EVALSHA stream"}
 					if got := l.take(); warm == 1 {
 						if diff := cmp.Diff(want, got); diff != "" {
@@ -87,7 +87,7 @@ func TestAReplyCostsOneMessageHoweverManyInstancesThereAre(t *testing.T) {
 }
 
 // Sessions share nothing but the fleet: however many are spoken to at once, each
-// hears all that is its own, in order, and nothing else.
+// receives all that is its own, in order, and nothing else.
 func TestConcurrentPublishersToManySessionsLoseNothing(t *testing.T) {
 	t.Parallel()
 	sessions, messagesEach := 100, 20

@@ -9,26 +9,15 @@ import (
 
 // serveDelete ends a session.
 func (h *Handler) serveDelete(w http.ResponseWriter, r *http.Request) {
-	untimed(w)
-	if err := checkVersion(r); err != nil {
-		h.fail(w, r, nil, err)
-		return
-	}
 	rec, err := h.ownFresh(r)
 	if err == nil {
-		err = h.store.Delete(r.Context(), rec.ID)
+		err = h.runner.End(r.Context(), rec.ID)
 	}
 	if err != nil {
 		h.fail(w, r, nil, err)
 		return
 	}
-	if err := h.node.End(r.Context(), rec.ID); err != nil {
-		// The session is gone. Instances that have not heard it go on for
-		// CacheTTL at the most, streams until their next touch.
-		h.logger.WarnContext(r.Context(), "the fleet was not told of a session's end", "session", short(rec.ID), "error", err)
-	}
-	h.logger.InfoContext(r.Context(), "session ended", "session", short(rec.ID))
-	// A courtesy: by now the other instances have heard it too, most likely.
+	// A courtesy: by now the other instances know it too, most likely.
 	select {
 	case <-time.After(50 * time.Millisecond):
 	case <-r.Context().Done():

@@ -73,10 +73,10 @@ func sayNumbers(t *testing.T, f *fleettest.Fleet, c *fleettest.Client) error {
 		if err != nil {
 			return err
 		}
-		reply, err := io.ReadAll(res.Body) // the call is over when it has been read
+		response, err := io.ReadAll(res.Body) // the call is over when it has been read
 		_ = res.Body.Close()
-		if err != nil || !bytes.Contains(reply, []byte(`"result"`)) || bytes.Contains(reply, []byte(`"isError"`)) {
-			return fmt.Errorf("call from %d: %s %s, error %v", from, res.Status, reply, err)
+		if err != nil || !bytes.Contains(response, []byte(`"result"`)) || bytes.Contains(response, []byte(`"isError"`)) {
+			return fmt.Errorf("call from %d: %s %s, error %v", from, res.Status, response, err)
 		}
 	}
 	return nil

@@ -17,34 +17,34 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
-// All calls run on one instance and all answers come in at the others, in no
+// All calls run on one instance and all responses come in at the others, in no
 // order, each after a forged one from another session.
-func TestTwoHundredConcurrentElicitationsAreAnsweredElsewhere(t *testing.T) {
+func TestTwoHundredConcurrentElicitationsGetTheirResponsesElsewhere(t *testing.T) {
 	t.Parallel()
 	const sessions, calls = 20, 10 // a session may have 16 streams
 	f := fleettest.Start(t, fleettest.Config{
 		Redis: redistest.Real(t), Instances: 3, Server: func() *mcp.Server { return everything.New(nil) },
 	})
 
-	var questions []*elicitation
+	var requests []*elicitation
 	for range sessions {
 		c := fleettest.Initialized(t, f.Instances[0].URL)
 		for n := range calls {
-			questions = append(questions, &elicitation{client: c, call: fmt.Sprintf("call %d", n)})
+			requests = append(requests, &elicitation{client: c, call: fmt.Sprintf("call %d", n)})
 		}
 	}
-	concurrently(t, questions, func(q *elicitation) error { return q.ask(t) })
-	rand.Shuffle(len(questions), func(i, j int) { questions[i], questions[j] = questions[j], questions[i] })
-	concurrently(t, questions, func(q *elicitation) error {
-		stranger := questions[rand.IntN(len(questions))].client
+	concurrently(t, requests, func(q *elicitation) error { return q.ask(t) })
+	rand.Shuffle(len(requests), func(i, j int) { requests[i], requests[j] = requests[j], requests[i] })
+	concurrently(t, requests, func(q *elicitation) error {
+		stranger := requests[rand.IntN(len(requests))].client
 		if stranger != q.client {
-			if err := q.answer(t, onInstance(stranger, elsewhere(f)), "forged"); err != nil {
+			if err := q.respond(t, onInstance(stranger, elsewhere(f)), "forged"); err != nil {
 				return err
 			}
 		}
-		return q.answer(t, onInstance(q.client, elsewhere(f)), q.value())
+		return q.respond(t, onInstance(q.client, elsewhere(f)), q.value())
 	})
-	concurrently(t, questions, func(q *elicitation) error { return q.check() })
+	concurrently(t, requests, func(q *elicitation) error { return q.check() })
 }
 
 // elsewhere returns an instance other than the first.
@@ -57,18 +57,18 @@ func onInstance(c *fleettest.Client, i *fleettest.Instance) *fleettest.Client {
 	return &other
 }
 
-// An elicitation is one question of a tool to its client.
+// An elicitation is one request of a tool to its client.
 type elicitation struct {
 	client *fleettest.Client
 	call   string // the id of the tool's call
 	stream *fleettest.Stream
-	id     json.RawMessage // of the question
+	id     json.RawMessage // of the request
 }
 
-// value is an answer that no other call gets.
+// value is a response that no other call gets.
 func (e *elicitation) value() string { return e.client.Session + " " + e.call }
 
-// ask calls the tool and waits for its question.
+// ask calls the tool and waits for its request.
 func (e *elicitation) ask(t *testing.T) error {
 	res, err := e.client.Do(t.Context(), http.MethodPost, fleettest.Request(e.call, "tools/call", `{"name":"elicitInputs","arguments":{}}`))
 	if err != nil {
@@ -84,7 +84,7 @@ func (e *elicitation) ask(t *testing.T) error {
 		return err
 	}
 	if m.Method != "elicitation/create" {
-		return fmt.Errorf("%s got %q instead of a question", e.value(), m.Method)
+		return fmt.Errorf("%s got %q instead of a server request", e.value(), m.Method)
 	}
 	e.id = m.ID
 	return nil
@@ -103,8 +103,8 @@ func (e *elicitation) next(m any) error {
 	}
 }
 
-// answer sends an answer to the question, as client.
-func (e *elicitation) answer(t *testing.T, client *fleettest.Client, value string) error {
+// respond sends a response to the request, as client.
+func (e *elicitation) respond(t *testing.T, client *fleettest.Client, value string) error {
 	body := fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"action":"accept","content":{"name":%q}}}`, e.id, value)
 	res, err := client.Do(t.Context(), http.MethodPost, body)
 	if err != nil {
@@ -112,12 +112,12 @@ func (e *elicitation) answer(t *testing.T, client *fleettest.Client, value strin
 	}
 	_ = res.Body.Close()
 	if res.StatusCode != http.StatusAccepted {
-		return fmt.Errorf("answer to %s: %s", e.value(), res.Status)
+		return fmt.Errorf("response to %s: %s", e.value(), res.Status)
 	}
 	return nil
 }
 
-// check fails unless the call ends with the answer to its own question.
+// check fails unless the call ends with the response to its own request.
 func (e *elicitation) check() error {
 	var m struct {
 		ID     string

@@ -57,11 +57,11 @@ func benchmarkFanOut(b *testing.B, kind string, streams int) {
 	} else {
 		a.join(b, streams, "news://a")
 	}
-	heard := 0
+	received := 0
 	update := func() {
 		must(b, publish(b.Context()))
-		heard++
-		a.hear(b, heard)
+		received++
+		a.receive(b, received)
 	}
 	update()
 	cpu := ownCPU(b)

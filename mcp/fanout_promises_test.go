@@ -35,7 +35,7 @@ func BenchmarkFanOutBesideOneThatNeverReads(b *testing.B) {
 
 // besideOneThatNeverReads measures two fleets of three instances in turns, so
 // that a busy machine is busy for both. In one of them each instance has a
-// subscriber of either era whose connection has been full from the start.
+// subscriber, with or without a session, whose connection has been full from the start.
 func besideOneThatNeverReads(t testing.TB, goOn func(n int) bool) (calm, beside *readers) {
 	t.Helper()
 	calm, beside = newReaders(t), newReaders(t)
@@ -96,7 +96,7 @@ func newReaders(t testing.TB) *readers {
 func (r *readers) stall(t testing.TB) {
 	for _, i := range r.fleet.Instances {
 		neverRead(t, i, r.uri)
-		body := modernBody(1, "subscriptions/listen", fmt.Sprintf(`{"notifications":{"resourceSubscriptions":[%q]}}`, r.uri))
+		body := statelessBody(1, "subscriptions/listen", fmt.Sprintf(`{"notifications":{"resourceSubscriptions":[%q]}}`, r.uri))
 		conn := rawRequest(t, i, fmt.Sprintf("POST / HTTP/1.1\r\nHost: localhost\r\nAccept: application/json, text/event-stream\r\nContent-Type: application/json\r\n"+
 			"Mcp-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
 		must(t, conn.(*net.TCPConn).SetReadBuffer(4096))
@@ -138,12 +138,12 @@ func BenchmarkFanOutCommands(b *testing.B) {
 			a.join(b, max(1, subscribers/2), "news://a")
 			a.listen(b, subscribers/2, "news://a")
 			quiet(b, admin)
-			heard := 0
+			received := 0
 			before := commands(b, admin)
 			for b.Loop() {
-				must(b, f.Instances[heard%3].Handler.ResourceUpdated(b.Context(), "news://a"))
-				heard++
-				a.hear(b, heard)
+				must(b, f.Instances[received%3].Handler.ResourceUpdated(b.Context(), "news://a"))
+				received++
+				a.receive(b, received)
 			}
 			took := b.Elapsed()
 			spent := commands(b, admin) - before

@@ -67,7 +67,7 @@ func TestSubscribeHereStreamThereUpdateElsewhere(t *testing.T) {
 				}
 				must(t, elsewhere.handler.ResourceUpdated(t.Context(), "news://a"))
 				must(t, elsewhere.handler.ResourceUpdated(t.Context(), "news://b"))
-				hears(t, events, updated("news://a"))
+				receives(t, events, updated("news://a"))
 				silent(t, events)
 			}
 		}
@@ -85,7 +85,7 @@ func TestUpdateBetweenSubscribeAndGetIsDelivered(t *testing.T) {
 		must(t, s.instances[2].handler.ResourceUpdated(t.Context(), "news://a"))
 		time.Sleep(time.Minute)
 		events := messages(at(c, s.instances[1].url).Get(t, ""))
-		hears(t, events, updated("news://a"))
+		receives(t, events, updated("news://a"))
 		silent(t, events)
 	})
 }
@@ -98,7 +98,7 @@ func TestUnsubscribeStopsUpdates(t *testing.T) {
 		events := messages(at(c, s.instances[1].url).Get(t, ""))
 		for _, i := range s.instances {
 			must(t, i.handler.ResourceUpdated(t.Context(), "news://a"))
-			hears(t, events, updated("news://a"))
+			receives(t, events, updated("news://a"))
 		}
 		if m := at(c, s.instances[0].url).Call(t, "resources/unsubscribe", `{"uri":"news://a"}`); m.Error != nil {
 			t.Fatal(m.Error)
@@ -107,7 +107,7 @@ func TestUnsubscribeStopsUpdates(t *testing.T) {
 		for _, i := range s.instances {
 			must(t, i.handler.ResourceUpdated(t.Context(), "news://a"))
 			must(t, i.handler.ResourceUpdated(t.Context(), "news://b"))
-			hears(t, events, updated("news://b"))
+			receives(t, events, updated("news://b"))
 		}
 		silent(t, events)
 	})
@@ -130,13 +130,13 @@ func TestSubscriptionThatTheServerRefusesIsNone(t *testing.T) {
 func TestSubscriberThatWasAwayLearnsOnReturn(t *testing.T) {
 	t.Parallel()
 	ways := map[string]struct {
-		leave func(t *testing.T, stream *fleettest.Stream, holder *simulatedInstance)
+		leave func(t *testing.T, stream *fleettest.Stream, streamOwner *simulatedInstance)
 		once  bool // nothing is told twice
 	}{
 		"hangs up":      {func(_ *testing.T, stream *fleettest.Stream, _ *simulatedInstance) { stream.Close() }, true},
-		"instance dies": {func(_ *testing.T, _ *fleettest.Stream, holder *simulatedInstance) { holder.kill() }, false},
-		"instance shut down": {func(t *testing.T, _ *fleettest.Stream, holder *simulatedInstance) {
-			must(t, holder.handler.Shutdown(t.Context()))
+		"instance dies": {func(_ *testing.T, _ *fleettest.Stream, streamOwner *simulatedInstance) { streamOwner.kill() }, false},
+		"instance shut down": {func(t *testing.T, _ *fleettest.Stream, streamOwner *simulatedInstance) {
+			must(t, streamOwner.handler.Shutdown(t.Context()))
 		}, true},
 	}
 	for name, way := range ways {
@@ -144,10 +144,10 @@ func TestSubscriberThatWasAwayLearnsOnReturn(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, with id: %v", name, withID), func(t *testing.T) {
 				t.Parallel()
 				simulate(t, simulated{rig: newsRig(), instances: 3}, func(t *testing.T, s *simulation) {
-					holder, next, elsewhere := s.instances[0], s.instances[1], s.instances[2]
+					streamOwner, next, elsewhere := s.instances[0], s.instances[1], s.instances[2]
 					c := s.session(t)
 					subscribe(t, c, "news://a", "news://b", "news://c")
-					stream := at(c, holder.url).Get(t, "")
+					stream := at(c, streamOwner.url).Get(t, "")
 					must(t, elsewhere.handler.ResourceUpdated(t.Context(), "news://a"))
 					e, err := stream.Next()
 					for err == nil && len(e.Data) == 0 {
@@ -156,7 +156,7 @@ func TestSubscriberThatWasAwayLearnsOnReturn(t *testing.T) {
 					if err != nil || string(e.Data) != updated("news://a") {
 						t.Fatalf("%s %v", e.Data, err)
 					}
-					way.leave(t, stream, holder)
+					way.leave(t, stream, streamOwner)
 					time.Sleep(time.Second)
 					must(t, elsewhere.handler.ResourceUpdated(t.Context(), "news://b"))
 					must(t, elsewhere.handler.ToolsChanged(t.Context()))
@@ -168,12 +168,12 @@ func TestSubscriberThatWasAwayLearnsOnReturn(t *testing.T) {
 					events := messages(at(c, next.url).Get(t, last))
 					if !way.once && !withID {
 						// Nobody knows how far the client came; it is told again.
-						hears(t, events, updated("news://a"))
+						receives(t, events, updated("news://a"))
 					}
-					hears(t, events, updated("news://b"))
-					hears(t, events, changed("tools"))
+					receives(t, events, updated("news://b"))
+					receives(t, events, changed("tools"))
 					must(t, elsewhere.handler.ResourceUpdated(t.Context(), "news://c"))
-					hears(t, events, updated("news://c"))
+					receives(t, events, updated("news://c"))
 					silent(t, events)
 				})
 			})
@@ -210,7 +210,7 @@ func TestSubscriberThatWasAwayTooLongLearnsEverything(t *testing.T) {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 		must(t, s.instances[1].handler.ResourceUpdated(t.Context(), "news://b"))
-		hears(t, events, updated("news://b"))
+		receives(t, events, updated("news://b"))
 		silent(t, events)
 	})
 }
@@ -237,9 +237,9 @@ func TestListChangesReachSessionsOfServersThatAnnounceThem(t *testing.T) {
 			must(t, s.instances[n].handler.ToolsChanged(t.Context()))
 			must(t, s.instances[n].handler.PromptsChanged(t.Context()))
 			must(t, s.instances[n].handler.ResourcesChanged(t.Context()))
-			hears(t, streams["some"], changed("prompts"))
+			receives(t, streams["some"], changed("prompts"))
 			for _, list := range []string{"tools", "prompts", "resources"} {
-				hears(t, streams["all"], changed(list))
+				receives(t, streams["all"], changed(list))
 			}
 		}
 		for _, stream := range streams {
@@ -258,24 +258,24 @@ func TestNotifierOfAProcessWithoutHandler(t *testing.T) {
 		must(t, err)
 		c := s.session(t)
 		subscribe(t, c, "news://a")
-		events, heard := messages(c.Get(t, "")), acknowledged(t, s.modern(t), `1`, allNews)
+		events, received := messages(c.Get(t, "")), acknowledged(t, s.stateless(t), `1`, allNews)
 		for _, n := range []*fleet.Notifier{stranger, worker} {
 			must(t, n.ResourceUpdated(t.Context(), "news://a"))
 			must(t, n.ToolsChanged(t.Context()))
 			must(t, n.PromptsChanged(t.Context()))
 			must(t, n.ResourcesChanged(t.Context()))
 		}
-		hears(t, events, updated("news://a"))
-		hears(t, heard, updatedFor(`1`, "news://a"))
+		receives(t, events, updated("news://a"))
+		receives(t, received, updatedFor(`1`, "news://a"))
 		for _, list := range []string{"tools", "prompts", "resources"} {
-			hears(t, events, changed(list))
-			hears(t, heard, changedFor(`1`, list))
+			receives(t, events, changed(list))
+			receives(t, received, changedFor(`1`, list))
 		}
 		// It comes by another way, so its place among them is not certain.
 		must(t, worker.Notify(t.Context(), c.Session, "notifications/weather", map[string]any{"sun": true}))
-		hears(t, events, `{"jsonrpc":"2.0","method":"notifications/weather","params":{"sun":true}}`)
+		receives(t, events, `{"jsonrpc":"2.0","method":"notifications/weather","params":{"sun":true}}`)
 		silent(t, events)
-		silent(t, heard)
+		silent(t, received)
 		if err := stranger.Notify(t.Context(), c.Session, "notifications/weather", nil); !errors.Is(err, sessionstore.ErrNotFound) {
 			t.Errorf("a session of another fleet: %v", err)
 		}
@@ -286,9 +286,10 @@ func TestNotifierOptionsThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		for want, opts := range map[string]*fleet.NotifierOptions{
-			"fleet: NotifierOptions.Redis is nil": nil,
-			"NotifierOptions.Redis is nil":        {},
-			"prefix":                              {Redis: s.redis.Client(t), Prefix: "{}"},
+			"fleet: NotifierOptions.Redis is nil":             nil,
+			"NotifierOptions.Redis is nil":                    {},
+			"prefix":                                          {Redis: s.redis.Client(t), Prefix: "{}"},
+			"fleet: NotifierOptions.RedisTimeout is negative": {Redis: s.redis.Client(t), RedisTimeout: -1},
 		} {
 			if _, err := fleet.NewNotifier(opts); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%+v: %v, want %q", opts, err, want)
@@ -308,12 +309,12 @@ func TestNotifyASession(t *testing.T) {
 		}
 		events := messages(c.Get(t, ""))
 		for n := range s.instances {
-			hears(t, events, fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/early","params":{"n":%d}}`, n))
+			receives(t, events, fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/early","params":{"n":%d}}`, n))
 		}
 		must(t, s.instances[0].handler.Notify(t.Context(), c.Session, "notifications/bare", nil))
-		hears(t, events, `{"jsonrpc":"2.0","method":"notifications/bare"}`)
+		receives(t, events, `{"jsonrpc":"2.0","method":"notifications/bare"}`)
 		must(t, s.instances[0].handler.Notify(t.Context(), c.Session, "notifications/message", &mcp.LoggingMessageParams{Level: "debug", Data: "x"}))
-		hears(t, events, `{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"x","level":"debug"}}`)
+		receives(t, events, `{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"x","level":"debug"}}`)
 		if err := s.instances[0].handler.Notify(t.Context(), c.Session, "notifications/odd", make(chan int)); err == nil {
 			t.Error("what is no JSON was sent")
 		}
@@ -422,7 +423,7 @@ func TestOnStreamFollowsTheStandaloneStream(t *testing.T) {
 		second.left(t)
 		// What has left goes on working: the session has not.
 		must(t, second.stream.Notify(t.Context(), "notifications/weather", nil))
-		hears(t, events, `{"jsonrpc":"2.0","method":"notifications/weather"}`)
+		receives(t, events, `{"jsonrpc":"2.0","method":"notifications/weather"}`)
 
 		must(t, a.handler.Shutdown(t.Context()))
 		third.left(t)
@@ -443,10 +444,10 @@ func TestOnStreamOfAListener(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
 		opened := make(chan watched, 10)
-		holder := s.joinWatching(t, opened, "debug")
-		stream := listen(t, at(s.modern(t), holder.url), `1`, `{"resourceSubscriptions":["news://b","news://a"]}`)
+		streamOwner := s.joinWatching(t, opened, "debug")
+		stream := listen(t, at(s.stateless(t), streamOwner.url), `1`, `{"resourceSubscriptions":["news://b","news://a"]}`)
 		events := messages(stream)
-		hears(t, events, acknowledgement(`1`, `{"resourceSubscriptions":["news://b","news://a"]}`))
+		receives(t, events, acknowledgement(`1`, `{"resourceSubscriptions":["news://b","news://a"]}`))
 		w := soon(t, opened)
 		subs, err := w.stream.Subscriptions(t.Context())
 		if diff := cmp.Diff([]string{"news://a", "news://b"}, subs); err != nil || diff != "" || w.stream.Session() != "" {
@@ -457,14 +458,14 @@ func TestOnStreamOfAListener(t *testing.T) {
 		must(t, w.stream.Notify(t.Context(), "notifications/weather", nil))
 		must(t, w.stream.Log(t.Context(), &mcp.LoggingMessageParams{Level: "error", Data: "x"}))
 		must(t, w.stream.Notify(t.Context(), "notifications/resources/updated", &mcp.ResourceUpdatedNotificationParams{URI: "news://a"}))
-		hears(t, events, updatedFor(`1`, "news://a"))
+		receives(t, events, updatedFor(`1`, "news://a"))
 		silent(t, events)
 		if err := w.stream.Notify(t.Context(), "notifications/resources/updated", make(chan int)); err == nil {
 			t.Error("what is no JSON was sent")
 		}
 		stream.Close()
 		w.left(t)
-		listen(t, at(s.modern(t), holder.url), `1`, `{}`)
+		listen(t, at(s.stateless(t), streamOwner.url), `1`, `{}`)
 		time.Sleep(time.Second)
 		if len(opened) > 0 {
 			t.Error("OnStream is called for a listener that listens to nothing")
@@ -490,9 +491,9 @@ func TestStreamLogHonoursTheLevel(t *testing.T) {
 			t.Parallel()
 			simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 				opened := make(chan watched, 10)
-				holder := s.joinWatching(t, opened, test.preset)
+				streamOwner := s.joinWatching(t, opened, test.preset)
 				c := s.session(t)
-				events := messages(at(c, holder.url).Get(t, ""))
+				events := messages(at(c, streamOwner.url).Get(t, ""))
 				w := soon(t, opened)
 				if test.set != "" { // on another instance, while the stream is open
 					if m := at(c, s.instances[0].url).Call(t, "logging/setLevel", fmt.Sprintf(`{"level":%q}`, test.set)); m.Error != nil {
@@ -503,7 +504,7 @@ func TestStreamLogHonoursTheLevel(t *testing.T) {
 					must(t, w.stream.Log(t.Context(), &mcp.LoggingMessageParams{Level: level, Data: "x"}))
 				}
 				for _, level := range test.want {
-					hears(t, events, fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"x","level":%q}}`, level))
+					receives(t, events, fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"x","level":%q}}`, level))
 				}
 				silent(t, events)
 				c.Delete(t)
@@ -535,7 +536,7 @@ func TestSubscriberThatStopsReadingMissesNothing(t *testing.T) {
 			must(t, s.instances[1].handler.ResourceUpdated(t.Context(), uri))
 		}
 		for _, uri := range uris {
-			hears(t, events, updated(uri))
+			receives(t, events, updated(uri))
 		}
 		if d := time.Since(began); d > time.Second {
 			t.Errorf("the other had all after %v", d) // in virtual time: nobody waited

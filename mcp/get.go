@@ -4,37 +4,38 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
 // serveGet opens a session's standalone stream, or resumes any of its streams.
 func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
-	untimed(w)
 	after, err := h.checkGet(w, r)
 	if err != nil {
 		h.fail(w, r, nil, err)
 		return
 	}
-	h.follow(w, r, after)
+	h.streamAfter(w, r, after)
 }
 
-// follow sends the stream behind an event, or what the client is to have in its
-// place.
-func (h *Handler) follow(w http.ResponseWriter, r *http.Request, after *node.EventID) {
+// streamAfter sends what a stream has after an event, or what the client gets in
+// its place.
+func (h *Handler) streamAfter(w http.ResponseWriter, r *http.Request, after *eventlog.ID) {
 	rec, stream, err := h.resume(r, after)
 	switch {
 	case errors.Is(err, sessionstore.ErrUnavailable):
 		h.hold(w, r, after, err)
 	case errors.Is(err, node.ErrClosed):
 		h.sendAway(w, r, after)
-	case errors.Is(err, node.ErrLost):
+	case errors.Is(err, eventlog.ErrLost):
 		h.serveLost(w, r, after)
 	case err != nil:
 		h.fail(w, r, nil, err)
@@ -49,36 +50,33 @@ func (h *Handler) follow(w http.ResponseWriter, r *http.Request, after *node.Eve
 	}
 }
 
-func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *node.EventID, err error) {
+func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *eventlog.ID, err error) {
 	switch {
 	case !accepts(r, "text/event-stream"):
-		return nil, refuse(http.StatusNotAcceptable, "Accept must contain text/event-stream")
+		return nil, httperror.Refuse(http.StatusNotAcceptable, "Accept must contain text/event-stream")
 	case !sse.CanFlush(w):
 		return nil, sse.ErrNoFlush
-	}
-	if err := checkVersion(r); err != nil {
-		return nil, err
 	}
 	last := r.Header.Get(resumeHeader)
 	if last == "" {
 		return nil, nil
 	}
-	id, err := node.ParseEventID(last)
+	id, err := eventlog.ParseID(last)
 	if err != nil {
-		return nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s: %v", resumeHeader, err)
+		return nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s: %v", resumeHeader, err)
 	}
 	return &id, nil
 }
 
 // resume makes the request the reader of the stream it asks for.
-func (h *Handler) resume(r *http.Request, after *node.EventID) (sessionstore.Record, *node.Resumption, error) {
+func (h *Handler) resume(r *http.Request, after *eventlog.ID) (sessionstore.Record, *node.Resumption, error) {
 	rec, err := h.session(r)
 	if err != nil {
 		return rec, nil, err
 	}
 	h.node.Use(rec.ID)
 	if after != nil && after.IsEnd() {
-		return rec, nil, node.ErrLost
+		return rec, nil, eventlog.ErrLost
 	}
 	stream, err := h.node.Resume(r.Context(), rec, after)
 	if errors.Is(err, sessionstore.ErrNotFound) {
@@ -88,14 +86,14 @@ func (h *Handler) resume(r *http.Request, after *node.EventID) (sessionstore.Rec
 }
 
 // serveStream sends a stream until it ends, the client goes or its token
-// expires, and gives it up. It returns nil only if the client has all of it. A
-// client that resumes, and one of a standalone stream, is told first where it
-// is: if the connection broke before the next event, it would come back without
-// an id, or give the call up.
+// expires, and releases it. It returns nil only if the client has all of it. A
+// client that resumes, and one of a standalone stream, first gets the id of where
+// it is: if the connection broke before the next event, it would come back
+// without an id, or give the call up.
 func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *node.Reader, version string, resumed bool) error {
 	events := sse.NewWriter(w, h.opts.WriteTimeout)
 	err := events.Start()
-	if err == nil && version >= versionPriming && (resumed || reader.Standalone()) {
+	if err == nil && version >= runner.VersionPriming && (resumed || reader.Standalone()) {
 		err = events.Write(sse.Event{ID: reader.Last().String()})
 	}
 	if err != nil {
@@ -105,12 +103,12 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *no
 	return h.serveReader(r, events, reader, version)
 }
 
-// startStream begins a stream behind after, if that is not nil, before its
-// reader is known.
-func (h *Handler) startStream(w http.ResponseWriter, version string, after *node.EventID) (*sse.Writer, error) {
+// startStream starts the response for a stream whose reader is not known yet. A
+// client that resumes after an event gets that event's id again.
+func (h *Handler) startStream(w http.ResponseWriter, version string, after *eventlog.ID) (*sse.Writer, error) {
 	events := sse.NewWriter(w, h.opts.WriteTimeout)
 	err := events.Start()
-	if err == nil && after != nil && version >= versionPriming {
+	if err == nil && after != nil && version >= runner.VersionPriming {
 		err = events.Write(sse.Event{ID: after.String()})
 	}
 	return events, err
@@ -124,7 +122,7 @@ func (h *Handler) serveReader(r *http.Request, events *sse.Writer, reader *node.
 	if reader.Standalone() {
 		defer h.whileOpen(ctx, &Stream{session: reader.Session()})()
 	}
-	return reader.Serve(ctx, events, node.ServeOptions{Priming: version >= versionPriming, KeepAlive: h.opts.KeepAlive})
+	return reader.Serve(ctx, events, node.ServeOptions{Priming: version >= runner.VersionPriming, KeepAlive: h.opts.KeepAlive})
 }
 
 // untilExpiry bounds ctx by the life of the token that the request came with.
@@ -135,15 +133,15 @@ func untilExpiry(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithCancel(ctx)
 }
 
-// serveLost answers a client that wants to resume from an event which is not in
-// the log. Any error status would end its whole session, so it is told within
+// serveLost responds to a client that wants to resume from an event which is not
+// in the log. Any error status would end its whole session, so it is told within
 // the stream.
-func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *node.EventID) {
-	if node.IsStandalone(after.Stream) {
+func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *eventlog.ID) {
+	if eventlog.IsStandalone(after.Stream) {
 		// A new stream in its place. What the client may have missed are changes,
-		// so it is told that all it wants to hear of may have changed.
-		anew := node.Anew()
-		h.follow(w, r, &anew)
+		// so it is told that everything it subscribed to may have changed.
+		anew := eventlog.Anew()
+		h.streamAfter(w, r, &anew)
 		return
 	}
 	if after.IsEnd() {
@@ -154,64 +152,5 @@ func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *node.
 	if events.Start() != nil {
 		return
 	}
-	lost := &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the rest of this stream is no longer available; the request's outcome is unknown"}
-	_ = events.Write(after.Lost(lost)) // a client that has gone comes back
-}
-
-// sendAway asks a client to come back in a moment, when the balancer has
-// noticed that this instance has left. A 503 would end its whole session.
-func (h *Handler) sendAway(w http.ResponseWriter, r *http.Request, after *node.EventID) {
-	if events, err := h.startStream(w, r.Header.Get(versionHeader), after); err == nil {
-		_ = events.Write(sse.Event{Retry: time.Second}) // a client that has gone comes back anyway
-	}
-}
-
-// hold keeps a GET request open while Redis is away: clients take an error here
-// for the end of their session. After a while, or if too many wait, it is over.
-func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *node.EventID, cause error) {
-	select {
-	case h.held <- struct{}{}:
-	default:
-		h.fail(w, r, nil, cause)
-		return
-	}
-	version := r.Header.Get(versionHeader)
-	events, err := h.startStream(w, version, after)
-	var reader *node.Reader
-	if err == nil {
-		reader = h.await(r, events, after)
-	}
-	<-h.held
-	if reader != nil {
-		_ = h.serveReader(r, events, reader, version) // as in follow
-	}
-}
-
-// await returns the stream that a held request is for, or nil if the response
-// is to end: the client comes back and learns why, with a status.
-func (h *Handler) await(r *http.Request, events *sse.Writer, after *node.EventID) *node.Reader {
-	ctx, cancel := untilExpiry(r.Context())
-	defer cancel()
-	ctx, cancel = context.WithTimeout(ctx, hold)
-	defer cancel()
-	for ctx.Err() == nil {
-		if events.Comment("waiting for the session store") != nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-		case <-h.closed:
-			return nil
-		case <-time.After(time.Second):
-		}
-		_, stream, err := h.resume(r, after)
-		if err == nil {
-			return stream.Reader
-		}
-		if !errors.Is(err, sessionstore.ErrUnavailable) {
-			return nil
-		}
-	}
-	_ = events.Write(sse.Event{Retry: time.Second}) // the response ends either way
-	return nil
+	_ = events.Write(node.LostCall(*after, httperror.ErrLost)) // a client that has gone comes back
 }

@@ -7,11 +7,54 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
 	"github.com/mcpfleet/mcpfleet/internal/cors"
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/loopback"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 )
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !h.guard(w, r) {
+		return
+	}
+	untimed(w)
+	stateless := r.Header.Get(versionHeader) >= runner.VersionStateless
+	switch {
+	case r.Method == http.MethodPost:
+		h.servePost(w, r)
+	case stateless:
+		// There are no sessions to listen to or to end (specification
+		// 2026-07-28, "Earlier Streamable HTTP Revisions").
+		h.notAllowed(w, r, "POST")
+	case r.Method == http.MethodGet:
+		h.serveGet(w, r)
+	case r.Method == http.MethodDelete:
+		h.serveDelete(w, r)
+	default:
+		h.notAllowed(w, r, "GET, POST, DELETE")
+	}
+}
+
+func (h *Handler) notAllowed(w http.ResponseWriter, r *http.Request, allowed string) {
+	w.Header().Set("Allow", allowed)
+	h.fail(w, r, nil, httperror.Refuse(http.StatusMethodNotAllowed, "method %s is not allowed", r.Method))
+}
+
+// untimed lifts http.Server.WriteTimeout from a request: what a call takes, and
+// how long a stream is quiet, is not its business. HTTP/2 would reset a stream
+// whose deadline passes although nothing waits to be written.
+func untimed(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // not every writer has deadlines
+}
+
+// timed bounds the writing of a response, from now.
+func (h *Handler) timed(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.opts.WriteTimeout)) // not every writer has deadlines
+}
 
 // Guard returns a handler that checks the Host and Origin of a request, as h
 // does, before it calls next. It goes in front of whatever stands in front of
@@ -21,7 +64,7 @@ import (
 //	mux.Handle("/sse", h.Guard(resource.Protect(h.SSE("/message"))))
 //	mux.Handle("/message", h.Guard(resource.Protect(h.Messages())))
 //
-// With it, CORS preflight requests, which carry no token, are answered; a page
+// With it, CORS preflight requests, which carry no token, are served; a page
 // of an allowed origin can read why it is refused and where to log in; and
 // requests of other origins are refused before their token is looked at. The
 // patterns must not name a method, because preflight requests use OPTIONS.
@@ -36,7 +79,7 @@ func (h *Handler) Guard(next http.Handler) http.Handler {
 // guardedBy is the context key of the handler whose guard has let a request in.
 type guardedBy struct{}
 
-// guard keeps web pages out that have no business here, answers CORS preflight
+// guard refuses requests of web pages that may not call, responds to CORS preflight
 // requests, and reports whether the request is to be served. It follows the
 // specification's warning of DNS rebinding (basic, "Transports", "Security
 // Warning").
@@ -46,9 +89,9 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) bool {
 	}
 	// Also where nobody reads the body: net/http does, before it sends a response.
 	bodylimit.Within(w, r, bodylimit.MessageTime)
-	w.Header().Set("Cache-Control", "no-store") // whatever the answer will be
+	w.Header().Set("Cache-Control", "no-store") // whatever the response will be
 	if !h.allowedHost(r) {
-		writeError(w, nil, refuse(http.StatusForbidden, "host %q is not allowed", r.Host))
+		httperror.Refuse(http.StatusForbidden, "host %q is not allowed", r.Host).Write(w, nil)
 		return false
 	}
 	origin := r.Header.Get("Origin")
@@ -56,7 +99,7 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	if !h.allowedOrigin(origin) {
-		writeError(w, nil, refuse(http.StatusForbidden, "origin %q is not allowed", origin))
+		httperror.Refuse(http.StatusForbidden, "origin %q is not allowed", origin).Write(w, nil)
 		return false
 	}
 	header := w.Header()

@@ -29,7 +29,7 @@ func exchange(i *simulatedInstance, method, path string, header http.Header) *ht
 var endpoints = map[string]string{"/": "POST", "/sse": "GET", "/message": "POST"}
 
 // A browser asks without a token what it may send.
-func TestGuardAnswersPreflightRequestsBeforeAuthentication(t *testing.T) {
+func TestGuardServesPreflightRequestsBeforeAuthentication(t *testing.T) {
 	t.Parallel()
 	a := &authority{}
 	simulate(t, simulated{wrap: a.protect, options: allowPage}, func(t *testing.T, s *simulation) {
@@ -104,7 +104,7 @@ func TestGuardRefusesForeignPagesBeforeAuthentication(t *testing.T) {
 		token := a.token("alice")
 		for path, method := range endpoints {
 			foreign := exchange(s.instances[0], method, path, http.Header{"Origin": {"https://evil.example"}, "Authorization": {"Bearer " + token}})
-			if diff := cmp.Diff(errorAnswer(403, "null", -32000, `origin "https://evil.example" is not allowed`), read(t, foreign.Result())); diff != "" {
+			if diff := cmp.Diff(errorResponse(403, "null", -32000, `origin "https://evil.example" is not allowed`), read(t, foreign.Result())); diff != "" {
 				t.Errorf("%s: (-want +got)\n%s", path, diff)
 			}
 			if h := foreign.Header(); h.Get("Access-Control-Allow-Origin") != "" || h.Get("Www-Authenticate") != "" {
@@ -146,8 +146,8 @@ func TestGuardOfAnotherHandler(t *testing.T) {
 func TestNoResponseMayBeStored(t *testing.T) {
 	t.Parallel()
 	const never, stream = "no-store", "no-store, no-transform"
-	simulate(t, simulated{rig: modernRig(), wrap: withSSE}, func(t *testing.T, s *simulation) {
-		c, recent := s.session(t), s.modern(t)
+	simulate(t, simulated{rig: statelessRig(), wrap: withSSE}, func(t *testing.T, s *simulation) {
+		c, recent := s.session(t), s.stateless(t)
 		check := func(name string, res *http.Response, want string) {
 			t.Helper()
 			if diff := cmp.Diff([]string{want}, res.Header.Values("Cache-Control")); diff != "" {
@@ -160,23 +160,23 @@ func TestNoResponseMayBeStored(t *testing.T) {
 		check("standalone stream", standalone.Response, stream)
 		check("resumed stream", c.Get(t, q.stream.Last).Response, stream)
 		check("stream that is lost", c.Get(t, "7_0_x").Response, never)
-		check("answer", c.Post(t, fleettest.Request(2, "ping", "{}")), never)
+		check("response", c.Post(t, fleettest.Request(2, "ping", "{}")), never)
 		check("accepted", c.Post(t, notification), never)
 		check("error", c.Post(t, "{"), never)
 		check("unknown session", c.Post(t, fleettest.Request(2, "ping", "{}"), set("Mcp-Session-Id", "x")), never)
 		check("another method", exchange(s.instances[0], "PUT", "/", http.Header{}).Result(), never)
 		check("refused by the guard", c.Post(t, fleettest.Request(2, "ping", "{}"), set("Origin", "https://evil.example")), never)
-		check("modern answer", modernCall(t, recent, "echo", "{}"), stream) // the SDK's is a stream always
-		check("modern stream", modernCall(t, recent, "refuse", "{}"), stream)
-		check("modern error", modernCall(t, recent, "echo", "{}", set("Mcp-Name", "other")), never)
-		check("modern GET", recent.Get(t, "").Response, never)
+		check("stateless response", statelessCall(t, recent, "echo", "{}"), stream) // the SDK's is a stream always
+		check("stateless stream", statelessCall(t, recent, "refuse", "{}"), stream)
+		check("stateless error", statelessCall(t, recent, "echo", "{}", set("Mcp-Name", "other")), never)
+		check("stateless GET", recent.Get(t, "").Response, never)
 		check("listener", listen(t, recent, `1`, `{"toolsListChanged":true}`).Response, stream)
-		check("listener that is refused", recent.Post(t, modernBody(1, "subscriptions/listen", `{"notifications":7}`), named("subscriptions/listen", "")), never)
+		check("listener that is refused", recent.Post(t, statelessBody(1, "subscriptions/listen", `{"notifications":7}`), named("subscriptions/listen", "")), never)
 		check("SSE stream", openSSE(t, s.client(t), "").stream.Response, stream)
 		check("refused message", at(s.client(t), balancer+"message").Post(t, "{}"), never)
 		quiet := make(chan *http.Response)
-		go func() { quiet <- modernCall(t, recent, "wait", `{"name":"w"}`) }() // begins after StreamAfter
-		check("quiet modern stream", <-quiet, stream)
+		go func() { quiet <- statelessCall(t, recent, "wait", `{"name":"w"}`) }() // begins after StreamAfter
+		check("quiet stateless stream", <-quiet, stream)
 		s.open("w")
 		check("the end", c.Post(t, "", func(h http.Header) {}), never)
 		res, err := c.Do(t.Context(), "DELETE", "")

@@ -2,25 +2,17 @@ package mcp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
-	"github.com/mcpfleet/mcpfleet/internal/redisx"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
-)
-
-// The headers of the Streamable HTTP transport (specification 2025-11-25,
-// basic, "Transports").
-const (
-	sessionHeader = "Mcp-Session-Id"
-	versionHeader = "Mcp-Protocol-Version"
-	resumeHeader  = "Last-Event-ID"
 )
 
 // A Handler serves the MCP endpoint of one instance of a fleet: POST, GET and
@@ -47,11 +39,11 @@ type Handler struct {
 	store     *sessionstore.Store
 	node      *node.Node
 	logger    *slog.Logger
-	clients   clientCache
+	runner    *runner.Runner
 	held      chan struct{} // a place for each GET that waits for Redis
-	modern    http.Handler
-	calls     modernCalls
-	batches   atomic.Int64 // running batches
+	stateless http.Handler
+	calls     statelessCalls
+	workers   gauge // goroutines that run the calls of batches
 	watchers  watchers
 	draining  atomic.Bool
 	closed    chan struct{}
@@ -63,38 +55,35 @@ type Handler struct {
 // getServer returns the server for a request, as with the SDK's
 // NewStreamableHTTPHandler. It is called at least once for each message,
 // concurrently, and may return the same server always or a new one each time.
-// If it returns nil, the request is answered 400. The servers of all instances
+// If it returns nil, the response is 400. The servers of all instances
 // must have the same features.
 //
 // NewHandler blocks for a few calls to Redis. It fails if an option is invalid,
 // if Redis is unavailable, or if Redis lacks something that a fleet needs.
 func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Handler, error) {
 	if getServer == nil {
-		return nil, fmt.Errorf("fleet: getServer is nil")
+		return nil, errors.New("fleet: getServer is nil")
 	}
 	if opts == nil {
 		opts = &Options{}
 	}
-	o, err := opts.withDefaults()
-	if err != nil {
+	if err := opts.validate(); err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
-	store, err := sessionstore.NewStore(o.Redis, o.store())
+	o := opts.withDefaults()
+	store, err := sessionstore.NewStore(o.store())
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
 	// Each call to Redis is bounded by RedisTimeout, so there is no wait for a
 	// caller's context to end.
 	ctx := context.Background()
-	if err := redisx.New(o.Redis, o.RedisTimeout).CheckVersion(ctx); err != nil {
-		return nil, fmt.Errorf("fleet: %w", err)
-	}
-	node, err := node.NewNode(ctx, o.Redis, store, o.node())
+	node, err := node.NewNode(ctx, o.node(store))
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
 	h := &Handler{
-		Notifier:  &Notifier{node.Publisher},
+		Notifier:  &Notifier{node.Publisher()},
 		getServer: getServer,
 		opts:      o,
 		store:     store,
@@ -103,49 +92,8 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 		held:      make(chan struct{}, maxHeld),
 		closed:    make(chan struct{}),
 	}
-	h.modern = conforming(newModern(h), getServer)
+	h.runner = runner.New(node, store, h.logger)
+	h.stateless = conforming(newStatelessHandler(h), getServer)
 	h.logger.Info("instance joined the fleet")
 	return h, nil
 }
-
-// ServeHTTP implements [http.Handler].
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !h.guard(w, r) {
-		return
-	}
-	switch modern := r.Header.Get(versionHeader) >= versionStateless; {
-	case r.Method == http.MethodPost:
-		h.servePost(w, r)
-	case modern:
-		// There are no sessions to listen to or to end (specification
-		// 2026-07-28, "Earlier Streamable HTTP Revisions").
-		notAllowed(w, r, "POST")
-	case r.Method == http.MethodGet:
-		h.serveGet(w, r)
-	case r.Method == http.MethodDelete:
-		h.serveDelete(w, r)
-	default:
-		notAllowed(w, r, "GET, POST, DELETE")
-	}
-}
-
-func notAllowed(w http.ResponseWriter, r *http.Request, allowed string) {
-	w.Header().Set("Allow", allowed)
-	writeError(w, nil, refuse(http.StatusMethodNotAllowed, "method %s is not allowed", r.Method))
-}
-
-// untimed lifts http.Server.WriteTimeout from a request: what a call takes, and
-// how long a stream is quiet, is not its business. HTTP/2 would reset a stream
-// whose deadline passes although nothing waits to be written.
-func untimed(w http.ResponseWriter) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // not all have one
-}
-
-// timed bounds the writing of a response, from now.
-func (h *Handler) timed(w http.ResponseWriter) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.opts.WriteTimeout)) // as above
-}
-
-// short is as much of a session's id as goes into logs: without authentication
-// the whole id is all that a session's user has to know.
-func short(id string) string { return id[:min(8, len(id))] }

@@ -133,7 +133,7 @@ func progress(ctx context.Context, ss *mcp.ServerSession, n float64, text string
 	return ss.NotifyProgress(ctx, &mcp.ProgressNotificationParams{ProgressToken: "server", Progress: n, Message: text})
 }
 
-// ask asks the client for what kind says and returns the gist of the answer.
+// ask asks the client for what kind says and returns the gist of the response.
 func ask(ctx context.Context, ss *mcp.ServerSession, kind string) (string, error) {
 	switch kind {
 	case "sampling":
@@ -191,31 +191,31 @@ func wantText(t testing.TB, m *jsonrpcmsg.Message, want string) {
 	}
 }
 
-// An answer is all of a response that a client acts upon.
-type answer struct {
+// A response is all of an HTTP response that a client acts upon.
+type response struct {
 	Status int
 	Type   string
 	Body   string
 }
 
 // read reads a response to its end.
-func read(t testing.TB, res *http.Response) answer {
+func read(t testing.TB, res *http.Response) response {
 	t.Helper()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatalf("read body: %v", err)
 	}
 	_ = res.Body.Close()
-	return answer{res.StatusCode, res.Header.Get("Content-Type"), string(body)}
+	return response{res.StatusCode, res.Header.Get("Content-Type"), string(body)}
 }
 
-// errorAnswer is the answer with a JSON-RPC error; id is raw JSON.
-func errorAnswer(status int, id string, code int, message string) answer {
+// errorResponse is the response with a JSON-RPC error; id is raw JSON.
+func errorResponse(status int, id string, code int, message string) response {
 	quoted, err := json.Marshal(message)
 	if err != nil {
 		panic(err) // a mistake in the test
 	}
-	return answer{status, "application/json", fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"error":{"code":%d,"message":%s}}`, id, code, quoted)}
+	return response{status, "application/json", fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"error":{"code":%d,"message":%s}}`, id, code, quoted)}
 }
 
 // set returns a change of one header; an empty value removes it.
@@ -266,7 +266,7 @@ type bystander struct {
 	fleet    *simulation
 	client   *fleettest.Client
 	messages <-chan sse.Event
-	reply    chan *jsonrpcmsg.Message
+	response chan *jsonrpcmsg.Message
 }
 
 func newBystander(t testing.TB, s *simulation) *bystander {
@@ -274,8 +274,8 @@ func newBystander(t testing.TB, s *simulation) *bystander {
 	c := s.client(t)
 	c.Header.Set("Authorization", "Bearer bystander")
 	c.Initialize(t, "2025-11-25", everyCapability)
-	b := &bystander{fleet: s, client: c, messages: messages(c.Get(t, "")), reply: make(chan *jsonrpcmsg.Message, 1)}
-	go func() { b.reply <- c.CallTool(t, "wait", `{"name":"bystander"}`) }()
+	b := &bystander{fleet: s, client: c, messages: messages(c.Get(t, "")), response: make(chan *jsonrpcmsg.Message, 1)}
+	go func() { b.response <- c.CallTool(t, "wait", `{"name":"bystander"}`) }()
 	s.runs(t, "bystander")
 	return b
 }
@@ -285,7 +285,7 @@ func newBystander(t testing.TB, s *simulation) *bystander {
 func (b *bystander) undisturbed(t testing.TB) {
 	t.Helper()
 	b.fleet.open("bystander")
-	wantText(t, soon(t, b.reply), "went on")
+	wantText(t, soon(t, b.response), "went on")
 	for i, instance := range b.fleet.instances {
 		said := fmt.Sprint("by instance ", i)
 		wantText(t, at(b.client, instance.url).CallTool(t, "aside", fmt.Sprintf(`{"text":%q}`, said)), "said")

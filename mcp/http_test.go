@@ -14,13 +14,13 @@ import (
 	fleet "github.com/mcpfleet/mcpfleet/mcp"
 )
 
-// everyVerb uses a session in all ways: a JSON reply, a stream with a question,
+// everyVerb uses a session in all ways: a JSON response, a stream with a server request,
 // the standalone stream with a resume, and its end.
 func everyVerb(t *testing.T, c *fleettest.Client) {
 	t.Helper()
 	wantText(t, c.CallTool(t, "echo", `{"text":"hi"}`), "hi")
 	q := asked(t, c, "form")
-	accepts(t, c, reply(q.ID, " yes"))
+	accepts(t, c, responseTo(q.ID, " yes"))
 	wantText(t, q.stream.Message(t), "accept yes")
 	stream := c.Get(t, "")
 	for i := range 2 {
@@ -124,7 +124,7 @@ func TestTimeoutsOfTheHTTPServer(t *testing.T) {
 				c.Initialize(t, "2025-11-25", everyCapability)
 				standalone := messages(at(c, s.instances[0].url).Get(t, ""))
 				for name, url := range map[string]string{"JSON": patient.url, "stream": s.instances[1].url} {
-					called := make(chan answer, 1)
+					called := make(chan response, 1)
 					go func() {
 						called <- read(t, at(c, url).Post(t, fleettest.Request(1, "tools/call", fmt.Sprintf(`{"name":"wait","arguments":{"name":%q}}`, name))))
 					}()

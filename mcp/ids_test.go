@@ -13,7 +13,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 )
 
-// Of each id the client gets back the very bytes, in a JSON reply and in a
+// Of each id the client gets back the very bytes, in a JSON response and in a
 // stream, and none is taken for another: 7 is not "7".
 func TestIDsThatLookAlike(t *testing.T) {
 	t.Parallel()
@@ -62,13 +62,13 @@ func TestDuplicateIDIsRefusedWhereTheFirstRuns(t *testing.T) {
 		here, there := at(c, s.instances[0].url), at(c, s.instances[1].url)
 		for _, id := range []struct{ first, again string }{{`7`, `7`}, {`"a"`, `"a"`}, {`"b"`, `"\u0062"`}} {
 			name := "call " + id.first
-			first := make(chan answer, 1)
+			first := make(chan response, 1)
 			go func() {
 				first <- read(t, here.Post(t, fleettest.Request(json.RawMessage(id.first), "tools/call", fmt.Sprintf(`{"name":"wait","arguments":{"name":%q}}`, name))))
 			}()
 			s.runs(t, name)
 			ping := fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":"ping"}`, id.again)
-			want := errorAnswer(400, id.again, -32600, "a request with this id is in progress")
+			want := errorResponse(400, id.again, -32600, "a request with this id is in progress")
 			if diff := cmp.Diff(want, read(t, here.Post(t, ping))); diff != "" {
 				t.Errorf("%s: (-want +got)\n%s", id.again, diff)
 			}
@@ -87,9 +87,9 @@ func TestDuplicateIDIsRefusedWhereTheFirstRuns(t *testing.T) {
 	})
 }
 
-// A client that leaves before it has an event id leaves its answer. The call
+// A client that leaves before it has an event id leaves its response. The call
 // goes on, and then the id is free again.
-func TestClientThatLeavesBeforeItsReply(t *testing.T) {
+func TestClientThatLeavesBeforeItsResponse(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		b, c := newBystander(t, s), s.session(t)
@@ -103,7 +103,7 @@ func TestClientThatLeavesBeforeItsReply(t *testing.T) {
 		s.runs(t, "left")
 		leave()
 		if err := soon(t, gone); err == nil {
-			t.Fatal("the client got an answer")
+			t.Fatal("the client got a response")
 		}
 		time.Sleep(5 * time.Second)
 		if n := s.running.Load(); n != 2 {

@@ -17,12 +17,12 @@ func TestShutdownCutsInitializeShort(t *testing.T) {
 		simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 			c, i := at(s.client(t), s.instances[0].url), s.instances[0]
 			i.link.Freeze()
-			replies := make(chan *http.Response, 1)
-			go func() { replies <- c.Post(t, initializeBody) }()
+			responses := make(chan *http.Response, 1)
+			go func() { responses <- c.Post(t, initializeBody) }()
 			synctest.Wait()
 			time.AfterFunc(time.Second, i.link.Heal) // at the moment at which Shutdown waits no longer
 			outcome := shutdown(t, i, time.Second)
-			res := soon(t, replies)
+			res := soon(t, responses)
 			m := (&fleettest.Client{}).Message(t, res)
 			if m.Result != nil && res.Header.Get("Mcp-Session-Id") == "" {
 				t.Errorf("a result without a session: %s", m.Result)

@@ -23,7 +23,7 @@ func eachSize(t *testing.T, f func(t *testing.T, s *simulation, a *authority)) {
 		t.Run(fmt.Sprint(n, " instances"), func(t *testing.T) {
 			t.Parallel()
 			a := &authority{}
-			simulate(t, simulated{instances: n, rig: modernRig(), wrap: a.protect}, func(t *testing.T, s *simulation) { f(t, s, a) })
+			simulate(t, simulated{instances: n, rig: statelessRig(), wrap: a.protect}, func(t *testing.T, s *simulation) { f(t, s, a) })
 		})
 	}
 }
@@ -45,7 +45,7 @@ func asideAs(t testing.TB, c *fleettest.Client, id int, text string) {
 	wantText(t, c.Message(t, c.Post(t, toolCall(id, "aside", fmt.Sprintf(`{"text":%q}`, text)))), "said")
 }
 
-// T29: who knows the ids of another user's session, streams and questions is
+// T29: who knows the ids of another user's session, streams and requests is
 // told, to the byte, what everybody is told who guesses; and does nothing.
 func TestUserSessionIsolationOnEveryVerb(t *testing.T) {
 	t.Parallel()
@@ -62,8 +62,8 @@ func TestUserSessionIsolationOnEveryVerb(t *testing.T) {
 		requests := map[string]struct{ method, body, last, version string }{
 			"a call":                {"POST", fleettest.Request(3, "tools/call", `{"name":"aside","arguments":{"text":"INJECTED"}}`), "", ""},
 			"a call under her id":   {"POST", fleettest.Request(1, "tools/call", `{"name":"aside","arguments":{"text":"INJECTED"}}`), "", ""},
-			"an answer":             {"POST", reply(q.ID, "INJECTED"), "", ""},
-			"an error for answer":   {"POST", fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"error":{"code":-1,"message":"INJECTED"}}`, q.ID), "", ""},
+			"a response":            {"POST", responseTo(q.ID, "INJECTED"), "", ""},
+			"an error for response": {"POST", fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"error":{"code":-1,"message":"INJECTED"}}`, q.ID), "", ""},
 			"a cancellation":        {"POST", `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1,"reason":"INJECTED"}}`, "", ""},
 			"progress":              {"POST", `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"server","progress":1,"message":"INJECTED"}}`, "", ""},
 			"any notification":      {"POST", `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"INJECTED"}}`, "", ""},
@@ -80,16 +80,16 @@ func TestUserSessionIsolationOnEveryVerb(t *testing.T) {
 			"the rest of it":        {"GET", "", standalone.Last, ""},
 			"her call's stream":     {"GET", "", q.stream.Last, ""},
 			"a malformed event id":  {"GET", "", "x", ""},
-			"a GET of 2026-07-28":   {"GET", "", "", modernVersion},
+			"a GET of 2026-07-28":   {"GET", "", "", statelessVersion},
 			"the end":               {"DELETE", "", "", ""},
-			"the end of 2026-07-28": {"DELETE", "", "", modernVersion},
+			"the end of 2026-07-28": {"DELETE", "", "", statelessVersion},
 			"another method":        {"PUT", "", "", ""},
 		}
 		for who, token := range strangers(a) {
 			stranger := as(alice, token)
 			for i, instance := range s.instances {
 				for name, request := range requests {
-					answers := map[string]string{}
+					responses := map[string]string{}
 					for _, id := range []string{alice.Session, unknown} {
 						change := []func(http.Header){set("Mcp-Session-Id", id), set("Last-Event-ID", request.last)}
 						if request.version != "" {
@@ -99,9 +99,9 @@ func TestUserSessionIsolationOnEveryVerb(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						answers[id] = dump(t, res)
+						responses[id] = dump(t, res)
 					}
-					if diff := cmp.Diff(answers[unknown], answers[alice.Session]); diff != "" {
+					if diff := cmp.Diff(responses[unknown], responses[alice.Session]); diff != "" {
 						t.Errorf("%s to %s on instance %d: (-unknown +hers)\n%s", who, name, i, diff)
 					}
 				}
@@ -110,7 +110,7 @@ func TestUserSessionIsolationOnEveryVerb(t *testing.T) {
 		time.Sleep(time.Minute)
 		goesOn(t, "her stream", hers)
 		goesOn(t, "her call", answered)
-		accepts(t, alice, reply(q.ID, " by alice"))
+		accepts(t, alice, responseTo(q.ID, " by alice"))
 		contains(t, answered, "accept by alice")
 		asideAs(t, alice, 2, "still hers")
 		contains(t, hers, "still hers")
@@ -129,8 +129,8 @@ func TestUserSessionIsolationOfAUserWithASession(t *testing.T) {
 		hers, his, answered := messages(standalone), messages(mallory.Get(t, "")), messages(q.stream)
 		for _, instance := range s.instances {
 			mallory := at(mallory, instance.url)
-			// A reply is accepted whatever it answers: late ones are no error.
-			accepts(t, mallory, reply(q.ID, "INJECTED"))
+			// A response is accepted whatever it responds to: late ones are no error.
+			accepts(t, mallory, responseTo(q.ID, "INJECTED"))
 			accepts(t, mallory, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)
 			for _, last := range []string{standalone.Last, q.stream.Last} {
 				res, err := mallory.Do(t.Context(), "GET", "", set("Last-Event-ID", last))
@@ -153,7 +153,7 @@ func TestUserSessionIsolationOfAUserWithASession(t *testing.T) {
 				t.Errorf("his stream has %s", e.Data)
 			}
 		}
-		accepts(t, alice, reply(q.ID, " by alice"))
+		accepts(t, alice, responseTo(q.ID, " by alice"))
 		contains(t, answered, "accept by alice")
 	})
 }
@@ -168,14 +168,14 @@ func TestUserSessionIsolationOverSSE(t *testing.T) {
 		for who, token := range strangers(a) {
 			for i, instance := range s.instances {
 				for _, body := range []string{
-					toolCall(2, "aside", `{"text":"INJECTED"}`), toolCall(1, "aside", `{"text":"INJECTED"}`), reply(q.ID, "INJECTED"),
+					toolCall(2, "aside", `{"text":"INJECTED"}`), toolCall(1, "aside", `{"text":"INJECTED"}`), responseTo(q.ID, "INJECTED"),
 					`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`, initializedBody, initializeBody, "{", "",
 				} {
-					answers := map[string]string{}
+					responses := map[string]string{}
 					for _, id := range []string{alice.id, unknown} {
-						answers[id] = dump(t, at(as(alice.Client, token), instance.url+"message?sessionId="+id).Post(t, body))
+						responses[id] = dump(t, at(as(alice.Client, token), instance.url+"message?sessionId="+id).Post(t, body))
 					}
-					if diff := cmp.Diff(answers[unknown], answers[alice.id]); diff != "" {
+					if diff := cmp.Diff(responses[unknown], responses[alice.id]); diff != "" {
 						t.Errorf("%s to %s on instance %d: (-unknown +hers)\n%s", who, body, i, diff)
 					}
 				}
@@ -188,7 +188,7 @@ func TestUserSessionIsolationOverSSE(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
-		accepts(t, alice.Client, reply(q.ID, " by alice"))
+		accepts(t, alice.Client, responseTo(q.ID, " by alice"))
 		wantText(t, alice.next(t), "accept by alice")
 	})
 }
@@ -199,11 +199,11 @@ func TestUserSessionIsolationOfListeners(t *testing.T) {
 	eachSize(t, func(t *testing.T, s *simulation, a *authority) {
 		client := func(user string, instance int) *fleettest.Client {
 			c := at(s.guest(t, a.token(user)), s.instances[instance].url)
-			c.Version = modernVersion
+			c.Version = statelessVersion
 			return c
 		}
 		hers := acknowledged(t, client("alice", 0), `1`, `{"toolsListChanged":true}`)
-		calls := messages(fleettest.NewStream(modernCall(t, client("alice", 0), "report", `{"name":"r","n":1}`)))
+		calls := messages(fleettest.NewStream(statelessCall(t, client("alice", 0), "report", `{"name":"r","n":1}`)))
 		s.runs(t, "r")
 		contains(t, calls, "step")
 		for i := range s.instances {
@@ -222,14 +222,14 @@ func TestUserSessionIsolationOfListeners(t *testing.T) {
 			t.Errorf("her call was told something: %s", <-s.entered)
 		}
 		must(t, s.instances[1].handler.ToolsChanged(t.Context()))
-		hears(t, hers, changedFor(`1`, "tools"))
+		receives(t, hers, changedFor(`1`, "tools"))
 		s.open("r")
 		for e := range calls {
 			if strings.Contains(string(e.Data), "reported to raw") {
 				return
 			}
 		}
-		t.Error("her call has no answer")
+		t.Error("her call has no response")
 	})
 }
 
@@ -246,7 +246,7 @@ func TestSessionOwnershipIsTheUsersNotTheTokens(t *testing.T) {
 		a.revoke(first)
 		s.instances[0].kill()
 		second, stranger := a.token("alice"), a.token("mallory")
-		none := errorAnswer(404, "null", -32001, "session not found")
+		none := errorResponse(404, "null", -32001, "session not found")
 		for _, instance := range s.instances[1:] {
 			if res := read(t, at(alice, instance.url).Post(t, fleettest.Request(1, "ping", "{}"))); res.Status != http.StatusUnauthorized {
 				t.Errorf("the revoked token: %+v", res)

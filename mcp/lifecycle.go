@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"reflect"
-	"time"
-
-	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
 )
@@ -17,7 +13,7 @@ import (
 //   - New sessions and calls are refused with 503, and [Handler.Ready] fails,
 //     so that the balancer stops sending requests.
 //   - Running calls finish, and may still send requests to their clients. Those
-//     that have not finished when ctx ends are answered with an error.
+//     that have not finished when ctx ends get an error as their response.
 //   - Open streams end, so that clients resume them elsewhere. Those of
 //     [Handler.SSE], which cannot be resumed, stay open until no instance runs
 //     a call of their session, or ctx ends.
@@ -50,14 +46,11 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 
 // idle waits until no call runs here, or ctx ends.
 func (h *Handler) idle(ctx context.Context) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for h.calls.count() > 0 || h.batches.Load() > 0 {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := h.calls.running.wait(ctx); err != nil {
+		return err
+	}
+	if err := h.workers.wait(ctx); err != nil {
+		return err
 	}
 	return h.node.Idle(ctx)
 }
@@ -71,13 +64,13 @@ func (h *Handler) Ready(ctx context.Context) error {
 	return h.node.Ready(ctx)
 }
 
-// Livez returns a handler that answers 200 as long as the process runs. It
+// Livez returns a handler that responds 200 as long as the process runs. It
 // never asks Redis: restarting an instance does not bring Redis back.
 func (h *Handler) Livez() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, nil) })
 }
 
-// Readyz returns a handler that answers 200 if the instance can serve, and 503
+// Readyz returns a handler that responds 200 if the instance can serve, and 503
 // while Redis is unavailable or the instance is shutting down.
 func (h *Handler) Readyz() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -98,20 +91,4 @@ func writeHealth(w http.ResponseWriter, err error) {
 		return
 	}
 	_, _ = w.Write([]byte("ok\n"))
-}
-
-// keepsAlive reports whether a server has ServerOptions.KeepAlive set, which
-// starts a goroutine for each of its sessions; for a session of one request
-// that goroutine has to be stopped. The SDK does not tell, so its private field
-// is read; if it ever moves, [TestKeepAliveLeavesNoGoroutine] fails.
-func keepsAlive(server *mcp.Server) bool {
-	field := reflect.ValueOf(server).Elem().FieldByName("opts").FieldByName("KeepAlive")
-	return field.IsValid() && field.CanInt() && field.Int() > 0
-}
-
-// closeAfter closes the SDK's session when its request has ended, and not
-// before: closing would wait for the handler.
-func closeAfter(conn *node.Conn, ss *mcp.ServerSession) {
-	<-conn.Done()
-	_ = ss.Close() // our own connection's Close does not fail
 }

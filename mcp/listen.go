@@ -11,6 +11,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
@@ -36,8 +37,8 @@ func (h *Handler) serveListen(w http.ResponseWriter, r *http.Request, m *jsonrpc
 	switch {
 	case verdict.accepted != nil:
 	case r.Context().Err() != nil:
-		// Ended with the request, the SDK says this or that, or nothing.
-		h.fail(w, r, m.ID, errGivenUp)
+		// What the SDK responds when it is ended in this way varies.
+		h.fail(w, r, m.ID, httperror.ErrGivenUp)
 		return
 	default:
 		h.timed(w)
@@ -60,10 +61,10 @@ func (h *Handler) newListener(m *jsonrpcmsg.Message) (*node.Listener, error) {
 		params.Filter = node.Filter{}
 	}
 	if len(params.Filter.URIs) > maxListened {
-		return nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidParams, "more than %d resource subscriptions", maxListened)
+		return nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidParams, "more than %d resource subscriptions", maxListened)
 	}
 	if slices.Contains(params.Filter.URIs, "") {
-		return nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidParams, "a resource subscription without a URI")
+		return nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidParams, "a resource subscription without a URI")
 	}
 	return h.node.Listen(m.ID, params.Filter)
 }
@@ -90,13 +91,13 @@ func (h *Handler) serveListener(w http.ResponseWriter, r *http.Request, listener
 	return listener.Serve(ctx, sse, h.opts.KeepAlive)
 }
 
-// judge has the SDK handle a listen request until it has answered it one way or
-// the other. The SDK knows the request by another id.
+// judge has the SDK handle a listen request until it has acknowledged or refused
+// it. The SDK knows the request by another id.
 func (h *Handler) judge(r *http.Request, m *jsonrpcmsg.Message) *verdict {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	v := &verdict{header: http.Header{}, status: http.StatusOK, done: cancel}
-	h.modern.ServeHTTP(v, again(ctx, r, aliased(m)))
+	h.stateless.ServeHTTP(v, again(ctx, r, aliased(m)))
 	return v
 }
 
@@ -120,14 +121,14 @@ func (v *verdict) Write(p []byte) (int, error) {
 		if end < 0 {
 			break
 		}
-		v.hear(v.body.Next(end + 2))
+		v.read(v.body.Next(end + 2))
 	}
 	return len(p), nil
 }
 
-// hear takes one event. What a SubscribeHandler says before the acknowledgement
+// read reads one event. What a SubscribeHandler sends before the acknowledgement
 // cannot be sent: that has to be the first message.
-func (v *verdict) hear(event []byte) {
+func (v *verdict) read(event []byte) {
 	e, err := sse.Read(bufio.NewReader(bytes.NewReader(event)))
 	if err != nil {
 		return

@@ -50,11 +50,11 @@ const allNews = `{"toolsListChanged":true,"promptsListChanged":true,"resourcesLi
 // listen sends subscriptions/listen; id is raw JSON.
 func listen(t testing.TB, c *fleettest.Client, id, filter string) *fleettest.Stream {
 	t.Helper()
-	return fleettest.NewStream(c.Post(t, modernBody(json.RawMessage(id), "subscriptions/listen", `{"notifications":`+filter+`}`), named("subscriptions/listen", "")))
+	return fleettest.NewStream(c.Post(t, statelessBody(json.RawMessage(id), "subscriptions/listen", `{"notifications":`+filter+`}`), named("subscriptions/listen", "")))
 }
 
-// hears fails the test unless the next event is this message.
-func hears(t testing.TB, events <-chan sse.Event, want string) {
+// receives fails the test unless the next event is this message.
+func receives(t testing.TB, events <-chan sse.Event, want string) {
 	t.Helper()
 	e := soon(t, events) // of an ended stream it is empty
 	if diff := cmp.Diff(want, string(e.Data)); diff != "" {
@@ -66,7 +66,7 @@ func hears(t testing.TB, events <-chan sse.Event, want string) {
 func acknowledged(t testing.TB, c *fleettest.Client, id, filter string) <-chan sse.Event {
 	t.Helper()
 	events := messages(listen(t, c, id, filter))
-	hears(t, events, acknowledgement(id, filter))
+	receives(t, events, acknowledgement(id, filter))
 	return events
 }
 
@@ -107,10 +107,10 @@ func TestListenerFromAcknowledgementToShutdown(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig(), instances: 3}, func(t *testing.T, s *simulation) {
 		ids := []string{`0`, `7`, `-7`, `"seven"`, `"7"`, `12345678901234567890123`, `9007199254740993`, `"` + strings.Repeat("é", 3000) + `"`}
-		holder := s.instances[0]
+		streamOwner := s.instances[0]
 		var listeners []<-chan sse.Event
 		for _, id := range ids {
-			listeners = append(listeners, acknowledged(t, at(s.modern(t), holder.url), id, allNews))
+			listeners = append(listeners, acknowledged(t, at(s.stateless(t), streamOwner.url), id, allNews))
 		}
 		for _, i := range s.instances {
 			must(t, i.handler.ResourceUpdated(t.Context(), "news://a"))
@@ -122,16 +122,16 @@ func TestListenerFromAcknowledgementToShutdown(t *testing.T) {
 		}
 		for n, events := range listeners {
 			for range s.instances {
-				hears(t, events, updatedFor(ids[n], "news://a"))
-				hears(t, events, updatedFor(ids[n], "news://b"))
-				hears(t, events, changedFor(ids[n], "tools"))
-				hears(t, events, changedFor(ids[n], "prompts"))
-				hears(t, events, changedFor(ids[n], "resources"))
+				receives(t, events, updatedFor(ids[n], "news://a"))
+				receives(t, events, updatedFor(ids[n], "news://b"))
+				receives(t, events, changedFor(ids[n], "tools"))
+				receives(t, events, changedFor(ids[n], "prompts"))
+				receives(t, events, changedFor(ids[n], "resources"))
 			}
 		}
-		must(t, holder.handler.Shutdown(t.Context()))
+		must(t, streamOwner.handler.Shutdown(t.Context()))
 		for n, events := range listeners {
-			hears(t, events, completionOf(ids[n]))
+			receives(t, events, completionOf(ids[n]))
 			ends(t, events)
 		}
 	})
@@ -148,7 +148,7 @@ func TestListenerHearsOnlyWhatItAskedFor(t *testing.T) {
 			`{"resourceSubscriptions":["news://b","news://b"]}`: updatedFor(`1`, "news://b"),
 			`{"resourceSubscriptions":["news://<and>\""]}`:      "",
 		} {
-			events := acknowledged(t, s.modern(t), `1`, filter)
+			events := acknowledged(t, s.stateless(t), `1`, filter)
 			h := s.instances[0].handler
 			must(t, h.ToolsChanged(t.Context()))
 			must(t, h.PromptsChanged(t.Context()))
@@ -156,12 +156,12 @@ func TestListenerHearsOnlyWhatItAskedFor(t *testing.T) {
 			must(t, h.ResourceUpdated(t.Context(), "news://a"))
 			must(t, h.ResourceUpdated(t.Context(), "news://b"))
 			if want != "" {
-				hears(t, events, want)
+				receives(t, events, want)
 			}
 			time.Sleep(5 * time.Second)
 			select {
 			case e := <-events:
-				t.Errorf("%s: also heard %s", filter, e.Data)
+				t.Errorf("%s: also received %s", filter, e.Data)
 			default:
 			}
 		}
@@ -192,10 +192,10 @@ func TestListenerIsToldWhatTheServerSupports(t *testing.T) {
 			r := newsRig()
 			r.opts.Capabilities = test.capabilities
 			simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
-				events := messages(listen(t, s.modern(t), `1`, test.filter))
-				hears(t, events, acknowledgement(`1`, test.want))
+				events := messages(listen(t, s.stateless(t), `1`, test.filter))
+				receives(t, events, acknowledgement(`1`, test.want))
 				if test.want == `{}` {
-					hears(t, events, completionOf(`1`))
+					receives(t, events, completionOf(`1`))
 					ends(t, events)
 				}
 			})
@@ -210,10 +210,10 @@ func TestListenRequestsThatAreRefused(t *testing.T) {
 		many = append(many, fmt.Sprintf(`"news://%d"`, i))
 	}
 	body := func(filter string) string {
-		return modernBody(json.RawMessage(`12345678901234567890`), "subscriptions/listen", `{"notifications":`+filter+`}`)
+		return statelessBody(json.RawMessage(`12345678901234567890`), "subscriptions/listen", `{"notifications":`+filter+`}`)
 	}
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
-		b, c := newBystander(t, s), s.modern(t)
+		b, c := newBystander(t, s), s.stateless(t)
 		for name, test := range map[string]struct {
 			body    string
 			change  func(http.Header)
@@ -221,7 +221,7 @@ func TestListenRequestsThatAreRefused(t *testing.T) {
 			code    int
 			message string
 		}{
-			"without a filter":           {modernBody(json.RawMessage(`12345678901234567890`), "subscriptions/listen", `{}`), nil, 400, -32602, "notifications"},
+			"without a filter":           {statelessBody(json.RawMessage(`12345678901234567890`), "subscriptions/listen", `{}`), nil, 400, -32602, "notifications"},
 			"with null for a filter":     {body(`null`), nil, 400, -32602, "notifications"},
 			"with a text for a filter":   {body(`"all"`), nil, 400, -32602, "invalid params"},
 			"with a list for a filter":   {body(`[]`), nil, 400, -32602, "invalid params"},
@@ -236,9 +236,9 @@ func TestListenRequestsThatAreRefused(t *testing.T) {
 			"without the version header": {body(allNews), set("Mcp-Protocol-Version", ""), 400, -32020, "header is required"},
 			"without the method header":  {body(allNews), set("Mcp-Method", ""), 400, -32020, "Mcp-Method"},
 			"without _meta":              {fleettest.Request(json.RawMessage(`12345678901234567890`), "subscriptions/listen", `{"notifications":{}}`), nil, 400, -32602, "_meta"},
-			"of a future version":        {strings.ReplaceAll(body(allNews), modernVersion, "2099-01-01"), set("Mcp-Protocol-Version", "2099-01-01"), 400, -32022, "unsupported"},
+			"of a future version":        {strings.ReplaceAll(body(allNews), statelessVersion, "2099-01-01"), set("Mcp-Protocol-Version", "2099-01-01"), 400, -32022, "unsupported"},
 			"with Last-Event-ID":         {body(allNews), set("Last-Event-ID", "g.1.ABCDEF"), 400, -32000, "Last-Event-ID"},
-			"of the era without listeners": {fleettest.Request(json.RawMessage(`12345678901234567890`), "subscriptions/listen", `{"notifications":{}}`), func(h http.Header) {
+			"of a protocol without listeners": {fleettest.Request(json.RawMessage(`12345678901234567890`), "subscriptions/listen", `{"notifications":{}}`), func(h http.Header) {
 				h.Set("Mcp-Protocol-Version", "2025-11-25")
 				h.Set("Mcp-Session-Id", b.client.Session)
 			}, 200, -32601, "subscriptions/listen"},
@@ -273,7 +273,7 @@ func TestListenRequestsThatAreRefused(t *testing.T) {
 func TestListenersWithTheSameID(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
-		c := s.modern(t)
+		c := s.stateless(t)
 		var listeners []<-chan sse.Event
 		for i := range 6 {
 			listeners = append(listeners, acknowledged(t, at(c, s.instances[i%2].url), `1`, fmt.Sprintf(`{"resourceSubscriptions":["news://%d"]}`, i)))
@@ -282,12 +282,12 @@ func TestListenersWithTheSameID(t *testing.T) {
 			must(t, s.instances[0].handler.ResourceUpdated(t.Context(), fmt.Sprint("news://", i)))
 		}
 		for i, events := range listeners {
-			hears(t, events, updatedFor(`1`, fmt.Sprint("news://", i)))
+			receives(t, events, updatedFor(`1`, fmt.Sprint("news://", i)))
 		}
 		must(t, s.instances[0].handler.Shutdown(t.Context()))
 		must(t, s.instances[1].handler.Shutdown(t.Context()))
 		for _, events := range listeners {
-			hears(t, events, completionOf(`1`))
+			receives(t, events, completionOf(`1`))
 			ends(t, events)
 		}
 	})
@@ -309,10 +309,10 @@ func TestMiddlewareSeesListenRequests(t *testing.T) {
 		})
 	}
 	simulate(t, simulated{rig: r, wrap: bearer}, func(t *testing.T, s *simulation) {
-		c := s.modern(t)
+		c := s.stateless(t)
 		c.Header.Set("Authorization", "Bearer alice")
 		got := read(t, listen(t, c, `"l"`, `{"resourceSubscriptions":["news://secret"]}`).Response)
-		if diff := cmp.Diff(errorAnswer(200, `"l"`, -32003, "not for alice"), got); diff != "" {
+		if diff := cmp.Diff(errorResponse(200, `"l"`, -32003, "not for alice"), got); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 		acknowledged(t, c, `2`, allNews)
@@ -328,9 +328,9 @@ func TestNothingIsSaidBeforeTheAcknowledgement(t *testing.T) {
 		return req.Session.Log(ctx, &mcp.LoggingMessageParams{Level: "error", Data: "subscribing"})
 	}
 	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
-		events := acknowledged(t, s.modern(t), `1`, allNews)
+		events := acknowledged(t, s.stateless(t), `1`, allNews)
 		must(t, s.instances[0].handler.ToolsChanged(t.Context()))
-		hears(t, events, changedFor(`1`, "tools"))
+		receives(t, events, changedFor(`1`, "tools"))
 	})
 }
 
@@ -350,7 +350,7 @@ func TestUnsubscribeHandlerOfAListenerIsCalledAtOnce(t *testing.T) {
 	r.opts.SubscribeHandler = func(_ context.Context, req *mcp.SubscribeRequest) error { return note("subscribe", req.Params.URI) }
 	r.opts.UnsubscribeHandler = func(_ context.Context, req *mcp.UnsubscribeRequest) error { return note("unsubscribe", req.Params.URI) }
 	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
-		events := acknowledged(t, s.modern(t), `1`, allNews)
+		events := acknowledged(t, s.stateless(t), `1`, allNews)
 		mu.Lock()
 		slices.Sort(calls)
 		want := []string{"subscribe news://a", "subscribe news://b", "unsubscribe news://a", "unsubscribe news://b"}
@@ -359,7 +359,7 @@ func TestUnsubscribeHandlerOfAListenerIsCalledAtOnce(t *testing.T) {
 		}
 		mu.Unlock()
 		must(t, s.instances[0].handler.ResourceUpdated(t.Context(), "news://a"))
-		hears(t, events, updatedFor(`1`, "news://a"))
+		receives(t, events, updatedFor(`1`, "news://a"))
 	})
 }
 
@@ -367,14 +367,14 @@ func TestUnsubscribeHandlerOfAListenerIsCalledAtOnce(t *testing.T) {
 func TestListenerIsCompletedWhenItsTokenExpires(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig(), wrap: bearer}, func(t *testing.T, s *simulation) {
-		c := s.modern(t)
+		c := s.stateless(t)
 		expires := time.Now().Add(3 * time.Minute)
 		c.Header.Set("Authorization", "Bearer alice/"+expires.Format(time.RFC3339))
 		events := acknowledged(t, c, `1`, allNews)
 		time.Sleep(2*time.Minute + 30*time.Second)
 		must(t, s.instances[0].handler.ResourceUpdated(t.Context(), "news://a"))
-		hears(t, events, updatedFor(`1`, "news://a"))
-		hears(t, events, completionOf(`1`))
+		receives(t, events, updatedFor(`1`, "news://a"))
+		receives(t, events, completionOf(`1`))
 		ends(t, events)
 		if late := time.Since(expires); late < -time.Second || late > time.Second {
 			t.Errorf("the listener ended %v after its token", late)
@@ -385,11 +385,11 @@ func TestListenerIsCompletedWhenItsTokenExpires(t *testing.T) {
 func TestQuietListenerIsKeptAlive(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
-		stream := listen(t, s.modern(t), `1`, allNews)
+		stream := listen(t, s.stateless(t), `1`, allNews)
 		if buffering := stream.Header.Get("X-Accel-Buffering"); buffering != "no" {
 			t.Errorf("X-Accel-Buffering is %q", buffering)
 		}
-		got := make(chan answer, 1)
+		got := make(chan response, 1)
 		go func() { got <- read(t, stream.Response) }()
 		time.Sleep(2*time.Minute + time.Second)
 		for _, i := range s.instances {
@@ -401,24 +401,24 @@ func TestQuietListenerIsKeptAlive(t *testing.T) {
 	})
 }
 
-// Also when the holder cannot hear the bus for a while.
+// Also when its instance cannot read the bus for a while.
 func TestListenerThroughAnOutage(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
-		holder, other := s.instances[0], s.instances[1]
-		events := acknowledged(t, at(s.modern(t), holder.url), `1`, allNews)
+		streamOwner, other := s.instances[0], s.instances[1]
+		events := acknowledged(t, at(s.stateless(t), streamOwner.url), `1`, allNews)
 		for n := range 5 {
 			if n%2 == 0 {
-				holder.link.Cut()
+				streamOwner.link.Cut()
 			} else {
-				holder.link.Freeze()
+				streamOwner.link.Freeze()
 			}
 			must(t, other.handler.ResourceUpdated(t.Context(), "news://a"))
 			must(t, other.handler.ToolsChanged(t.Context()))
 			time.Sleep(30 * time.Second)
-			holder.link.Heal()
-			hears(t, events, updatedFor(`1`, "news://a"))
-			hears(t, events, changedFor(`1`, "tools"))
+			streamOwner.link.Heal()
+			receives(t, events, updatedFor(`1`, "news://a"))
+			receives(t, events, changedFor(`1`, "tools"))
 		}
 	})
 }
@@ -428,14 +428,14 @@ func TestListenWhileShuttingDownIsRefused(t *testing.T) {
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
 		leaving := s.instances[0]
 		running := make(chan *jsonrpcmsg.Message, 1)
-		c := at(s.modern(t), leaving.url)
-		go func() { running <- c.Message(t, modernCall(t, c, "wait", `{"name":"w"}`)) }()
+		c := at(s.stateless(t), leaving.url)
+		go func() { running <- c.Message(t, statelessCall(t, c, "wait", `{"name":"w"}`)) }()
 		s.runs(t, "w")
 		left := make(chan error, 1)
 		go func() { left <- leaving.handler.Shutdown(t.Context()) }()
 		time.Sleep(time.Second)
 		got := read(t, listen(t, c, `1`, allNews).Response)
-		if diff := cmp.Diff(errorAnswer(503, `1`, -32000, "the instance is shutting down"), got); diff != "" {
+		if diff := cmp.Diff(errorResponse(503, `1`, -32000, "the instance is shutting down"), got); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 		s.open("w")
@@ -456,7 +456,7 @@ func TestNothingIsLostBehindTheAcknowledgement(t *testing.T) {
 			wg.Go(func() {
 				for n := range 25 {
 					c := fleettest.NewClient(t, f.Instances[(worker+n)%3].URL)
-					c.Version, c.HTTP.Timeout = modernVersion, time.Minute
+					c.Version, c.HTTP.Timeout = statelessVersion, time.Minute
 					uri := fmt.Sprintf("news://%d/%d", worker, n)
 					stream := listen(t, c, `1`, fmt.Sprintf(`{"resourceSubscriptions":[%q]}`, uri))
 					if m := stream.Message(t); m.Method != "notifications/subscriptions/acknowledged" {
@@ -488,16 +488,16 @@ func TestListenerThatNeverReads(t *testing.T) {
 				left <- time.Now()
 			}
 		}})
-		listen(t, at(s.modern(t), lame.url), `1`, allNews).Message(t) // and no more
-		reader := acknowledged(t, at(s.modern(t), s.instances[0].url), `2`, allNews)
-		beside := acknowledged(t, at(s.modern(t), lame.url), `3`, allNews)
+		listen(t, at(s.stateless(t), lame.url), `1`, allNews).Message(t) // and no more
+		reader := acknowledged(t, at(s.stateless(t), s.instances[0].url), `2`, allNews)
+		beside := acknowledged(t, at(s.stateless(t), lame.url), `3`, allNews)
 		began := time.Now()
 		for range updates {
 			must(t, s.instances[1].handler.ResourceUpdated(t.Context(), "news://a"))
 		}
 		for id, events := range map[string]<-chan sse.Event{`2`: reader, `3`: beside} {
 			for range updates {
-				hears(t, events, updatedFor(id, "news://a"))
+				receives(t, events, updatedFor(id, "news://a"))
 			}
 		}
 		if d := time.Since(began); d > time.Second {
@@ -514,7 +514,7 @@ func TestSDKClientListens(t *testing.T) {
 	r := newsRig()
 	f := fleettest.Start(t, fleettest.Config{Instances: 3, Server: r.server})
 	updated, changed := make(chan string, 10), make(chan struct{}, 10)
-	cs := f.ConnectModern(t, &mcp.ClientOptions{
+	cs := f.ConnectStateless(t, &mcp.ClientOptions{
 		ResourceUpdatedHandler: func(_ context.Context, req *mcp.ResourceUpdatedNotificationRequest) { updated <- req.Params.URI },
 		ToolListChangedHandler: func(context.Context, *mcp.ToolListChangedRequest) { changed <- struct{}{} },
 	})

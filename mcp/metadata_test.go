@@ -38,8 +38,8 @@ func TestNamesMayBeEncodedInTheirHeader(t *testing.T) {
 			{"any://a", "=?BASE64?YW55Oi8vYQ==?=", -32020},
 			{"any://a", "=?base64??=", -32020},
 		} {
-			c := s.modern(t)
-			m := c.Message(t, c.Post(t, modernBody(1, "resources/read", fmt.Sprintf(`{"uri":%q}`, test.uri)), named("resources/read", test.header)))
+			c := s.stateless(t)
+			m := c.Message(t, c.Post(t, statelessBody(1, "resources/read", fmt.Sprintf(`{"uri":%q}`, test.uri)), named("resources/read", test.header)))
 			var e struct{ Code int }
 			if m.Error != nil {
 				must(t, json.Unmarshal(m.Error, &e))
@@ -52,11 +52,11 @@ func TestNamesMayBeEncodedInTheirHeader(t *testing.T) {
 }
 
 // A client that asks for a version there is not learns which there are.
-func TestUnknownVersionsAreAnsweredWithTheKnownOnes(t *testing.T) {
+func TestTheErrorForAnUnknownVersionNamesTheKnownOnes(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		for _, header := range []string{"1900-01-01", ""} {
-			c := s.modern(t)
+			c := s.stateless(t)
 			body := fmt.Sprintf(`{"jsonrpc":"2.0","id":"v","method":"tools/list","params":{"_meta":{%q:"1900-01-01"}}}`, "io.modelcontextprotocol/protocolVersion")
 			got := read(t, c.Post(t, body, named("tools/list", ""), set("Mcp-Protocol-Version", header)))
 			const want = `{"jsonrpc":"2.0","id":"v","error":{"code":-32022,"message":"unsupported protocol version","data":` +

@@ -14,8 +14,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
+	"github.com/mcpfleet/mcpfleet/session"
 )
 
 // The tests of this file show what docs/migrating.md says of code that leans on
@@ -28,13 +28,13 @@ func TestServerResourceUpdatedReachesNobody(t *testing.T) {
 		one := s.joinWith(t, server)
 		c := s.session(t)
 		subscribe(t, at(c, one.url), "news://a")
-		events, heard := messages(at(c, one.url).Get(t, "")), acknowledged(t, at(s.modern(t), one.url), `1`, allNews)
+		events, received := messages(at(c, one.url).Get(t, "")), acknowledged(t, at(s.stateless(t), one.url), `1`, allNews)
 		must(t, server.ResourceUpdated(t.Context(), &mcp.ResourceUpdatedNotificationParams{URI: "news://a"}))
 		silent(t, events)
-		silent(t, heard)
+		silent(t, received)
 		must(t, one.handler.ResourceUpdated(t.Context(), "news://a"))
-		hears(t, events, updated("news://a"))
-		hears(t, heard, updatedFor(`1`, "news://a"))
+		receives(t, events, updated("news://a"))
+		receives(t, received, updatedFor(`1`, "news://a"))
 	})
 }
 
@@ -46,7 +46,7 @@ func TestServerSessionsAreTheRunningRequests(t *testing.T) {
 		sessions := func() int { return len(slices.Collect(server.Sessions())) }
 		c := at(s.session(t), one.url)
 		_ = messages(c.Get(t, ""))
-		acknowledged(t, at(s.modern(t), one.url), `1`, allNews)
+		acknowledged(t, at(s.stateless(t), one.url), `1`, allNews)
 		wantText(t, c.CallTool(t, "echo", `{"text":"hi"}`), "hi")
 		synctest.Wait()
 		if n := sessions(); n != 0 {
@@ -94,7 +94,7 @@ func TestKeptServerSessionNamesWhatToUse(t *testing.T) {
 			},
 		} {
 			err := use()
-			if err == nil || !strings.Contains(err.Error(), "Notify of fleet.Handler or fleet.Notifier") {
+			if err == nil || !strings.Contains(err.Error(), "keep its ID and call Notify of the fleet with it") {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
@@ -124,11 +124,11 @@ func TestGetServerIsCalledForEachMessage(t *testing.T) {
 		if n := calls.Load(); n != 5 {
 			t.Error("it was called for a GET")
 		}
-		modern := at(s.modern(t), one.url)
-		modern.Header.Set("Authorization", "Bearer alice")
-		modernCall(t, modern, "echo", "{}")
-		modern.Post(t, modernBody(1, "tools/list", "{}"), named("tools/list", ""))
-		acknowledged(t, modern, `1`, `{"toolsListChanged":true}`)
+		stateless := at(s.stateless(t), one.url)
+		stateless.Header.Set("Authorization", "Bearer alice")
+		statelessCall(t, stateless, "echo", "{}")
+		stateless.Post(t, statelessBody(1, "tools/list", "{}"), named("tools/list", ""))
+		acknowledged(t, stateless, `1`, `{"toolsListChanged":true}`)
 		if n := calls.Load(); n != 8 {
 			t.Errorf("for three messages of 2026-07-28 it was called %d times", n-5)
 		}
@@ -180,17 +180,16 @@ func TestStateOfASessionIsKeptInValues(t *testing.T) {
 		var urls []string
 		for range 3 {
 			inProcess := map[string]int{}
-			store, err := sessionstore.NewStore(s.redis.Client(t), &sessionstore.Options{Prefix: s.prefix})
-			must(t, err)
-			counts := sessionstore.NewValues[int](store, "count")
 			server := s.server()
+			instance := s.joinWith(t, server)
+			counts := session.NewValues[int](instance.handler.Sessions(), "count")
 			tool(server, "next", func(ctx context.Context, req *mcp.CallToolRequest, _ toolArguments) (string, error) {
 				id := req.Session.ID()
 				inProcess[id]++
 				n, err := counts.Update(ctx, id, func(n int) (int, error) { return n + 1, nil })
 				return fmt.Sprint(inProcess[id], " ", n), err
 			})
-			urls = append(urls, s.joinWith(t, server).url)
+			urls = append(urls, instance.url)
 		}
 		c := s.session(t)
 		for i := range 9 {
@@ -201,7 +200,7 @@ func TestStateOfASessionIsKeptInValues(t *testing.T) {
 
 // A client of 2026-07-28 has no session; what belongs together has a handle
 // among the tool's arguments, or an input request's state.
-func TestModernRequestsHaveNoSessionID(t *testing.T) {
+func TestStatelessRequestsHaveNoSessionID(t *testing.T) {
 	t.Parallel()
 	r := newRig(nil)
 	r.more = func(s *mcp.Server) {
@@ -210,8 +209,8 @@ func TestModernRequestsHaveNoSessionID(t *testing.T) {
 		})
 	}
 	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
-		c := s.modern(t)
-		wantText(t, c.Message(t, modernCall(t, c, "id", "{}", set("Mcp-Session-Id", s.session(t).Session))), `""`)
+		c := s.stateless(t)
+		wantText(t, c.Message(t, statelessCall(t, c, "id", "{}", set("Mcp-Session-Id", s.session(t).Session))), `""`)
 	})
 }
 
@@ -239,7 +238,7 @@ func TestTickerOfASessionRunsInOnStream(t *testing.T) {
 			w := soon(t, opened)
 			go tick(w)
 			for n := 1; n <= 3; n++ {
-				hears(t, events, fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/tick","params":{"instance":%d,"n":%d}}`, w.instance, n))
+				receives(t, events, fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/tick","params":{"instance":%d,"n":%d}}`, w.instance, n))
 			}
 			stream.Close()
 			w.left(t)

@@ -1,8 +1,8 @@
 package mcp
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -12,7 +12,9 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/options"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -104,66 +106,49 @@ type Options struct {
 	DefaultLogLevel mcp.LoggingLevel
 }
 
-// maxHeld bounds the GET requests that wait for Redis to come back, and hold
-// how long each does.
-const (
-	maxHeld = 256
-	hold    = 30 * time.Second
-)
+// validate checks what is the handler's own. The rest is checked by those who use
+// it: the session store and the node.
+func (o *Options) validate() error {
+	return cmp.Or(
+		options.NonNegative("StreamAfter", o.StreamAfter),
+		options.NonNegative("KeepAlive", o.KeepAlive),
+		options.NonNegative("WriteTimeout", o.WriteTimeout),
+		options.NonNegative("MaxBody", o.MaxBody),
+		checkHosts(o.AllowedHosts),
+		checkOrigins(o.AllowedOrigins),
+	)
+}
 
-func (o Options) withDefaults() (Options, error) {
-	if o.Redis == nil {
-		return o, errors.New("Options.Redis is nil: a fleet needs a Redis client")
-	}
-	for name, v := range map[string]int64{
-		"SessionTTL": int64(o.SessionTTL), "SessionLifetime": int64(o.SessionLifetime), "SessionsPerUser": int64(o.SessionsPerUser),
-		"CacheTTL": int64(o.CacheTTL), "StreamAfter": int64(o.StreamAfter), "KeepAlive": int64(o.KeepAlive),
-		"WriteTimeout": int64(o.WriteTimeout), "ResumeFor": int64(o.ResumeFor), "AnswerWithin": int64(o.AnswerWithin),
-		"RunDetached": int64(o.RunDetached), "RedisTimeout": int64(o.RedisTimeout), "MaxBody": o.MaxBody,
-		"MaxInitialize": int64(o.MaxInitialize), "MaxCalls": int64(o.MaxCalls), "MaxStreams": int64(o.MaxStreams),
-		"MaxEvents": int64(o.MaxEvents), "MaxEventBytes": int64(o.MaxEventBytes),
-		"MaxQueue": int64(o.MaxQueue), "MaxQueueBytes": int64(o.MaxQueueBytes),
-	} {
-		if v < 0 {
-			return o, fmt.Errorf("Options.%s is negative", name)
-		}
-	}
-	for _, f := range []struct {
-		name    string
-		is, min time.Duration
-	}{
-		{"SessionTTL", o.SessionTTL, time.Second}, {"SessionLifetime", o.SessionLifetime, time.Second},
-		{"CacheTTL", o.CacheTTL, time.Millisecond}, {"RedisTimeout", o.RedisTimeout, time.Millisecond},
-	} {
-		if f.is != 0 && f.is < f.min {
-			return o, fmt.Errorf("Options.%s is %v, under %v", f.name, f.is, f.min)
-		}
-	}
-	if o.DefaultLogLevel != "" && !node.ValidLogLevel(o.DefaultLogLevel) {
-		return o, fmt.Errorf("Options.DefaultLogLevel: %q is not a log level", o.DefaultLogLevel)
-	}
-	for _, host := range o.AllowedHosts {
+func checkHosts(hosts []string) error {
+	for _, host := range hosts {
 		if host == "" || strings.ContainsAny(host, "/ *") {
-			return o, fmt.Errorf("Options.AllowedHosts: %q is not a host", host)
+			return fmt.Errorf("Options.AllowedHosts: %q is not a host", host)
 		}
 	}
-	for _, origin := range o.AllowedOrigins {
-		// Browsers send origins in lower case and without a default port, and nobody
-		// matches patterns.
-		u, err := url.Parse(origin)
-		if err != nil || u.Scheme == "" || u.Host == "" || strings.ToLower(u.Scheme+"://"+u.Host) != origin || strings.Contains(origin, "*") ||
-			strings.HasSuffix(origin, ":") || u.Port() == defaultPort(u.Scheme) && u.Port() != "" {
-			return o, fmt.Errorf("Options.AllowedOrigins: %q is not an origin like https://app.example.com", origin)
+	return nil
+}
+
+func checkOrigins(origins []string) error {
+	for _, origin := range origins {
+		if !isOrigin(origin) {
+			return fmt.Errorf("Options.AllowedOrigins: %q is not an origin like https://app.example.com", origin)
 		}
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+	return nil
+}
+
+// isOrigin reports whether a browser could send the origin: in lower case, and
+// without a default port. Origins are compared as they are, so patterns would
+// match nothing.
+func isOrigin(origin string) bool {
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme == "" || u.Host == "" || strings.ToLower(u.Scheme+"://"+u.Host) != origin {
+		return false
 	}
-	setDefault(&o.StreamAfter, time.Second)
-	setDefault(&o.KeepAlive, 15*time.Second)
-	setDefault(&o.WriteTimeout, 10*time.Second)
-	setDefault(&o.MaxBody, 4<<20)
-	return o, nil
+	if strings.Contains(origin, "*") || strings.HasSuffix(origin, ":") {
+		return false
+	}
+	return u.Port() == "" || u.Port() != defaultPort(u.Scheme)
 }
 
 // defaultPort returns the port that origins of a scheme leave out.
@@ -171,25 +156,32 @@ func defaultPort(scheme string) string {
 	return map[string]string{"http": "80", "https": "443"}[scheme]
 }
 
-func setDefault[T int64 | time.Duration](p *T, def T) {
-	if *p == 0 {
-		*p = def
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	options.OrDefault(&o.StreamAfter, time.Second)
+	options.OrDefault(&o.KeepAlive, 15*time.Second)
+	options.OrDefault(&o.WriteTimeout, 10*time.Second)
+	options.OrDefault(&o.MaxBody, 4<<20)
+	return o
 }
 
 func (o Options) store() *sessionstore.Options {
 	return &sessionstore.Options{
-		Prefix: o.Prefix, TTL: o.SessionTTL, MaxLifetime: o.SessionLifetime, MaxPerOwner: o.SessionsPerUser,
-		CacheTTL: o.CacheTTL, MaxParams: o.MaxInitialize, Timeout: o.RedisTimeout,
+		Redis: o.Redis, Prefix: o.Prefix, SessionTTL: o.SessionTTL, SessionLifetime: o.SessionLifetime, SessionsPerUser: o.SessionsPerUser,
+		CacheTTL: o.CacheTTL, MaxInitialize: o.MaxInitialize, RedisTimeout: o.RedisTimeout,
 	}
 }
 
-func (o Options) node() *node.Options {
+func (o Options) node(store *sessionstore.Store) *node.Options {
 	return &node.Options{
-		Prefix:   o.Prefix,
-		Log:      node.LogOptions{MaxEvents: o.MaxEvents, MaxBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor},
+		Redis: o.Redis, Store: store, Prefix: o.Prefix,
+		Log: eventlog.Options{
+			MaxEvents: o.MaxEvents, MaxEventBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor,
+		},
 		MaxQueue: o.MaxQueue, MaxQueueBytes: o.MaxQueueBytes, MaxCalls: o.MaxCalls,
-		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, Timeout: o.RedisTimeout,
+		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, RedisTimeout: o.RedisTimeout,
 		DefaultLogLevel: o.DefaultLogLevel, Logger: o.Logger,
 	}
 }

@@ -22,12 +22,12 @@ const (
 	setLevelBody    = `{"jsonrpc":"2.0","id":1,"method":"logging/setLevel","params":{"level":"info"}}`
 )
 
-// away is the answer to what needs Redis while Redis is away; id is raw.
-func away(id string) answer {
-	return errorAnswer(503, id, -32000, "the session store is unavailable")
+// away is the response to what needs Redis while Redis is away; id is raw.
+func away(id string) response {
+	return errorResponse(503, id, -32000, "the session store is unavailable")
 }
 
-// outages are the ways in which Redis is away: it does not answer, or its
+// outages are the ways in which Redis is away: it does not respond, or its
 // connections break.
 var outages = map[string]func(*simulation){
 	"frozen": func(s *simulation) { s.eachLink((*redistest.Link).Freeze) },
@@ -58,7 +58,7 @@ func TestRequestsFailSoonWhileRedisIsAway(t *testing.T) {
 	eachOutage(t, simulated{}, func(t *testing.T, s *simulation, begin func()) {
 		c, busy := s.session(t), s.session(t)
 		q := asked(t, busy, "form")
-		replies := messages(q.stream)
+		responses := messages(q.stream)
 		begin()
 		for _, request := range []struct{ method, body, session, id string }{
 			{"POST", initializeBody, "", "1"},
@@ -68,7 +68,7 @@ func TestRequestsFailSoonWhileRedisIsAway(t *testing.T) {
 			{"POST", initializedBody, c.Session, "null"},
 			{"POST", `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`, c.Session, "null"},
 			{"POST", `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`, c.Session, "null"},
-			{"POST", reply(q.ID, "x"), busy.Session, "null"},
+			{"POST", responseTo(q.ID, "x"), busy.Session, "null"},
 			{"DELETE", "", c.Session, "null"},
 		} {
 			for _, instance := range s.instances {
@@ -91,8 +91,8 @@ func TestRequestsFailSoonWhileRedisIsAway(t *testing.T) {
 		}
 		s.heal()
 		recovered(t, s, c)
-		accepts(t, busy, reply(q.ID, " at last"))
-		if m := soon(t, replies); !strings.Contains(string(m.Data), "accept at last") {
+		accepts(t, busy, responseTo(q.ID, " at last"))
+		if m := soon(t, responses); !strings.Contains(string(m.Data), "accept at last") {
 			t.Errorf("the call that asked ended with %s", m.Data)
 		}
 	})
@@ -113,7 +113,7 @@ func TestOpenStreamsOutliveAnOutage(t *testing.T) {
 	t.Parallel()
 	eachOutage(t, simulated{}, func(t *testing.T, s *simulation, begin func()) {
 		b := newBystander(t, s)
-		time.Sleep(2 * time.Second) // its reply is a stream by now
+		time.Sleep(2 * time.Second) // its response is a stream by now
 		begin()
 		time.Sleep(time.Minute)
 		s.heal()
@@ -133,8 +133,8 @@ func TestReaderCutOffFromRedisMissesNothing(t *testing.T) {
 		wantText(t, at(c, s.instances[1].url).CallTool(t, "aside", `{"text":"unheard"}`), "said")
 		time.Sleep(5 * time.Second)
 		s.heal()
-		wantText(t, at(c, s.instances[1].url).CallTool(t, "aside", `{"text":"heard"}`), "said")
-		for _, want := range []string{"unheard", "heard"} {
+		wantText(t, at(c, s.instances[1].url).CallTool(t, "aside", `{"text":"received"}`), "said")
+		for _, want := range []string{"unheard", "received"} {
 			if m := soon(t, stream); !strings.Contains(string(m.Data), `"`+want+`"`) {
 				t.Errorf("got %s, want %s", m.Data, want)
 			}
@@ -259,9 +259,9 @@ func TestResponseComputedDuringAnOutage(t *testing.T) {
 			t.Parallel()
 			eachOutage(t, simulated{}, func(t *testing.T, s *simulation, begin func()) {
 				c := s.session(t)
-				reply := make(chan *fleettest.Stream, 1)
+				response := make(chan *fleettest.Stream, 1)
 				go func() {
-					reply <- fleettest.NewStream(c.Post(t, fleettest.Request(1, "tools/call", `{"name":"wait","arguments":{"name":"w"}}`)))
+					response <- fleettest.NewStream(c.Post(t, fleettest.Request(1, "tools/call", `{"name":"wait","arguments":{"name":"w"}}`)))
 				}()
 				s.runs(t, "w")
 				if test.streams {
@@ -271,7 +271,7 @@ func TestResponseComputedDuringAnOutage(t *testing.T) {
 				began := time.Now()
 				time.AfterFunc(test.outage, s.heal)
 				s.open("w")
-				stream := soon(t, reply)
+				stream := soon(t, response)
 				if !test.streams {
 					wantText(t, c.Message(t, stream.Response), "went on")
 				} else {
@@ -290,22 +290,22 @@ func TestResponseComputedDuringAnOutage(t *testing.T) {
 	}
 }
 
-func health(h http.Handler) answer {
+func health(h http.Handler) response {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
-	return answer{w.Code, w.Header().Get("Content-Type"), w.Body.String()}
+	return response{w.Code, w.Header().Get("Content-Type"), w.Body.String()}
 }
 
 var (
-	healthy   = answer{200, "text/plain; charset=utf-8", "ok\n"}
-	unhealthy = answer{503, "text/plain; charset=utf-8", "not ready\n"}
+	healthy   = response{200, "text/plain; charset=utf-8", "ok\n"}
+	unhealthy = response{503, "text/plain; charset=utf-8", "not ready\n"}
 )
 
 // Restarting an instance does not bring Redis back, but sending it no requests helps.
 func TestHealthDuringAnOutage(t *testing.T) {
 	t.Parallel()
 	eachOutage(t, simulated{}, func(t *testing.T, s *simulation, begin func()) {
-		check := func(when string, ready answer) {
+		check := func(when string, ready response) {
 			t.Helper()
 			for _, i := range s.instances {
 				began := time.Now()

@@ -23,7 +23,7 @@ func TestMalformedLastEventIDs(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		b, c := newBystander(t, s), s.session(t)
-		want := errorAnswer(400, "null", -32600, "Last-Event-ID: malformed event id")
+		want := errorResponse(400, "null", -32600, "Last-Event-ID: malformed event id")
 		for _, id := range []string{
 			"x", "7", "g", "g.", "g.1", "g.1.", "g.1.abc", "g.-1.ABCDEF", "g.end.x.", "g.1.ABCDEF.", " g.1", "h.1.ABCDEF",
 			"g.9999999999999999.ABCDEF", "g.1.ABC:EF", "c.1.ABCDEF", "cABC.1.ABCDEF", "cABCDEFGHIJKLMNO}.1.ABCDEF",
@@ -43,7 +43,7 @@ func TestMalformedLastEventIDs(t *testing.T) {
 	})
 }
 
-// wantLost fails the test unless the answer to a resume is one error response
+// wantLost fails the test unless the response to a resume is one error response
 // under the call's id, and what follows that event is nothing.
 func wantLost(t testing.TB, c *fleettest.Client, last, id string) {
 	t.Helper()
@@ -278,7 +278,7 @@ func TestQuietCallOfAnSDKClientOutlivesTwoInstances(t *testing.T) {
 			called <- outcome{res, err}
 		}()
 		s.runs(t, "w")
-		time.Sleep(5 * time.Second) // the reply has become a stream
+		time.Sleep(5 * time.Second) // the response has become a stream
 		s.only.Store(1)
 		_ = s.instances[0].server.Close() // the connection breaks, the call runs on
 		time.Sleep(10 * time.Second)

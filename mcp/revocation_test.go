@@ -25,19 +25,19 @@ const within = 6 * time.Second
 // open are streams of every kind that came with one token, each on an instance
 // of its own as far as there are enough.
 type open struct {
-	streams map[string]<-chan sse.Event
-	client  *fleettest.Client // of the session that has a call
-	last    string            // event of that call's stream to resume from
-	sse     *sseClient
-	call    string // name of the call with a session
-	modern  string // name of the call without one
+	streams   map[string]<-chan sse.Event
+	client    *fleettest.Client // of the session that has a call
+	last      string            // event of that call's stream to resume from
+	sse       *sseClient
+	call      string // name of the call with a session
+	stateless string // name of the call without one
 }
 
 func openAll(t testing.TB, s *simulation, token, name string) *open {
 	t.Helper()
 	n := 0
 	next := func() string { n++; return s.instances[n%len(s.instances)].url }
-	o := &open{streams: map[string]<-chan sse.Event{}, call: name + "'s call", modern: name + "'s modern call"}
+	o := &open{streams: map[string]<-chan sse.Event{}, call: name + "'s call", stateless: name + "'s stateless call"}
 	o.client = s.begun(t, token)
 	o.streams["standalone stream"] = messages(at(o.client, next()).Get(t, ""))
 
@@ -53,18 +53,18 @@ func openAll(t testing.TB, s *simulation, token, name string) *open {
 	q.stream.Close()
 	o.streams["resumed stream of a call"] = messages(at(asking, next()).Get(t, q.stream.Last))
 
-	holder := at(s.client(t), next())
-	o.sse = openSSE(t, holder, token).at(balancer)
+	streamOwner := at(s.client(t), next())
+	o.sse = openSSE(t, streamOwner, token).at(balancer)
 	o.sse.initialize(t)
 	o.streams["SSE stream"] = o.sse.events
 
-	modern := at(s.guest(t, token), next())
-	modern.Version = modernVersion
-	o.streams["listener"] = acknowledged(t, modern, `1`, `{"toolsListChanged":true}`)
+	stateless := at(s.guest(t, token), next())
+	stateless.Version = statelessVersion
+	o.streams["listener"] = acknowledged(t, stateless, `1`, `{"toolsListChanged":true}`)
 
-	modern = at(modern, next())
-	o.streams["stream of a modern call"] = messages(fleettest.NewStream(modernCall(t, modern, "wait", fmt.Sprintf(`{"name":%q}`, o.modern))))
-	s.runs(t, o.modern)
+	stateless = at(stateless, next())
+	o.streams["stream of a stateless call"] = messages(fleettest.NewStream(statelessCall(t, stateless, "wait", fmt.Sprintf(`{"name":%q}`, o.stateless))))
+	s.runs(t, o.stateless)
 	return o
 }
 
@@ -79,7 +79,7 @@ func (o *open) goOn(t testing.TB) {
 
 // Within the bound every stream of a revoked token is over, on whatever instance
 // it is; nobody else's is, nor those of the user's other tokens. With sessions
-// the call goes on, and its answer waits for her.
+// the call goes on, and its response waits for her.
 func TestSessionOwnershipEndsWithRevocation(t *testing.T) {
 	t.Parallel()
 	eachSize(t, func(t *testing.T, s *simulation, a *authority) {
@@ -92,7 +92,7 @@ func TestSessionOwnershipEndsWithRevocation(t *testing.T) {
 		a.revoke(token)
 		for name, events := range hers.streams {
 			left := rest(t, name, events, within)
-			if name == "stream of a modern call" { // nobody can resume it
+			if name == "stream of a stateless call" { // nobody can resume it
 				if len(left) != 1 || !strings.HasPrefix(left[0], `{"jsonrpc":"2.0","id":1,"error":`) {
 					t.Errorf("%s ends with %q", name, left)
 				}
@@ -157,8 +157,8 @@ func TestSessionOwnershipEndsWithTheToken(t *testing.T) {
 		hers := openAll(t, s, a.issue(ourIssuer, "alice", time.Until(until)), "alice")
 		time.Sleep(time.Until(until) - time.Second)
 		hers.goOn(t)
-		modern := hers.streams["stream of a modern call"]
-		delete(hers.streams, "stream of a modern call")
+		stateless := hers.streams["stream of a stateless call"]
+		delete(hers.streams, "stream of a stateless call")
 		for name, events := range hers.streams {
 			left := rest(t, name, events, 2*time.Second)
 			if name == "listener" {
@@ -170,9 +170,9 @@ func TestSessionOwnershipEndsWithTheToken(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
-		goesOn(t, "the modern call", modern)
-		s.open(hers.modern)
-		contains(t, modern, "went on")
+		goesOn(t, "the stateless call", stateless)
+		s.open(hers.stateless)
+		contains(t, stateless, "went on")
 		s.open(hers.call)
 		wantText(t, as(hers.client, a.token("alice")).Get(t, hers.last).Message(t), "went on")
 	})
@@ -184,44 +184,44 @@ func TestRevokedBeforeTheResponseBegan(t *testing.T) {
 	t.Parallel()
 	a := &authority{}
 	patient := func(o *fleet.Options) { o.StreamAfter = time.Hour }
-	simulate(t, simulated{rig: modernRig(), wrap: a.protect, options: patient}, func(t *testing.T, s *simulation) {
+	simulate(t, simulated{rig: statelessRig(), wrap: a.protect, options: patient}, func(t *testing.T, s *simulation) {
 		token := a.token("alice")
 		old := s.begun(t, token)
-		modern := s.guest(t, token)
-		modern.Version = modernVersion
+		stateless := s.guest(t, token)
+		stateless.Version = statelessVersion
 		batched := s.guest(t, token)
 		batched.Initialize(t, "2025-03-26", everyCapability)
-		answers := make(chan answer, 3)
-		go func() { answers <- read(t, old.Post(t, toolCall(1, "wait", `{"name":"w"}`))) }()
+		responses := make(chan response, 3)
+		go func() { responses <- read(t, old.Post(t, toolCall(1, "wait", `{"name":"w"}`))) }()
 		s.runs(t, "w")
-		go func() { answers <- read(t, modernCall(t, modern, "stubborn", `{"name":"w"}`)) }()
+		go func() { responses <- read(t, statelessCall(t, stateless, "stubborn", `{"name":"w"}`)) }()
 		s.runs(t, "w")
-		go func() { answers <- read(t, batched.Post(t, "["+toolCall(1, "wait", `{"name":"w"}`)+"]")) }()
+		go func() { responses <- read(t, batched.Post(t, "["+toolCall(1, "wait", `{"name":"w"}`)+"]")) }()
 		s.runs(t, "w")
 		a.revoke(token)
 		bodies := map[string]int{}
 		for range 3 {
-			bodies[fmt.Sprint(soon(t, answers))]++
+			bodies[fmt.Sprint(soon(t, responses))]++
 		}
 		said := "the request was ended; its outcome is unknown"
-		if bodies[fmt.Sprint(errorAnswer(503, "1", -32000, said))] != 2 || bodies[fmt.Sprint(errorAnswer(503, "null", -32000, said))] != 1 {
-			t.Errorf("answers %v", bodies)
+		if bodies[fmt.Sprint(errorResponse(503, "1", -32000, said))] != 2 || bodies[fmt.Sprint(errorResponse(503, "null", -32000, said))] != 1 {
+			t.Errorf("responses %v", bodies)
 		}
 		s.open("w")
 	})
 }
 
 // However soon a handler heeds its cancellation, its client has the error first.
-func TestEveryRevokedModernCallIsAnswered(t *testing.T) {
+func TestEveryRevokedStatelessCallHasAResponse(t *testing.T) {
 	t.Parallel()
 	a := &authority{}
-	simulate(t, simulated{rig: modernRig(), wrap: a.protect}, func(t *testing.T, s *simulation) {
+	simulate(t, simulated{rig: statelessRig(), wrap: a.protect}, func(t *testing.T, s *simulation) {
 		token := a.token("alice")
 		streams := make([]<-chan sse.Event, 64)
 		for i := range streams {
 			client := s.guest(t, token)
-			client.Version = modernVersion
-			streams[i] = messages(fleettest.NewStream(modernCall(t, client, "wait", `{"name":"w"}`)))
+			client.Version = statelessVersion
+			streams[i] = messages(fleettest.NewStream(statelessCall(t, client, "wait", `{"name":"w"}`)))
 			s.runs(t, "w")
 		}
 		a.revoke(token)
@@ -245,19 +245,19 @@ func TestRevokedBeforeTheAcknowledgement(t *testing.T) {
 	simulate(t, simulated{rig: r, wrap: a.protect}, func(t *testing.T, s *simulation) {
 		token := a.token("alice")
 		listener := s.guest(t, token)
-		listener.Version = modernVersion
+		listener.Version = statelessVersion
 		const asking = 16
-		answers := make(chan answer, asking)
+		responses := make(chan response, asking)
 		for range asking {
 			go func() {
-				answers <- read(t, listener.Post(t, modernBody(1, "subscriptions/listen", `{"notifications":`+allNews+`}`), named("subscriptions/listen", "")))
+				responses <- read(t, listener.Post(t, statelessBody(1, "subscriptions/listen", `{"notifications":`+allNews+`}`), named("subscriptions/listen", "")))
 			}()
 		}
 		synctest.Wait()
 		a.revoke(token)
-		want := errorAnswer(503, "1", -32000, "the request was ended; its outcome is unknown")
+		want := errorResponse(503, "1", -32000, "the request was ended; its outcome is unknown")
 		for range asking {
-			if diff := cmp.Diff(want, soon(t, answers)); diff != "" {
+			if diff := cmp.Diff(want, soon(t, responses)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		}

@@ -43,9 +43,9 @@ func TestAnUpdateReachesAThousandSessionsAndListenersOnce(t *testing.T) {
 				updates++
 			}
 		}
-		// Whoever has heard the last has heard all it will.
+		// Whoever has received the last has received all it will.
 		must(t, worker.ResourceUpdated(t.Context(), "news://b"))
-		a.hear(t, updates+1)
+		a.receive(t, updates+1)
 		a.exactly(t, updates+1)
 	})
 }
@@ -65,16 +65,16 @@ func TestAnUpdateCostsTheSameForOneAndForManySubscribers(t *testing.T) {
 	admin := redis.Client(t)
 	const updates = 20
 	a := newAudience(t, handlersOf(f)...)
-	heard := 0
+	received := 0
 	measure := func() float64 {
 		t.Helper()
 		quiet(t, admin)
 		began := time.Now()
 		before := commands(t, admin)
 		for range updates {
-			must(t, f.Instances[heard%3].Handler.ResourceUpdated(t.Context(), "news://a"))
-			heard++
-			a.hear(t, heard)
+			must(t, f.Instances[received%3].Handler.ResourceUpdated(t.Context(), "news://a"))
+			received++
+			a.receive(t, received)
 		}
 		spent := commands(t, admin) - before
 		// What the fleet does anyhow in that time.
@@ -90,8 +90,8 @@ func TestAnUpdateCostsTheSameForOneAndForManySubscribers(t *testing.T) {
 	a.join(t, sessions-1, "news://a")
 	a.listen(t, listeners, "news://a")
 	for _, s := range a.sinks {
-		a.heard.Add(int64(heard) - s.updates.Load()) // the late ones count as if they had been there
-		s.updates.Store(int64(heard))
+		a.received.Add(int64(received) - s.updates.Load()) // the late ones count as if they had been there
+		s.updates.Store(int64(received))
 	}
 	all := measure()
 	if all > one+2 {
@@ -233,7 +233,7 @@ func TestListenersCostLittle(t *testing.T) {
 		for w := range 8 {
 			wg.Go(func() {
 				for i := w; i < n; i += 8 {
-					body := modernBody(i, "subscriptions/listen", `{"notifications":`+allNews+`}`)
+					body := statelessBody(i, "subscriptions/listen", `{"notifications":`+allNews+`}`)
 					rawRequest(t, f.Instances[i%2], fmt.Sprintf("POST / HTTP/1.1\r\nHost: localhost\r\nAccept: application/json, text/event-stream\r\nContent-Type: application/json\r\n"+
 						"Mcp-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
 				}

@@ -25,13 +25,13 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 )
 
-// The SDK pings a client in intervals and ends the session when no answer
+// The SDK pings a client in intervals and ends the session when no response
 // comes: a session of one request must outlive that, and leave nothing behind.
 func TestKeepAliveLeavesNoGoroutine(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newRig(&mcp.ServerOptions{KeepAlive: 100 * time.Millisecond})}, func(t *testing.T, s *simulation) {
 		c := s.session(t)
-		called := make(chan answer, 1)
+		called := make(chan response, 1)
 		go func() {
 			called <- read(t, c.Post(t, fleettest.Request(1, "tools/call", `{"name":"wait","arguments":{"name":"w"}}`)))
 		}()
@@ -317,7 +317,7 @@ func TestCompletionMiddlewareAndCustomMethods(t *testing.T) {
 }
 
 // A handler that returns what it wants to know, as of 2026-07-28, has it asked
-// of clients of the eras before.
+// of clients of the protocols before.
 func TestInputRequestsOfAnOldClient(t *testing.T) {
 	t.Parallel()
 	r := newRig(nil)
@@ -341,16 +341,16 @@ func TestInputRequestsOfAnOldClient(t *testing.T) {
 			c.Initialize(t, version, everyCapability)
 			stream := fleettest.NewStream(at(c, s.instances[0].url).Post(t, fleettest.Request(1, "tools/call", `{"name":"form","arguments":{}}`)))
 			q := stream.Message(t)
-			accepts(t, at(c, s.instances[1].url), reply(q.ID, " me"))
+			accepts(t, at(c, s.instances[1].url), responseTo(q.ID, " me"))
 			wantText(t, stream.Message(t), "accept me state")
 		}
 	})
 }
 
-// The server asks from wherever it pleases, and the reply may come to any instance.
-func TestQuestionsOfEveryKindFromEveryHandler(t *testing.T) {
+// The server asks from wherever it pleases, and the response may come to any instance.
+func TestServerRequestsOfEveryKindFromEveryHandler(t *testing.T) {
 	t.Parallel()
-	answers := map[string]struct{ method, result, want string }{
+	responses := map[string]struct{ method, result, want string }{
 		"form":     {"elicitation/create", `{"action":"accept","content":{"answer":" yes"}}`, "accept yes"},
 		"url":      {"elicitation/create", `{"action":"accept"}`, "accept<nil>"},
 		"sampling": {"sampling/createMessage", `{"role":"assistant","model":"m","content":{"type":"text","text":"sampled"}}`, "sampled"},
@@ -358,7 +358,7 @@ func TestQuestionsOfEveryKindFromEveryHandler(t *testing.T) {
 	}
 	r := newRig(nil)
 	r.more = func(s *mcp.Server) {
-		for kind := range answers {
+		for kind := range responses {
 			s.AddPrompt(&mcp.Prompt{Name: kind}, func(ctx context.Context, req *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
 				said, err := ask(ctx, req.Session, kind)
 				return &mcp.GetPromptResult{Messages: []*mcp.PromptMessage{{Role: "user", Content: &mcp.TextContent{Text: said}}}}, err
@@ -373,7 +373,7 @@ func TestQuestionsOfEveryKindFromEveryHandler(t *testing.T) {
 		for _, version := range []string{"2025-06-18", "2025-11-25"} {
 			c := s.client(t)
 			c.Initialize(t, version, everyCapability)
-			for kind, a := range answers {
+			for kind, a := range responses {
 				for _, call := range []struct{ method, params string }{
 					{"tools/call", fmt.Sprintf(`{"name":"ask","arguments":{"name":%q}}`, kind)},
 					{"prompts/get", fmt.Sprintf(`{"name":%q}`, kind)},
@@ -403,8 +403,8 @@ func quote(s string) string {
 	return string(quoted)
 }
 
-// A client that cannot answer is not asked.
-func TestQuestionsThatTheClientCannotAnswer(t *testing.T) {
+// A client that cannot respond is not asked.
+func TestServerRequestsThatTheClientCannotServe(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		c := s.client(t)
@@ -573,7 +573,7 @@ func TestServersOfOneRequestAreNotKept(t *testing.T) {
 			wantText(t, c.CallTool(t, "echo", `{"text":"hi"}`), "hi")
 			wantText(t, c.CallTool(t, "count", `{"n":3}`), "3")
 			q := asked(t, c, "form")
-			accepts(t, c, reply(q.ID, ""))
+			accepts(t, c, responseTo(q.ID, ""))
 			wantText(t, q.stream.Message(t), "accept")
 			stream := c.Get(t, "")
 			stream.Close()

@@ -31,16 +31,16 @@ func shutdown(t testing.TB, i *simulatedInstance, patience time.Duration) <-chan
 	return outcome
 }
 
-var leaving = errorAnswer(503, "1", -32000, "the instance is shutting down")
+var leaving = errorResponse(503, "1", -32000, "the instance is shutting down")
 
 // What runs has the time it is given, and all it needs: it may ask its client,
-// whose answer comes through another instance, and go on to stream.
+// whose response comes through another instance, and go on to stream.
 func TestRunningCallsFinishDuringShutdown(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		c := s.session(t)
 		here, there := at(c, s.instances[0].url), at(c, s.instances[1].url)
-		waiting := make(chan answer, 1)
+		waiting := make(chan response, 1)
 		go func() {
 			waiting <- read(t, here.Post(t, fleettest.Request(2, "tools/call", `{"name":"wait","arguments":{"name":"w"}}`)))
 		}()
@@ -64,7 +64,7 @@ func TestRunningCallsFinishDuringShutdown(t *testing.T) {
 			t.Errorf("livez: (-want +got)\n%s", diff)
 		}
 		accepts(t, here, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`)
-		accepts(t, there, reply(q.ID, " in time"))
+		accepts(t, there, responseTo(q.ID, " in time"))
 		wantText(t, q.stream.Message(t), "accept in time")
 		time.Sleep(10 * time.Second)
 		select {
@@ -83,7 +83,7 @@ func TestRunningCallsFinishDuringShutdown(t *testing.T) {
 	})
 }
 
-// Nobody is left without an answer: what has not finished in time fails, in
+// Nobody is left without a response: what has not finished in time fails, in
 // JSON or at the end of its stream, wherever that is read.
 func TestCallsThatShutdownCutsShort(t *testing.T) {
 	t.Parallel()
@@ -104,7 +104,7 @@ func TestCallsThatShutdownCutsShort(t *testing.T) {
 		}
 		moved.Close()
 		elsewhere := there.Get(t, first.ID)
-		asJSON := make(chan answer, 1)
+		asJSON := make(chan response, 1)
 		go func() {
 			asJSON <- read(t, here.Post(t, fleettest.Request(4, "tools/call", `{"name":"wait","arguments":{"name":"json"}}`)))
 		}()

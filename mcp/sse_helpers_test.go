@@ -65,9 +65,9 @@ func openSSE(t testing.TB, c *fleettest.Client, user string) *sseClient {
 
 // sse returns an initialized session of the HTTP+SSE transport, whose stream is
 // on one instance and whose messages go to each in turn.
-func (s *simulation) sse(t testing.TB, holder int, user string) *sseClient {
+func (s *simulation) sse(t testing.TB, streamOwner int, user string) *sseClient {
 	t.Helper()
-	c := openSSE(t, at(s.client(t), s.instances[holder].url), user).at(balancer)
+	c := openSSE(t, at(s.client(t), s.instances[streamOwner].url), user).at(balancer)
 	c.initialize(t)
 	return c
 }
@@ -137,7 +137,7 @@ func (s *simulation) wantNone(t testing.TB, c *sseClient) {
 			continue
 		}
 		got := read(t, c.at(instance.url).Post(t, fleettest.Request(1, "ping", "{}")))
-		if diff := cmp.Diff(errorAnswer(404, "null", -32001, "session not found"), got); diff != "" {
+		if diff := cmp.Diff(errorResponse(404, "null", -32001, "session not found"), got); diff != "" {
 			t.Errorf("a session that has ended: (-want +got)\n%s", diff)
 		}
 	}

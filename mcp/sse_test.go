@@ -39,9 +39,9 @@ func TestEveryInstanceServesAnSSESession(t *testing.T) {
 			wantText(t, c.next(t), "3")
 			q := c.call(t, toolCall(i, "ask", `{"name":"form"}`))
 			if q.Method != "elicitation/create" {
-				t.Fatalf("got %s %s, want a question", q.Method, q.Error)
+				t.Fatalf("got %s %s, want a server request", q.Method, q.Error)
 			}
-			wantText(t, c.at(balancer).call(t, reply(q.ID, "yes")), "acceptyes")
+			wantText(t, c.at(balancer).call(t, responseTo(q.ID, "yes")), "acceptyes")
 			if m := c.call(t, fleettest.Request("p", "ping", "{}")); string(m.Result) != "{}" {
 				t.Errorf("ping: %s %s", m.Result, m.Error)
 			}
@@ -161,7 +161,7 @@ func TestAnSSESessionSurvivesAnOutageOfRedis(t *testing.T) {
 	})
 }
 
-func openStatus(t testing.TB, s *simulation, instance int) answer {
+func openStatus(t testing.TB, s *simulation, instance int) response {
 	t.Helper()
 	res, err := s.client(t).HTTP.Get(s.instances[instance].url + "sse")
 	if err != nil {
@@ -207,8 +207,8 @@ func TestShutdownEndsSSESessionsLast(t *testing.T) {
 	})
 }
 
-// An instance that leaves answers the calls it runs for others.
-func TestShutdownAnswersTheCallsOfOthersSSESessions(t *testing.T) {
+// An instance that leaves responds to the calls it runs for others.
+func TestShutdownRespondsToTheCallsOfOthersSSESessions(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{wrap: withSSE}, func(t *testing.T, s *simulation) {
 		c := s.sse(t, 0, "")
@@ -245,8 +245,8 @@ func TestSSESessionsThatAreNone(t *testing.T) {
 	simulate(t, simulated{wrap: func(h http.Handler) http.Handler { return bearer(withSSE(h)) }}, func(t *testing.T, s *simulation) {
 		alice, bob := s.sse(t, 0, "alice"), s.sse(t, 1, "bob")
 		streamable := s.user(t, "alice")
-		none := errorAnswer(404, "null", -32001, "session not found")
-		post := func(id string, c *sseClient, instance *simulatedInstance, body string) answer {
+		none := errorResponse(404, "null", -32001, "session not found")
+		post := func(id string, c *sseClient, instance *simulatedInstance, body string) response {
 			return read(t, at(c.Client, instance.url+"message?sessionId="+id).Post(t, body))
 		}
 		for _, instance := range s.instances {
@@ -290,19 +290,19 @@ func TestBadInputOnTheSSETransport(t *testing.T) {
 		for _, test := range []struct {
 			name, method, path, body string
 			change                   func(http.Header)
-			want                     answer
+			want                     response
 		}{
-			{"no session", "POST", "message", ping, nil, errorAnswer(400, "null", -32600, "sessionId is required")},
-			{"an empty session", "POST", "message?sessionId=", ping, nil, errorAnswer(400, "null", -32600, "sessionId is required")},
-			{"another type", "POST", "message?sessionId=" + c.id, ping, set("Content-Type", "text/plain"), errorAnswer(415, "null", -32000, "Content-Type must be application/json")},
-			{"a large body", "POST", "message?sessionId=" + c.id, strings.Repeat(" ", 1001), nil, errorAnswer(413, "null", -32600, "request body exceeds 1000 bytes")},
-			{"no JSON", "POST", "message?sessionId=" + c.id, "{", nil, errorAnswer(400, "null", -32700, "malformed JSON")},
-			{"no message", "POST", "message?sessionId=" + c.id, `{"id":7}`, nil, errorAnswer(400, "7", -32600, `"jsonrpc" must be "2.0"`)},
-			{"a batch", "POST", "message?sessionId=" + c.id, "[" + ping + "]", nil, errorAnswer(400, "null", -32600, "JSON-RPC batches are not supported by this protocol version")},
-			{"GET of messages", "GET", "message?sessionId=" + c.id, "", nil, errorAnswer(405, "null", -32000, "method GET is not allowed")},
-			{"POST of the stream", "POST", "sse", ping, nil, errorAnswer(405, "null", -32000, "method POST is not allowed")},
-			{"a foreign origin", "POST", "message?sessionId=" + c.id, ping, set("Origin", "https://evil.example"), errorAnswer(403, "null", -32000, `origin "https://evil.example" is not allowed`)},
-			{"a foreign origin", "GET", "sse", "", set("Origin", "https://evil.example"), errorAnswer(403, "null", -32000, `origin "https://evil.example" is not allowed`)},
+			{"no session", "POST", "message", ping, nil, errorResponse(400, "null", -32600, "sessionId is required")},
+			{"an empty session", "POST", "message?sessionId=", ping, nil, errorResponse(400, "null", -32600, "sessionId is required")},
+			{"another type", "POST", "message?sessionId=" + c.id, ping, set("Content-Type", "text/plain"), errorResponse(415, "null", -32000, "Content-Type must be application/json")},
+			{"a large body", "POST", "message?sessionId=" + c.id, strings.Repeat(" ", 1001), nil, errorResponse(413, "null", -32600, "request body exceeds 1000 bytes")},
+			{"no JSON", "POST", "message?sessionId=" + c.id, "{", nil, errorResponse(400, "null", -32700, "malformed JSON")},
+			{"no message", "POST", "message?sessionId=" + c.id, `{"id":7}`, nil, errorResponse(400, "7", -32600, `"jsonrpc" must be "2.0"`)},
+			{"a batch", "POST", "message?sessionId=" + c.id, "[" + ping + "]", nil, errorResponse(400, "null", -32600, "JSON-RPC batches are not supported by this protocol version")},
+			{"GET of messages", "GET", "message?sessionId=" + c.id, "", nil, errorResponse(405, "null", -32000, "method GET is not allowed")},
+			{"POST of the stream", "POST", "sse", ping, nil, errorResponse(405, "null", -32000, "method POST is not allowed")},
+			{"a foreign origin", "POST", "message?sessionId=" + c.id, ping, set("Origin", "https://evil.example"), errorResponse(403, "null", -32000, `origin "https://evil.example" is not allowed`)},
+			{"a foreign origin", "GET", "sse", "", set("Origin", "https://evil.example"), errorResponse(403, "null", -32000, `origin "https://evil.example" is not allowed`)},
 		} {
 			for _, instance := range s.instances {
 				var changes []func(http.Header)
@@ -334,9 +334,9 @@ func TestCallsThatAnSSESessionRefuses(t *testing.T) {
 				t.Errorf("%s: got %s %s %s, want an error with %s", body, m.ID, m.Result, m.Error, part)
 			}
 		}
-		modern := fleettest.Request(1, "server/discover", `{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}`)
+		stateless := fleettest.Request(1, "server/discover", `{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}`)
 		wantError(toolCall(1, "echo", "{}"), "invalid during session initialization")
-		wantError(modern, `"supported":["2025-11-25","2025-06-18","2025-03-26","2024-11-05"]`)
+		wantError(stateless, `"supported":["2025-11-25","2025-06-18","2025-03-26","2024-11-05"]`)
 		wantError(fleettest.Request(1, "initialize", `{"protocolVersion":7}`), `protocolVersion`)
 		wantError(fleettest.Request(1, "initialize", `{"protocolVersion":"2024-11-05","capabilities":{},"clientInfo":{"name":"`+strings.Repeat("x", 17<<10)+`","version":"1"}}`),
 			"the parameters of initialize are too large")
@@ -348,7 +348,7 @@ func TestCallsThatAnSSESessionRefuses(t *testing.T) {
 		c.initialize(t)
 		for _, instance := range s.instances {
 			c = c.at(instance.url)
-			wantError(modern, `-32022`)
+			wantError(stateless, `-32022`)
 			wantError(fleettest.Request(1, "initialize", `{"protocolVersion":"2024-11-05","capabilities":{},"clientInfo":{"name":"raw","version":"1"}}`),
 				"the session has been initialized")
 			wantText(t, c.call(t, toolCall(1, "echo", `{"text":"well"}`)), "well")
@@ -365,7 +365,7 @@ func TestACallWithoutAServerHoldsNoSSEStream(t *testing.T) {
 		c := openSSE(t, at(s.client(t), s.instances[0].url), "").at(s.instances[1].url)
 		c.initialize(t)
 		got := read(t, c.at(serverless.url).Post(t, toolCall(1, "echo", "{}")))
-		if diff := cmp.Diff(errorAnswer(400, "1", -32000, "no server available"), got); diff != "" {
+		if diff := cmp.Diff(errorResponse(400, "1", -32000, "no server available"), got); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 		serverless.kill()
@@ -413,6 +413,17 @@ func TestTheEndpointOfAnSSESession(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A program whose endpoint is no URL does not start.
+func TestTheEndpointOfSSEMustBeAURL(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if err, ok := recover().(error); !ok || !strings.Contains(err.Error(), "fleet: the argument of Handler.SSE: ") {
+			t.Errorf("recovered %v", err)
+		}
+	}()
+	new(fleet.Handler).SSE("/a%zz")
 }
 
 func TestSSESessionsHearOfChanges(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 func TestSubscriptionsToNothingAreRefused(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
-		old, recent := s.session(t), s.modern(t)
+		old, recent := s.session(t), s.stateless(t)
 		for _, params := range []string{`{}`, `{"uri":null}`, `{"uri":""}`, `{"uri":7}`, `{"uri":["news://a"]}`, `{"uri":"` + strings.Repeat("x", 9000) + `"}`} {
 			wantInvalid(t, params, read(t, old.Post(t, fleettest.Request(1, "resources/subscribe", params))), 200)
 		}
@@ -27,7 +27,7 @@ func TestSubscriptionsToNothingAreRefused(t *testing.T) {
 	})
 }
 
-func wantInvalid(t *testing.T, what string, got answer, status int) {
+func wantInvalid(t *testing.T, what string, got response, status int) {
 	t.Helper()
 	var m struct{ Error struct{ Code int } }
 	if err := json.Unmarshal([]byte(got.Body), &m); err != nil || m.Error.Code != -32602 || got.Status != status || got.Type != "application/json" {

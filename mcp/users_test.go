@@ -53,7 +53,7 @@ func as(c *fleettest.Client, token string) *fleettest.Client {
 	return &d
 }
 
-// Who knows the ids of another user's session, streams and questions can do
+// Who knows the ids of another user's session, streams and requests can do
 // nothing with them, and is told what everybody is told who guesses.
 func TestForeignUserWhoKnowsEverything(t *testing.T) {
 	t.Parallel()
@@ -63,13 +63,13 @@ func TestForeignUserWhoKnowsEverything(t *testing.T) {
 		standalone := alice.Get(t, "")
 		wantText(t, alice.Message(t, alice.Post(t, fleettest.Request(2, "tools/call", `{"name":"aside","arguments":{"text":"x"}}`))), "said")
 		standalone.Message(t)
-		want := errorAnswer(404, "null", -32001, "session not found")
+		want := errorResponse(404, "null", -32001, "session not found")
 		for _, user := range []string{"mallory", "Alice", "alicealice"} {
 			for _, instance := range s.instances {
 				mallory := at(as(alice, user), instance.url)
 				for _, request := range []struct{ method, body, last string }{
 					{"POST", fleettest.Request(3, "tools/call", `{"name":"echo","arguments":{}}`), ""},
-					{"POST", reply(q.ID, "stolen"), ""},
+					{"POST", responseTo(q.ID, "stolen"), ""},
 					{"POST", `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`, ""},
 					{"POST", initializedBody, ""},
 					{"GET", "", ""},
@@ -87,7 +87,7 @@ func TestForeignUserWhoKnowsEverything(t *testing.T) {
 				}
 			}
 		}
-		accepts(t, alice, reply(q.ID, " by alice"))
+		accepts(t, alice, responseTo(q.ID, " by alice"))
 		wantText(t, q.stream.Message(t), "accept by alice")
 		wantText(t, alice.CallTool(t, "aside", `{"text":"still hers"}`), "said")
 		if m := standalone.Message(t); !strings.Contains(string(m.Params), "still hers") {
@@ -105,7 +105,7 @@ func TestSessionsBeforeAndAfterAuthentication(t *testing.T) {
 		guarded := s.join(t, simulated{wrap: bearer})
 		alice := as(at(s.client(t), guarded.url), "alice")
 		alice.Initialize(t, "2025-11-25", "{}")
-		want := errorAnswer(404, "null", -32001, "session not found")
+		want := errorResponse(404, "null", -32001, "session not found")
 		ping := fleettest.Request(1, "ping", "{}")
 		if diff := cmp.Diff(want, read(t, at(as(anonymous, "alice"), guarded.url).Post(t, ping))); diff != "" {
 			t.Errorf("an anonymous session, used by alice: (-want +got)\n%s", diff)
@@ -147,7 +147,7 @@ func TestTokenInfoWithoutUserID(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(errorAnswer(500, request.id, -32603, "internal error"), read(t, res)); diff != "" {
+			if diff := cmp.Diff(errorResponse(500, request.id, -32603, "internal error"), read(t, res)); diff != "" {
 				t.Errorf("%s %s: (-want +got)\n%s", request.method, request.body, diff)
 			}
 		}

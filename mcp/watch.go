@@ -3,6 +3,7 @@ package mcp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 )
 
 // Watch notifies the clients of the whole fleet when tools, prompts or
@@ -26,16 +28,16 @@ import (
 // its changes announced as many times.
 func (h *Handler) Watch(server *mcp.Server) error {
 	w := newWatcher(h)
-	// To the server it is one more session, of an era in which list changes are
+	// To the server it is one more session, of a protocol in which list changes are
 	// sent to every session without being asked for.
 	state := &mcp.ServerSessionState{
 		InitializeParams: &mcp.InitializeParams{
-			ProtocolVersion: versionPriming,
+			ProtocolVersion: runner.VersionPriming,
 			Capabilities:    &mcp.ClientCapabilities{},
 			ClientInfo:      &mcp.Implementation{Name: "mcpfleet watcher"},
 		},
 		InitializedParams:         &mcp.InitializedParams{},
-		NegotiatedProtocolVersion: versionPriming,
+		NegotiatedProtocolVersion: runner.VersionPriming,
 	}
 	ss, err := server.Connect(context.Background(), w, &mcp.ServerSessionOptions{State: state}) // Shutdown ends it
 	if err != nil {
@@ -50,7 +52,7 @@ func (h *Handler) Watch(server *mcp.Server) error {
 
 // watchers are the sessions of watched servers.
 type watchers struct {
-	mu       sync.Mutex
+	mu       sync.Mutex // guards ended and sessions
 	ended    bool
 	sessions []*mcp.ServerSession
 	wg       sync.WaitGroup
@@ -73,13 +75,13 @@ func (ws *watchers) end() {
 	defer ws.mu.Unlock()
 	ws.ended = true
 	for _, ss := range ws.sessions {
-		_ = ss.Close() // as above
+		_ = ss.Close() // our own connection's Close does not fail
 	}
 	ws.sessions = nil
 	ws.wg.Wait()
 }
 
-// A watcher is the connection of a session that only hears of list changes.
+// A watcher is the connection of a session that only gets list changes.
 type watcher struct {
 	handler  *Handler
 	incoming chan jsonrpc.Message
@@ -87,8 +89,9 @@ type watcher struct {
 	done     chan struct{}
 	close    sync.Once
 
-	mu  sync.Mutex
-	due map[string]func(context.Context) error // announcements, by method
+	mu sync.Mutex // guards due
+	// due are the announcements to make, by method.
+	due map[string]func(context.Context) error
 }
 
 func newWatcher(h *Handler) *watcher {
@@ -155,7 +158,7 @@ func (w *watcher) Read(ctx context.Context) (jsonrpc.Message, error) {
 	}
 }
 
-var errWatchEnded = fmt.Errorf("the server is no longer watched")
+var errWatchEnded = errors.New("the server is no longer watched")
 
 func (w *watcher) Close() error {
 	w.close.Do(func() { close(w.done) })

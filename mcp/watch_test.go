@@ -53,7 +53,7 @@ func (s *simulation) joinWith(t testing.TB, server *mcp.Server) *simulatedInstan
 	return s.joinServing(t, simulated{}, func(*http.Request) *mcp.Server { return server })
 }
 
-// In both eras, and on other instances.
+// With and without sessions, and on other instances.
 func TestWatchedServerAnnouncesItsChanges(t *testing.T) {
 	t.Parallel()
 	for name, feature := range features {
@@ -66,7 +66,7 @@ func TestWatchedServerAnnouncesItsChanges(t *testing.T) {
 				c := s.session(t)
 				streams := map[string]<-chan sse.Event{}
 				for i, instance := range s.instances {
-					streams[changedFor(`1`, list(name))+instance.url] = acknowledged(t, at(s.modern(t), instance.url), `1`, allNews)
+					streams[changedFor(`1`, list(name))+instance.url] = acknowledged(t, at(s.stateless(t), instance.url), `1`, allNews)
 					if i == 0 {
 						streams[changed(list(name))+instance.url] = messages(at(c, instance.url).Get(t, ""))
 					}
@@ -74,14 +74,14 @@ func TestWatchedServerAnnouncesItsChanges(t *testing.T) {
 				for _, change := range []func(*mcp.Server){feature.add, feature.remove} {
 					change(server)
 					for want, events := range streams {
-						hears(t, events, want[:len(want)-len(s.instances[0].url)])
+						receives(t, events, want[:len(want)-len(s.instances[0].url)])
 					}
 				}
 				for _, f := range []func(*mcp.Server){feature.add, feature.remove, feature.add} {
 					f(server) // at once, which is one change to the SDK
 				}
 				for want, events := range streams {
-					hears(t, events, want[:len(want)-len(s.instances[0].url)])
+					receives(t, events, want[:len(want)-len(s.instances[0].url)])
 					silent(t, events)
 				}
 			})
@@ -103,12 +103,12 @@ func TestServerThatIsNotWatchedAnnouncesNothing(t *testing.T) {
 		server := s.server()
 		changing := s.joinWith(t, server)
 		c := s.session(t)
-		events, heard := messages(at(c, changing.url).Get(t, "")), acknowledged(t, at(s.modern(t), changing.url), `1`, allNews)
+		events, received := messages(at(c, changing.url).Get(t, "")), acknowledged(t, at(s.stateless(t), changing.url), `1`, allNews)
 		for _, feature := range features {
 			feature.add(server)
 		}
 		silent(t, events)
-		silent(t, heard)
+		silent(t, received)
 	})
 }
 
@@ -122,14 +122,14 @@ func TestChangeDuringACallIsAnnouncedOnce(t *testing.T) {
 		must(t, changing.handler.Watch(server))
 		c := s.session(t)
 		events := messages(at(c, s.instances[0].url).Get(t, ""))
-		reply := make(chan *jsonrpcmsg.Message, 1)
-		go func() { reply <- at(c, changing.url).CallTool(t, "wait", `{"name":"w"}`) }()
+		response := make(chan *jsonrpcmsg.Message, 1)
+		go func() { response <- at(c, changing.url).CallTool(t, "wait", `{"name":"w"}`) }()
 		s.runs(t, "w")
 		features["tools"].add(server)
-		hears(t, events, changed("tools"))
+		receives(t, events, changed("tools"))
 		silent(t, events)
 		s.open("w")
-		wantText(t, soon(t, reply), "went on")
+		wantText(t, soon(t, response), "went on")
 	})
 }
 
@@ -166,7 +166,7 @@ func TestWatchEndsWithShutdown(t *testing.T) {
 	})
 }
 
-// ServerOptions.KeepAlive pings every session, and ends those that do not answer.
+// ServerOptions.KeepAlive pings every session, and ends those that do not respond.
 func TestWatchedServerWithKeepAlive(t *testing.T) {
 	t.Parallel()
 	r := newsRig()
@@ -179,7 +179,7 @@ func TestWatchedServerWithKeepAlive(t *testing.T) {
 		c := s.session(t)
 		events := messages(at(c, s.instances[0].url).Get(t, ""))
 		features["tools"].add(server)
-		hears(t, events, changed("tools"))
+		receives(t, events, changed("tools"))
 		must(t, changing.handler.Shutdown(t.Context()))
 	})
 }
@@ -198,7 +198,7 @@ func TestWatchedServerThroughAnOutage(t *testing.T) {
 			change(server)
 			silent(t, events)
 			changing.link.Heal()
-			hears(t, events, changed("tools"))
+			receives(t, events, changed("tools"))
 			silent(t, events)
 		}
 	})

@@ -32,6 +32,26 @@ func (m *Message) IsNotification() bool { return m.Method != "" && m.ID == nil }
 // IsResponse reports whether m is a response to a request.
 func (m *Message) IsResponse() bool { return m.Method == "" }
 
+// metaVersion is the field of _meta that names a call's protocol version, from
+// 2026-07-28 on.
+const metaVersion = "io.modelcontextprotocol/protocolVersion"
+
+// MetaVersion returns the protocol version that a call's _meta names, empty if
+// it names none.
+func (m *Message) MetaVersion() string {
+	if !m.IsCall() || !bytes.Contains(m.Params, []byte(metaVersion)) {
+		return ""
+	}
+	var params struct {
+		Meta map[string]json.RawMessage `json:"_meta"`
+	}
+	var version string
+	if json.Unmarshal(m.Params, &params) != nil || json.Unmarshal(params.Meta[metaVersion], &version) != nil {
+		return ""
+	}
+	return version
+}
+
 // ErrBatch is the error of [Decode] for a JSON array.
 var ErrBatch = errors.New("JSON-RPC batches are not supported by this protocol version")
 

@@ -7,10 +7,16 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 )
 
-// WithoutNullArguments makes null arguments of tools/call absent ones, which
-// mean the same, and reports whether it had to. With null, go-sdk v1.8.0 panics
-// for any tool whose schema has a default, on a goroutine where nothing
-// recovers: one request would end the process.
+// The SDK panics at a tools/call whose arguments are null if the tool's schema
+// has a default, on a goroutine where nothing recovers: one request would end
+// the process.
+//
+// Seen in: v1.8.0.
+// Here: null arguments are left out, which means the same.
+// Test: TestNullArgumentsPanic.
+
+// WithoutNullArguments makes null arguments of tools/call absent ones, and
+// reports whether it had to.
 func WithoutNullArguments(m *jsonrpcmsg.Message) (changed bool) {
 	if m.Method != "tools/call" || !bytes.Contains(m.Params, []byte("null")) {
 		return false

@@ -1,4 +1,10 @@
-// Package sdkcompat holds what mcpfleet has to do because go-sdk does not: a
-// file for each gap, with what the SDK does and the version it was seen in, what
-// is done about it, and the test that notices when that is no longer needed.
+// Package sdkcompat holds what mcpfleet has to do because go-sdk does not. Each
+// gap has a file that begins with what the SDK does and the version it was seen
+// in, what is done about it here, and the test that fails when that is no longer
+// needed. docs/upstream.md has an issue for each.
+//
+// Two kinds of workarounds lie elsewhere: those that are part of how
+// internal/node is built (one connection for each request, ids of its own for
+// what the SDK reads and sends), and those of the files of package mcp for
+// protocol 2026-07-28, which stand between the SDK's HTTP handler and the client.
 package sdkcompat

@@ -12,7 +12,7 @@ import (
 func TestASessionIsNegotiatedOnce(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		opts := &sessionstore.Options{Prefix: s.Prefix(t), MaxParams: 20}
+		opts := &sessionstore.Options{Prefix: s.Prefix(t), MaxInitialize: 20}
 		mine, other := newStore(t, s, opts), newStore(t, s, opts)
 		id := create(t, mine, sessionstore.Record{Owner: "o", Legacy: true, Position: "1-0"})
 		agreed := sessionstore.Agreement{
@@ -31,8 +31,8 @@ func TestASessionIsNegotiatedOnce(t *testing.T) {
 		}
 		later := sessionstore.Agreement{ProtocolVersion: "2025-11-25"}
 		wantErr(t, "negotiate again", mine.Negotiate(t.Context(), id, later), sessionstore.ErrNegotiated)
-		modern := create(t, mine, sessionstore.Record{ProtocolVersion: "2025-11-25"})
-		wantErr(t, "negotiate a session that began with a version", mine.Negotiate(t.Context(), modern, agreed), sessionstore.ErrNegotiated)
+		versioned := create(t, mine, sessionstore.Record{ProtocolVersion: "2025-11-25"})
+		wantErr(t, "negotiate a session that began with a version", mine.Negotiate(t.Context(), versioned, agreed), sessionstore.ErrNegotiated)
 
 		got, err := mine.LoadFresh(t.Context(), id)
 		if err != nil {

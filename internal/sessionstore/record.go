@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 )
@@ -104,6 +105,15 @@ func flag(b bool) string {
 	return "0"
 }
 
+// record reads the record of a session from the response to a read of fields.
+func (s *Store) record(id string, result rueidis.RedisResult) (Record, error) {
+	values, err := result.ToArray()
+	if err != nil {
+		return Record{}, redisx.Unavailable("load session", err)
+	}
+	return parseRecord(id, values)
+}
+
 // parseRecord reads a record from the values of fields, in their order. It is
 // on the path of every request, so it reads the reply in place.
 func parseRecord(id string, values []rueidis.RedisMessage) (Record, error) {
@@ -174,3 +184,7 @@ func timeOf(ms int64) time.Time {
 	}
 	return time.UnixMilli(ms)
 }
+
+// expired compares with the instance's clock, which may be wrong: it is a
+// reason to ask Redis, nothing more.
+func (r *Record) expired() bool { return !r.Expires.IsZero() && !time.Now().Before(r.Expires) }

@@ -30,7 +30,7 @@ func TestToolSwitchedOnAnywhereIsListedEverywhere(t *testing.T) {
 	var sessions, listeners []<-chan news
 	for _, p := range f.processes {
 		sessions = append(sessions, readNews(begin(t, p.URL).Get(t, "")))
-		listeners = append(listeners, readNews(listen(t, modern(t, p.URL), `{"toolsListChanged":true}`)))
+		listeners = append(listeners, readNews(listen(t, stateless(t, p.URL), `{"toolsListChanged":true}`)))
 	}
 	if m := at(client, f.process(0)).CallTool(t, "toggleTool", `{"on":true}`); m.Error != nil {
 		t.Fatalf("toggleTool: %s", m.Error)
@@ -43,7 +43,7 @@ func TestToolSwitchedOnAnywhereIsListedEverywhere(t *testing.T) {
 		}
 		for era, tools := range map[string]func() string{
 			"2025-11-25": func() string { return string(at(client, p).Call(t, "tools/list", "{}").Result) },
-			"2026-07-28": func() string { return string(modernList(t, p)) },
+			"2026-07-28": func() string { return string(statelessList(t, p)) },
 		} {
 			soon(t, started, fmt.Sprintf("process %d lists the tool in %s", i, era), func() bool {
 				return strings.Contains(tools(), `"secretHandshake"`)
@@ -85,7 +85,7 @@ func TestSubscribersSurviveTheDeathOfTheProcessThatHadTheirStreams(t *testing.T)
 	remembers, remembered := subscriber()
 	forgets, forgotten := subscriber()
 	filter := fmt.Sprintf(`{"resourceSubscriptions":[%q,%q]}`, before, later)
-	listener := listen(t, modern(t, victim.URL), filter)
+	listener := listen(t, stateless(t, victim.URL), filter)
 
 	publish(before)
 	for who, s := range map[string]*fleettest.Stream{"one session": remembered, "the other": forgotten, "the listener": listener} {
@@ -106,7 +106,7 @@ func TestSubscribersSurviveTheDeathOfTheProcessThatHadTheirStreams(t *testing.T)
 	for how, s := range again {
 		hears(t, how, s, meanwhile)
 	}
-	again["the listener"] = listen(t, modern(t, f.process(1).URL), filter)
+	again["the listener"] = listen(t, stateless(t, f.process(1).URL), filter)
 	publish(later)
 	for who, s := range again {
 		hears(t, who, s, later)
@@ -124,7 +124,7 @@ func TestTimedNotificationsArrive(t *testing.T) {
 		t.Fatalf("subscribe: %s", m.Error)
 	}
 	session := readNews(c.Get(t, ""))
-	listener := readNews(listen(t, modern(t, f.URL), fmt.Sprintf(`{"resourceSubscriptions":[%q]}`, uri)))
+	listener := readNews(listen(t, stateless(t, f.URL), fmt.Sprintf(`{"resourceSubscriptions":[%q]}`, uri)))
 	for who, heard := range map[string]<-chan news{"the session": session, "the listener": listener} {
 		if n := receive(t, heard); n != (news{resourceUpdated, uri}) {
 			t.Errorf("%s hears first of %+v", who, n)
@@ -182,11 +182,11 @@ func readNews(s *fleettest.Stream) <-chan news {
 	return ch
 }
 
-const modernMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",` +
+const statelessMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",` +
 	`"io.modelcontextprotocol/clientInfo":{"name":"e2e","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
 
-// modern returns a client of protocol 2026-07-28 that sends what it is told.
-func modern(t testing.TB, url string) *fleettest.Client {
+// stateless returns a client of protocol 2026-07-28 that sends what it is told.
+func stateless(t testing.TB, url string) *fleettest.Client {
 	c := fleettest.NewClient(t, url)
 	c.Version = "2026-07-28"
 	return c
@@ -196,7 +196,7 @@ func modern(t testing.TB, url string) *fleettest.Client {
 func listen(t testing.TB, c *fleettest.Client, filter string) *fleettest.Stream {
 	t.Helper()
 	const method = "subscriptions/listen"
-	s := fleettest.NewStream(c.Post(t, fleettest.Request(1, method, fmt.Sprintf(`{%s,"notifications":%s}`, modernMeta, filter)),
+	s := fleettest.NewStream(c.Post(t, fleettest.Request(1, method, fmt.Sprintf(`{%s,"notifications":%s}`, statelessMeta, filter)),
 		func(h http.Header) { h.Set("Mcp-Method", method) }))
 	if m := s.Message(t); m.Method != "notifications/subscriptions/acknowledged" {
 		t.Fatalf("listen: %s %s%s", m.Method, m.Result, m.Error)
@@ -204,11 +204,11 @@ func listen(t testing.TB, c *fleettest.Client, filter string) *fleettest.Stream 
 	return s
 }
 
-func modernList(t testing.TB, p *process) json.RawMessage {
+func statelessList(t testing.TB, p *process) json.RawMessage {
 	t.Helper()
-	c := modern(t, p.URL)
+	c := stateless(t, p.URL)
 	c.HTTP.Timeout = patience
-	return c.Message(t, c.Post(t, fleettest.Request(1, "tools/list", `{`+modernMeta+`}`),
+	return c.Message(t, c.Post(t, fleettest.Request(1, "tools/list", `{`+statelessMeta+`}`),
 		func(h http.Header) { h.Set("Mcp-Method", "tools/list") })).Result
 }
 

@@ -150,8 +150,8 @@ func (f *Fleet) Connect(t testing.TB, opts *mcp.ClientOptions) *mcp.ClientSessio
 // is not an outage.
 const busyMachine = 10 * time.Second
 
-// ConnectModern is Connect for the newest protocol, 2026-07-28.
-func (f *Fleet) ConnectModern(t testing.TB, opts *mcp.ClientOptions) *mcp.ClientSession {
+// ConnectStateless is Connect for the newest protocol, 2026-07-28.
+func (f *Fleet) ConnectStateless(t testing.TB, opts *mcp.ClientOptions) *mcp.ClientSession {
 	t.Helper()
 	return f.connect(t, opts, nil)
 }

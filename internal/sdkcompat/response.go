@@ -1,0 +1,32 @@
+package sdkcompat
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+)
+
+// The SDK sends a handler's plain error with code 0, which no specification gives
+// a meaning.
+//
+// Seen in: v1.8.0.
+// Here: it is an internal error (-32603) with the same text.
+// Test: TestPlainErrorsHaveCodeZero.
+
+// EncodeResponse returns the wire form of a response of the SDK under the id that
+// the client gave the request.
+func EncodeResponse(id json.RawMessage, resp *jsonrpc.Response) []byte {
+	if resp.Error == nil {
+		return jsonrpcmsg.EncodeResult(id, resp.Result)
+	}
+	if e := undecodable(resp.Error.Error()); e != nil {
+		return jsonrpcmsg.EncodeError(id, e)
+	}
+	if wire := new(jsonrpc.Error); errors.As(resp.Error, &wire) && wire.Code == 0 {
+		return jsonrpcmsg.EncodeError(id, errors.New(resp.Error.Error()))
+	}
+	return jsonrpcmsg.EncodeError(id, resp.Error)
+}

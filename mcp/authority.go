@@ -1,0 +1,83 @@
+package mcp
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/modelcontextprotocol/go-sdk/auth"
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+)
+
+// session returns the session that a request's headers name, if it is the user's
+// and the request's protocol version has sessions. Sessions of the HTTP+SSE
+// transport are not served at this endpoint.
+func (h *Handler) session(r *http.Request) (sessionstore.Record, error) {
+	if err := checkVersion(r); err != nil {
+		return sessionstore.Record{}, err
+	}
+	id := r.Header.Get(sessionHeader)
+	if id == "" {
+		return sessionstore.Record{}, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest,
+			"%s header is required, except to initialize", sessionHeader)
+	}
+	rec, err := h.owned(r, id)
+	if err == nil && rec.Legacy {
+		return sessionstore.Record{}, sessionstore.ErrNotFound
+	}
+	return rec, err
+}
+
+// owned returns a session, if it is the user's.
+func (h *Handler) owned(r *http.Request, id string) (sessionstore.Record, error) {
+	user, err := h.principal(r)
+	if err != nil {
+		return sessionstore.Record{}, err
+	}
+	return h.store.LoadOwned(r.Context(), id, user)
+}
+
+// principal returns whom a request comes from, empty without authentication.
+func (h *Handler) principal(r *http.Request) (string, error) {
+	token := auth.TokenInfoFromContext(r.Context())
+	switch {
+	case token == nil:
+		return "", nil
+	case token.UserID == "":
+		// Taking it for anonymous would give all such users one identity.
+		return "", errors.New("TokenInfo has no UserID: the token verifier must set it")
+	default:
+		return token.UserID, nil
+	}
+}
+
+// checkVersion checks the version header, which may be absent. A version that
+// is supported but not the session's is not an error: the session's counts.
+func checkVersion(r *http.Request) error {
+	v := r.Header.Get(versionHeader)
+	if v == "" {
+		return nil
+	}
+	sessions := runner.SessionVersions()
+	if !slices.Contains(sessions, v) {
+		return httperror.Refuse(http.StatusBadRequest, "unsupported protocol version %q (supported: %s)", v, strings.Join(sessions, ", "))
+	}
+	return nil
+}
+
+// incoming returns a message with the request that brought it.
+func (h *Handler) incoming(r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) runner.Incoming {
+	return runner.Incoming{
+		Record:  rec,
+		Message: m,
+		Extra:   &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
+		Server:  func() *mcp.Server { return h.getServer(r) },
+	}
+}
