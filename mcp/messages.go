@@ -79,7 +79,7 @@ func (h *Handler) take(r *http.Request, m *jsonrpcmsg.Message) error {
 	}
 	err = h.notification(r, rec, m)
 	if err == nil && m.Method == "notifications/initialized" {
-		h.node.Begin(ctx, holder)
+		h.node.TellInitialized(ctx, holder)
 	}
 	return err
 }
@@ -87,7 +87,7 @@ func (h *Handler) take(r *http.Request, m *jsonrpcmsg.Message) error {
 // carry runs a call whose response goes to the session's stream. What is wrong
 // with the call alone is said there, too: clients take an error here for the
 // failure of the whole connection.
-func (h *Handler) carry(r *http.Request, rec sessionstore.Record, holder node.Holder, m *jsonrpcmsg.Message) error {
+func (h *Handler) carry(r *http.Request, rec sessionstore.Record, holder node.StreamOwner, m *jsonrpcmsg.Message) error {
 	if h.draining.Load() {
 		return node.ErrClosed
 	}
@@ -119,9 +119,9 @@ func (h *Handler) carry(r *http.Request, rec sessionstore.Record, holder node.Ho
 	if err != nil {
 		return err
 	}
-	if err := h.node.Carry(ctx, holder, &req); err != nil {
+	if err := h.node.Relay(ctx, holder, &req); err != nil {
 		if errors.Is(err, sessionstore.ErrNotFound) {
-			h.node.EndLegacy(ctx, rec.ID)
+			h.node.EndSSESession(ctx, rec.ID)
 		}
 		return err
 	}
@@ -130,7 +130,7 @@ func (h *Handler) carry(r *http.Request, rec sessionstore.Record, holder node.Ho
 }
 
 // negotiate stores what the initialize of a session agreed on.
-func (h *Handler) negotiate(ctx context.Context, rec sessionstore.Record, holder node.Holder, params, result json.RawMessage, position string) error {
+func (h *Handler) negotiate(ctx context.Context, rec sessionstore.Record, holder node.StreamOwner, params, result json.RawMessage, position string) error {
 	agreed, err := agreement(params, result)
 	if err == nil {
 		agreed.Position = position

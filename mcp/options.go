@@ -193,8 +193,13 @@ func (o Options) node() *node.Options {
 		MaxQueue: o.MaxQueue, MaxQueueBytes: o.MaxQueueBytes, MaxCalls: o.MaxCalls,
 		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, Timeout: o.RedisTimeout,
 		DefaultLogLevel: o.DefaultLogLevel, Logger: o.Logger,
+		RequestEnded: errRequestEnded,
 	}
 }
+
+// errRequestEnded is what a *mcp.ServerSession says that is used after its request
+// has ended.
+var errRequestEnded = fmt.Errorf("%w; any instance serves the session now: keep its ID and use Notify of fleet.Handler or fleet.Notifier, not the *mcp.ServerSession", node.ErrRequestEnded)
 
 // isLoopback reports whether host, with or without a port, is this machine.
 func isLoopback(host string) bool {

@@ -58,7 +58,7 @@ func (h *Handler) serveSSE(w http.ResponseWriter, r *http.Request, messages *url
 	}
 	ctx := r.Context()
 	defer reader.Release(ctx)
-	defer h.node.EndLegacy(ctx, rec.ID)
+	defer h.node.EndSSESession(ctx, rec.ID)
 	err = h.serveLegacy(w, r, reader, messageEndpoint(r, messages, rec.ID))
 	h.logger.InfoContext(ctx, "session ends with its stream", "session", short(rec.ID), "reason", err)
 }
@@ -81,7 +81,7 @@ func (h *Handler) beginLegacy(w http.ResponseWriter, r *http.Request) (sessionst
 	}
 	stream, err := h.node.Resume(r.Context(), rec, nil)
 	if err != nil {
-		h.node.EndLegacy(r.Context(), rec.ID)
+		h.node.EndSSESession(r.Context(), rec.ID)
 		return rec, nil, err
 	}
 	h.logger.InfoContext(r.Context(), "session began", "session", short(rec.ID), "transport", "sse")
@@ -113,7 +113,7 @@ func (h *Handler) whileBegun(ctx context.Context, reader *node.Reader) (leave fu
 	var open sync.WaitGroup
 	open.Go(func() {
 		select {
-		case <-reader.Begun():
+		case <-reader.Initialized():
 			defer h.whileOpen(ctx, &Stream{session: reader.Session()})()
 			<-ctx.Done()
 		case <-ctx.Done():
@@ -145,7 +145,7 @@ func messageEndpoint(r *http.Request, messages *url.URL, id string) string {
 
 // legacySession returns the session that a POST names and who holds its stream.
 // A session without a holder is over, and is ended.
-func (h *Handler) legacySession(r *http.Request) (sessionstore.Record, node.Holder, error) {
+func (h *Handler) legacySession(r *http.Request) (sessionstore.Record, node.StreamOwner, error) {
 	rec, err := h.owned(r, r.URL.Query().Get("sessionId"))
 	if err == nil && !rec.Legacy {
 		err = sessionstore.ErrNotFound
@@ -154,12 +154,12 @@ func (h *Handler) legacySession(r *http.Request) (sessionstore.Record, node.Hold
 		rec, err = h.store.LoadFresh(r.Context(), rec.ID) // the cache may be older than initialize
 	}
 	if err != nil {
-		return rec, node.Holder{}, err
+		return rec, node.StreamOwner{}, err
 	}
 	h.node.Use(rec.ID)
-	holder, err := h.node.Holder(r.Context(), rec.ID)
+	holder, err := h.node.StreamOwner(r.Context(), rec.ID)
 	if errors.Is(err, sessionstore.ErrNotFound) {
-		h.node.EndLegacy(r.Context(), rec.ID)
+		h.node.EndSSESession(r.Context(), rec.ID)
 	}
 	return rec, holder, err
 }

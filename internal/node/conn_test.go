@@ -588,11 +588,11 @@ func TestACallWhoseClientHasLeftRunsForRunDetachedAtMost(t *testing.T) {
 		v.hangUp()
 		f.nodes[1].CloseStreams(0)
 		<-v.over
-		time.Sleep(time.Minute - 2*lookEvery)
+		time.Sleep(time.Minute - 2*checkEvery)
 		if f.nodes[0].Calls() != 1 {
 			t.Error("the call was given up early")
 		}
-		time.Sleep(4 * lookEvery)
+		time.Sleep(4 * checkEvery)
 		if f.nodes[0].Calls() != 0 {
 			t.Error("the call runs for ever")
 		}
@@ -644,7 +644,8 @@ func TestAHandlerCanSendItsClientAwayForAWhile(t *testing.T) {
 func TestAKeptServerSessionSaysThatItsRequestHasEnded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newBubbleFleet(t, Options{})
+		remedy := errors.New("use something else")
+		f := newBubbleFleet(t, Options{RequestEnded: remedy})
 		sid := beginSession(t, f.store)
 		var kept *mcp.ServerSession
 		server := oneTool(func(_ context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -654,7 +655,7 @@ func TestAKeptServerSessionSaysThatItsRequestHasEnded(t *testing.T) {
 		f.call(t, f.nodes[0], server, sid, toolCall("1")).response(t)
 		synctest.Wait()
 		_, err := kept.Elicit(t.Context(), &mcp.ElicitParams{Message: "?"})
-		if err == nil || !strings.Contains(err.Error(), ErrRequestEnded.Error()) {
+		if err == nil || !strings.Contains(err.Error(), remedy.Error()) {
 			t.Errorf("a server request through it: %v", err)
 		}
 		f.idle(t)
@@ -781,8 +782,8 @@ func TestRequestsLeaveNoGoroutines(t *testing.T) {
 		}
 		f.idle(t)
 		for _, n := range f.nodes {
-			if len(n.keeper.kept) > 1 {
-				t.Errorf("the keeper remembers %d sessions", len(n.keeper.kept))
+			if len(n.toucher.touched) > 1 {
+				t.Errorf("the keeper remembers %d sessions", len(n.toucher.touched))
 			}
 		}
 	})

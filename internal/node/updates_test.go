@@ -645,7 +645,7 @@ func TestASubscriptionIsNotConfirmedByAReaderThatIsSilent(t *testing.T) {
 		if !slices.Contains(s.got, "e:f") {
 			t.Errorf("got %v", s.got)
 		}
-		if len(a.awaited)+len(b.awaited) > 0 {
+		if len(a.waiters.names)+len(b.waiters.names) > 0 {
 			t.Error("somebody still waits")
 		}
 	})

@@ -122,6 +122,9 @@ type Writer struct {
 	rc      *http.ResponseController
 	timeout time.Duration
 	buf     []byte
+
+	quiet    *time.Timer // fires after a silence of quietFor; nil if nobody waits for it
+	quietFor time.Duration
 }
 
 // ErrNoFlush says that a ResponseWriter cannot flush, so that no event would
@@ -179,8 +182,21 @@ func (s *Writer) Comment(text string) error {
 	return s.send()
 }
 
+// Quiet returns a channel that says each time that nothing has been written for d:
+// then a comment is due.
+func (s *Writer) Quiet(d time.Duration) <-chan time.Time {
+	s.quiet, s.quietFor = time.NewTimer(d), d
+	return s.quiet.C
+}
+
+// KeepAlive sends the comment that is due after a silence.
+func (s *Writer) KeepAlive() error { return s.Comment("keep-alive") }
+
 func (s *Writer) send() error {
 	s.ExtendDeadline()
+	if s.quiet != nil {
+		s.quiet.Reset(s.quietFor)
+	}
 	_, err := s.w.Write(s.buf)
 	if cap(s.buf) > 64<<10 {
 		s.buf = nil // one large event must not keep its memory for the life of the stream

@@ -3,7 +3,8 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -67,8 +68,8 @@ const askAgain = 250 * time.Millisecond
 // waits until it has, or until now says that it is the reader no more: whoever
 // attached later has loaded them since.
 func (n *Node) haveReloaded(ctx context.Context, ref string, now func() (ref string, err error)) error {
-	waiter, done := n.await()
-	defer n.unawait(waiter)
+	waiter, done := n.waiters.add()
+	defer n.waiters.remove(waiter)
 	instance, id := splitRef(ref)
 	alive, err := n.send(ctx, instance, subscriptionsChanged{Reader: id, Instance: n.id, Waiter: waiter})
 	if err != nil || !alive { // a dead instance's reader serves nobody
@@ -86,34 +87,45 @@ func (n *Node) haveReloaded(ctx context.Context, ref string, now func() (ref str
 			return err
 		}
 		if time.Now().After(deadline) {
-			return redisx.Unavailable("subscribe", errors.New("the instance that holds the stream does not answer"))
+			return redisx.Unavailable("subscribe", errOwnerSilent)
 		}
 	}
 }
 
-// await returns the name of something to wait for, and a channel that is closed
-// when it has happened.
-func (n *Node) await() (name string, done chan struct{}) {
-	name, done = n.nextID(), make(chan struct{})
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.awaited[name] = done
-	return name, done
+// waiters wait here for what other instances were asked to do.
+type waiters struct {
+	mu    sync.Mutex // guards all fields below
+	last  int64
+	names map[string]chan struct{}
 }
 
-func (n *Node) unawait(name string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.awaited, name)
+// add returns the name of a new waiter, and a channel that is closed when what it
+// waits for has happened.
+func (w *waiters) add() (name string, happened chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.names == nil {
+		w.names = map[string]chan struct{}{}
+	}
+	w.last++
+	name, happened = strconv.FormatInt(w.last, 36), make(chan struct{})
+	w.names[name] = happened
+	return name, happened
 }
 
-// happened tells who waits.
-func (n *Node) happened(name string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if done, ok := n.awaited[name]; ok {
-		delete(n.awaited, name)
-		close(done)
+func (w *waiters) remove(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.names, name)
+}
+
+// wake wakes the waiter with that name, if there is one.
+func (w *waiters) wake(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if happened, ok := w.names[name]; ok {
+		delete(w.names, name)
+		close(happened)
 	}
 }
 
@@ -136,7 +148,7 @@ func (n *Node) reload(ctx context.Context, reader string) error {
 		return nil
 	}
 	return r.loads.do(func() error {
-		if err := n.learn(ctx, r); err != nil {
+		if err := n.loadAgreement(ctx, r); err != nil {
 			return err
 		}
 		subs, err := n.subscriptions(ctx, r.stream.Session)
@@ -199,7 +211,6 @@ func (n *Node) openFeed(ctx context.Context, r *Reader, rec sessionstore.Record,
 	}
 	at, known := bus.ParsePosition(position)
 	if known {
-		r.told = position
 		r.mu.Lock()
 		r.sentAt = &at
 		r.mu.Unlock()

@@ -1,0 +1,70 @@
+package node
+
+import (
+	"cmp"
+	"log/slog"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
+)
+
+// Options configure a [Node]. The zero value of a field means its default.
+type Options struct {
+	// Prefix is the first part of every key. If empty, "mcp". All instances of a
+	// fleet, and the session store, must have the same.
+	Prefix string
+	// Log bounds the logs of streams.
+	Log eventlog.Options
+	// MaxQueue and MaxQueueBytes bound what waits in memory for one open
+	// stream. A client that reads more slowly gets the rest from the log, as
+	// long as the log has it. If zero, 256 messages and 4 MiB.
+	MaxQueue, MaxQueueBytes int
+	// MaxCalls bounds the running calls of a session on this instance, and the
+	// notifications whose handlers run. If zero, 64 each.
+	MaxCalls int
+	// AnswerWithin is how long a request to the client (sampling, elicitation,
+	// roots) waits for its response. If zero, 10 minutes.
+	AnswerWithin time.Duration
+	// RunDetached is how long a call may continue after its client has
+	// disconnected. If zero, 5 minutes.
+	RunDetached time.Duration
+	// Timeout bounds each call to Redis. If zero, 2 seconds.
+	Timeout time.Duration
+	// DefaultLogLevel is the level of a session whose client has not set one.
+	// If empty, such a session gets no log messages, as with the SDK's handler.
+	DefaultLogLevel mcp.LoggingLevel
+	// RequestEnded is what a *mcp.ServerSession says that is used after its
+	// request has ended. It should wrap [ErrRequestEnded] and say what to use
+	// instead. If nil, [ErrRequestEnded].
+	RequestEnded error
+	// Logger receives what an operator should know. If nil, nothing is logged.
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	o.MaxQueue = cmp.Or(o.MaxQueue, 256)
+	o.MaxQueueBytes = cmp.Or(o.MaxQueueBytes, 4<<20)
+	o.MaxCalls = cmp.Or(o.MaxCalls, 64)
+	o.AnswerWithin = cmp.Or(o.AnswerWithin, 10*time.Minute)
+	o.RunDetached = cmp.Or(o.RunDetached, 5*time.Minute)
+	o.Timeout = cmp.Or(o.Timeout, redisx.DefaultTimeout)
+	if o.RequestEnded == nil {
+		o.RequestEnded = ErrRequestEnded
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// The times by which instances judge each other. A reader declares a writer
+// dead after its inbox was absent in two checks, so the end of a dead writer's
+// stream is at most inboxTTL + 2*checkEvery away.
+const (
+	inboxTTL   = 6 * time.Second
+	renewEvery = 2 * time.Second
+	checkEvery = 3 * time.Second
+)
