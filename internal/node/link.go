@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -26,7 +25,7 @@ type link struct {
 
 func newLink(client rueidis.Client, o Options) (link, error) {
 	if client == nil {
-		return link{}, errors.New("the Redis client is nil")
+		return link{}, errNoClient
 	}
 	keys, err := rediskeys.New(o.Prefix)
 	if err != nil {
