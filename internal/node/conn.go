@@ -103,9 +103,10 @@ func mustID(s string) jsonrpc.ID {
 	return id
 }
 
-// barrierMethod is a call that no server handles. The SDK handles notifications
-// in turn with the start of calls and says nothing when it is done; the error
-// response to a barrier behind a notification says it. No middleware sees it.
+// barrierMethod is a call that no server handles. The SDK handles a notification
+// before it starts the next call, and does not report when it is done. So a
+// barrier follows each notification: the error response to it shows that the
+// notification has been handled. No middleware sees it.
 const barrierMethod = "mcpfleet/barrier"
 
 // Accept registers a request of a client as running on this instance. It fails

@@ -15,7 +15,7 @@ import (
 )
 
 // closeStream is RequestExtra.CloseSSEStream: the client is to come back after
-// a while for what the call says. It does nothing if the client would have no
+// a while for what the call sends. It does nothing if the client would have no
 // event id to come back with.
 func (c *Conn) closeStream(retry time.Duration) {
 	if !c.req.Resumable {

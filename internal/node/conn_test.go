@@ -42,7 +42,7 @@ func logTo(ctx context.Context, t testing.TB, ss *mcp.ServerSession, level mcp.L
 	}
 }
 
-func TestACallThatSaysNothingElseIsAnsweredWithOneBody(t *testing.T) {
+func TestACallThatSendsNothingElseIsAnsweredWithOneBody(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})
@@ -67,7 +67,7 @@ func TestACallThatSaysNothingElseIsAnsweredWithOneBody(t *testing.T) {
 	})
 }
 
-func TestAHandlerThatSpeaksMakesTheResponseAStream(t *testing.T) {
+func TestAHandlerThatSendsMoreMakesTheResponseAStream(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})
@@ -323,11 +323,11 @@ func TestTheResultCanBeRefused(t *testing.T) {
 		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(nil)).response(t); textOf(t, decode(t, a.Body)) != "echo" {
 			t.Errorf("answered with %s, %v", a.Body, a.Err)
 		}
-		speaks := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		streams := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 			logTo(ctx, t, req.Session, "info", "x")
 			return text("done"), nil
 		}, nil)
-		r := f.call(t, f.nodes[0], speaks, sid, toolCall("1"), with(refuse))
+		r := f.call(t, f.nodes[0], streams, sid, toolCall("1"), with(refuse))
 		r.message(t)
 		if m := r.message(t); m.Error == nil || strings.Contains(string(m.Error), refuse.Error()) {
 			t.Errorf("the stream says %s %s", m.Result, m.Error)
@@ -757,14 +757,14 @@ func TestRequestsLeaveNoGoroutines(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
 		f.keepAlive = true
 		sid := beginSession(t, f.store)
-		speaks := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		streams := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 			logTo(ctx, t, req.Session, "info", "x")
 			return text("done"), nil
 		}, &mcp.ServerOptions{KeepAlive: time.Second})
 		request := func(i int) {
 			f.call(t, f.nodes[i%2], echo(), sid, toolCall("1")).rest(t)
-			f.call(t, f.nodes[i%2], speaks, sid, toolCall("1")).rest(t)
-			<-f.accept(t, f.nodes[i%2], speaks, sid, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`).conn.Done()
+			f.call(t, f.nodes[i%2], streams, sid, toolCall("1")).rest(t)
+			<-f.accept(t, f.nodes[i%2], streams, sid, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`).conn.Done()
 		}
 		settled := func() map[string]int {
 			time.Sleep(5 * time.Second)
@@ -831,12 +831,12 @@ func TestACallLogsAgainWhenRedisIsBack(t *testing.T) {
 			t.Error("a message was logged in an outage")
 		}
 		f.links[0].Heal()
-		say <- "heard"
+		say <- "logged"
 		if err := <-said; err != nil {
 			t.Errorf("after the outage: %v", err)
 		}
 		close(say)
-		if m := r.message(t); !strings.Contains(string(m.Params), "heard") {
+		if m := r.message(t); !strings.Contains(string(m.Params), "logged") {
 			t.Errorf("the client got %s", m.Params)
 		}
 		r.message(t)

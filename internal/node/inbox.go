@@ -20,9 +20,9 @@ var (
 	inboxRenew = redisx.NewScript("renew inbox", inboxRenewLua)
 )
 
-// maxInbox is about how many unread messages an inbox keeps. What is dropped
-// beyond it is found again: events are in their log, and a server request
-// whose response is lost has its deadline.
+// maxInbox is about how many unread messages an inbox keeps. Nothing is lost for
+// good with what is dropped beyond it: events are in their log, and a server
+// request whose response is dropped has its deadline.
 const maxInbox = 10_000
 
 // renewInbox keeps the inbox alive and drops what has been read.

@@ -64,9 +64,9 @@ func (n *Node) newReader(stream eventlog.StreamID) (*Reader, error) {
 	return r, n.addReader(r)
 }
 
-// LostCall returns what a client gets that wants to resume a call's stream after
-// id when the log no longer has it: an error response to the call, with an event
-// id after which nothing follows.
+// LostCall returns the event for a client that wants to resume a call's stream
+// after id when the log no longer has it: an error response to the call, with an
+// event id after which nothing follows.
 func LostCall(id eventlog.ID, err error) sse.Event {
 	return sse.Event{ID: eventlog.End(id.Stream).String(), Data: jsonrpcmsg.EncodeError(eventlog.CallOf(id.Stream), err)}
 }
@@ -79,8 +79,8 @@ type Resumption struct {
 
 // Resume makes a new connection the reader of a session's stream: behind the
 // last event that the client got or, for the standalone stream without such an
-// event, behind what its last reader has sent. It fails with [eventlog.ErrLost] if the
-// log does not have the client's event. The caller serves the stream with
+// event, behind what its last reader has sent. It fails with [eventlog.ErrLost] if
+// the log does not have the client's event. The caller serves the stream with
 // [Reader.Serve] and must release it.
 func (n *Node) Resume(ctx context.Context, rec sessionstore.Record, after *eventlog.ID) (*Resumption, error) {
 	stream := eventlog.StandaloneOf(rec.ID)
@@ -165,7 +165,7 @@ func (r *Reader) closeLost() {
 	}
 }
 
-// deliverUnlogged takes the stream's last message when no log can be had.
+// deliverUnlogged takes the stream's last message when it cannot be logged.
 func (r *Reader) deliverUnlogged(data []byte) {
 	r.mu.Lock()
 	r.last = data

@@ -211,9 +211,9 @@ func (c *Conn) fail(number string, err error) {
 	}
 }
 
-// withdraw tells the client that a server request no longer matters. The SDK says so
-// under its own number, often only after the response: then withdrawServerRequests
-// has said it already.
+// withdraw tells the client that a server request no longer matters. The SDK's
+// notification names the request by the SDK's own number, and comes often only
+// after the response: then withdrawServerRequests has told the client already.
 func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 	var p struct {
 		RequestID any    `json:"requestId"`
@@ -227,7 +227,7 @@ func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 		return rejected(err)
 	}
 	// Taken and sent in one turn: whoever ends the stream in between would find
-	// the server request gone, and the client would not hear of it.
+	// the server request gone, and the client would not be told.
 	c.out.Lock()
 	defer c.out.Unlock()
 	number := c.numberOf(id)

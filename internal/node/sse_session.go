@@ -234,14 +234,14 @@ func (n *Node) endSSESession(ctx context.Context, id string) error {
 func (n *Node) Negotiate(ctx context.Context, owner StreamOwner, id string, a sessionstore.Agreement) error {
 	err := n.store.Negotiate(ctx, id, a)
 	if err == nil {
-		n.resubscribe(ctx, owner.ref)
+		n.reloadSoon(ctx, owner.ref)
 	}
 	return err
 }
 
 // TellInitialized tells the owner of an SSE session's stream that the session has
 // been initialized.
-func (n *Node) TellInitialized(ctx context.Context, owner StreamOwner) { n.resubscribe(ctx, owner.ref) }
+func (n *Node) TellInitialized(ctx context.Context, owner StreamOwner) { n.reloadSoon(ctx, owner.ref) }
 
 // loadAgreement takes from the record of an SSE session what its stream has to
 // know, and what was not there when the stream began.

@@ -20,9 +20,9 @@ func (n *Node) Position() string { return n.bus.Position().String() }
 
 // Subscribe subscribes a session to a resource, from a position on the bus on.
 // When it returns nil the session's standalone stream, if it is open, gets every
-// update made from then on. It blocks until the instance that holds the stream
-// says so, and fails with [sessionstore.ErrUnavailable] if that instance does not
-// answer; then the session may be subscribed.
+// update made from then on. It blocks until the instance that has the stream open
+// confirms that, and fails with [sessionstore.ErrUnavailable] if that instance
+// does not answer; then the session may be subscribed.
 func (n *Node) Subscribe(ctx context.Context, session, uri, position string) error {
 	subscribe := func() (string, error) { return n.store.Subscribe(ctx, session, uri, position) }
 	reader, err := subscribe()
@@ -35,7 +35,7 @@ func (n *Node) Subscribe(ctx context.Context, session, uri, position string) err
 	case n.id:
 		return n.reload(ctx, id)
 	default:
-		return n.haveReloaded(ctx, reader, subscribe)
+		return n.reloadElsewhere(ctx, reader, subscribe)
 	}
 }
 
@@ -43,13 +43,14 @@ func (n *Node) Subscribe(ctx context.Context, session, uri, position string) err
 func (n *Node) Unsubscribe(ctx context.Context, session, uri string) error {
 	reader, err := n.store.Unsubscribe(ctx, session, uri)
 	if err == nil {
-		n.resubscribe(ctx, reader)
+		n.reloadSoon(ctx, reader)
 	}
 	return err
 }
 
-// resubscribe has a reader load its session's subscriptions again, some time.
-func (n *Node) resubscribe(ctx context.Context, ref string) {
+// reloadSoon has a reader, wherever it is, load its session's subscriptions again.
+// It does not wait for it.
+func (n *Node) reloadSoon(ctx context.Context, ref string) {
 	switch instance, id := splitRef(ref); instance {
 	case "":
 	case n.id:
@@ -61,13 +62,14 @@ func (n *Node) resubscribe(ctx context.Context, ref string) {
 	}
 }
 
-// askAgain is how often an instance that does not answer is looked at.
+// askAgain is how often it is asked who reads a stream whose instance does not
+// answer.
 const askAgain = 250 * time.Millisecond
 
-// haveReloaded has a reader elsewhere load its session's subscriptions, and
-// waits until it has, or until now says that it is the reader no more: whoever
-// attached later has loaded them since.
-func (n *Node) haveReloaded(ctx context.Context, ref string, now func() (ref string, err error)) error {
+// reloadElsewhere has a reader on another instance load its session's
+// subscriptions, and waits until it has, or until current returns another reader:
+// whoever attached later has loaded them since.
+func (n *Node) reloadElsewhere(ctx context.Context, ref string, current func() (ref string, err error)) error {
 	waiter, done := n.waiters.add()
 	defer n.waiters.remove(waiter)
 	instance, id := splitRef(ref)
@@ -83,7 +85,7 @@ func (n *Node) haveReloaded(ctx context.Context, ref string, now func() (ref str
 			return nil
 		case <-tick.C:
 		}
-		if reader, err := now(); err != nil || reader != ref {
+		if reader, err := current(); err != nil || reader != ref {
 			return err
 		}
 		if time.Now().After(deadline) {
@@ -161,11 +163,11 @@ func (n *Node) reload(ctx context.Context, reader string) error {
 	})
 }
 
-// loads has one thing loaded for many who ask at once, by one at a time: so
-// nothing newer is replaced by something older.
+// loads lets many who ask at once share what is loaded. One load runs at a time,
+// so nothing newer is replaced by something older.
 type loads struct {
 	asked  atomic.Int64
-	turn   turn  // guards what follows
+	turn   turn  // guards loaded, also during the calls to Redis
 	loaded int64 // how many of those that asked have what they asked for
 }
 
@@ -177,6 +179,18 @@ func (l *loads) do(load func() error) error {
 	if l.loaded >= turn {
 		return nil
 	}
+	return l.run(load)
+}
+
+// doFirst is do for a load that no other can replace.
+func (l *loads) doFirst(load func() error) error {
+	l.turn.Lock()
+	defer l.turn.Unlock()
+	return l.run(load)
+}
+
+// run loads for all that have asked so far. l.turn must be held.
+func (l *loads) run(load func() error) error {
 	asked := l.asked.Load()
 	err := load()
 	if err == nil {
@@ -201,7 +215,7 @@ func (n *Node) subscriptions(ctx context.Context, session string) (map[string]bu
 
 // openFeed begins what a standalone stream gets of the bus: behind a position,
 // or if that is empty from where the session began. Of a client that begins
-// anew nothing is known: it gets all that the stream wants to hear of.
+// anew nothing is known: it is notified of everything that it wants.
 func (n *Node) openFeed(ctx context.Context, r *Reader, rec sessionstore.Record, position string, anew bool) error {
 	switch {
 	case anew:
@@ -216,7 +230,7 @@ func (n *Node) openFeed(ctx context.Context, r *Reader, rec sessionstore.Record,
 		r.mu.Unlock()
 		n.bus.Reach(ctx, at)
 	}
-	return r.loads.do(func() error {
+	return r.loads.doFirst(func() error {
 		// The reader is known to Redis: from now on a subscription that changes
 		// is loaded again.
 		subs, err := n.subscriptions(ctx, rec.ID)
