@@ -60,7 +60,7 @@ func (h *Handler) serveSSE(w http.ResponseWriter, r *http.Request, messages *url
 	}
 	ctx := r.Context()
 	defer reader.Release(ctx)
-	defer h.node.EndLegacy(ctx, rec.ID)
+	defer h.node.EndSSESession(ctx, rec.ID)
 	err = h.serveSSEStream(w, r, reader, messageEndpoint(r, messages, rec.ID))
 	h.logger.InfoContext(ctx, "session ends with its stream", "session", sessionstore.ShortID(rec.ID), "reason", err)
 }
@@ -84,7 +84,7 @@ func (h *Handler) openSSESession(w http.ResponseWriter, r *http.Request) (sessio
 	}
 	stream, err := h.node.Resume(r.Context(), rec, nil)
 	if err != nil {
-		h.node.EndLegacy(r.Context(), rec.ID)
+		h.node.EndSSESession(r.Context(), rec.ID)
 		return rec, nil, err
 	}
 	h.logger.InfoContext(r.Context(), "session began", "session", sessionstore.ShortID(rec.ID), "transport", "sse")
@@ -117,7 +117,7 @@ func (h *Handler) whileInitialized(ctx context.Context, reader *node.Reader) (le
 	var open sync.WaitGroup
 	open.Go(func() {
 		select {
-		case <-reader.Begun():
+		case <-reader.Initialized():
 			defer h.whileOpen(ctx, &Stream{session: reader.Session()})()
 			<-ctx.Done()
 		case <-ctx.Done():
@@ -149,7 +149,7 @@ func messageEndpoint(r *http.Request, messages *url.URL, id string) string {
 
 // sseSession returns the session that a POST names and the owner of its stream: the
 // instance that serves it. A session without one is over, and is ended.
-func (h *Handler) sseSession(r *http.Request) (sessionstore.Record, node.Holder, error) {
+func (h *Handler) sseSession(r *http.Request) (sessionstore.Record, node.StreamOwner, error) {
 	rec, err := h.owned(r, r.URL.Query().Get("sessionId"))
 	if err == nil && !rec.Legacy {
 		err = sessionstore.ErrNotFound
@@ -158,12 +158,12 @@ func (h *Handler) sseSession(r *http.Request) (sessionstore.Record, node.Holder,
 		rec, err = h.store.LoadFresh(r.Context(), rec.ID) // the cache may be older than initialize
 	}
 	if err != nil {
-		return rec, node.Holder{}, err
+		return rec, node.StreamOwner{}, err
 	}
 	h.node.Use(rec.ID)
-	streamOwner, err := h.node.Holder(r.Context(), rec.ID)
+	streamOwner, err := h.node.StreamOwner(r.Context(), rec.ID)
 	if errors.Is(err, sessionstore.ErrNotFound) {
-		h.node.EndLegacy(r.Context(), rec.ID)
+		h.node.EndSSESession(r.Context(), rec.ID)
 	}
 	return rec, streamOwner, err
 }

@@ -80,7 +80,7 @@ func (h *Handler) take(r *http.Request, m *jsonrpcmsg.Message) error {
 	}
 	err = h.runner.Notification(r.Context(), h.incoming(r, rec, m))
 	if err == nil && m.Method == "notifications/initialized" {
-		h.node.Begin(ctx, streamOwner)
+		h.node.TellInitialized(ctx, streamOwner)
 	}
 	return err
 }
@@ -88,7 +88,7 @@ func (h *Handler) take(r *http.Request, m *jsonrpcmsg.Message) error {
 // relay runs a call whose response is relayed to the session's stream. An error
 // that concerns the call alone is sent there, too: clients take an error status
 // for the failure of the whole connection.
-func (h *Handler) relay(r *http.Request, rec sessionstore.Record, streamOwner node.Holder, m *jsonrpcmsg.Message) error {
+func (h *Handler) relay(r *http.Request, rec sessionstore.Record, streamOwner node.StreamOwner, m *jsonrpcmsg.Message) error {
 	if h.draining.Load() {
 		return node.ErrClosed
 	}
@@ -112,9 +112,9 @@ func (h *Handler) relay(r *http.Request, rec sessionstore.Record, streamOwner no
 			return h.negotiate(ctx, rec, streamOwner, m.Params, result, position)
 		}
 	}
-	if err := h.node.Carry(ctx, streamOwner, &e.Request); err != nil {
+	if err := h.node.Relay(ctx, streamOwner, &e.Request); err != nil {
 		if errors.Is(err, sessionstore.ErrNotFound) {
-			h.node.EndLegacy(ctx, rec.ID)
+			h.node.EndSSESession(ctx, rec.ID)
 		}
 		return err
 	}
@@ -123,7 +123,7 @@ func (h *Handler) relay(r *http.Request, rec sessionstore.Record, streamOwner no
 }
 
 // negotiate stores what the initialize of a session agreed on.
-func (h *Handler) negotiate(ctx context.Context, rec sessionstore.Record, streamOwner node.Holder, params, result json.RawMessage, position string) error {
+func (h *Handler) negotiate(ctx context.Context, rec sessionstore.Record, streamOwner node.StreamOwner, params, result json.RawMessage, position string) error {
 	agreed, err := runner.Agreement(params, result)
 	if err == nil {
 		agreed.Position = position

@@ -117,6 +117,8 @@ func (c *httpClient) fail(err error) error {
 
 // A funcClient is behind the function given to [Response.Send].
 type funcClient struct {
+	sse.Silence
+
 	response *Response
 	ctx      context.Context
 	send     func(Event) error
@@ -134,6 +136,7 @@ func (c *funcClient) fail(err error) error {
 
 // Write implements [node.EventWriter].
 func (c *funcClient) Write(events ...sse.Event) error {
+	c.Break()
 	for _, e := range events {
 		if e.ID == "" && len(e.Data) == 0 {
 			continue // a time to wait before a new connection
@@ -146,7 +149,10 @@ func (c *funcClient) Write(events ...sse.Event) error {
 }
 
 // Comment implements [node.EventWriter].
-func (c *funcClient) Comment(string) error { return nil }
+func (c *funcClient) Comment(string) error {
+	c.Break()
+	return nil
+}
 
 // ExtendDeadline implements [node.EventWriter].
 func (c *funcClient) ExtendDeadline() {}

@@ -155,25 +155,14 @@ func (b *Bus) applyListChanged(at Position, m ListChanged) {
 // may come from an instance that was quicker: here it would seem to be from
 // before a failover. If the bus does not go that far it is, and Reach returns.
 func (b *Bus) Reach(ctx context.Context, at Position) {
-	if b.feeds.tail.behind(at) == nil {
+	reached := func() bool { return !b.Position().Before(at) }
+	if reached() {
 		return
 	}
 	if end, err := b.end(ctx); err != nil || end.Before(at) {
 		return
 	}
-	timeout := time.NewTimer(b.rdb.Timeout)
-	defer timeout.Stop()
-	for {
-		moved := b.feeds.tail.behind(at)
-		if moved == nil {
-			return
-		}
-		select {
-		case <-moved:
-		case <-timeout.C:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
+	ctx, cancel := context.WithTimeout(ctx, b.rdb.Timeout)
+	defer cancel()
+	_ = b.feeds.tail.moved.Until(ctx, reached) // then the client is told of everything
 }

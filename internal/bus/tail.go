@@ -3,6 +3,8 @@ package bus
 import (
 	"slices"
 	"sync"
+
+	"github.com/mcpfleet/mcpfleet/internal/signal"
 )
 
 // maxTailBytes bounds the memory of a tail.
@@ -11,21 +13,23 @@ const maxTailBytes = 64 << 20
 // A tail is the end of the bus as this instance has read it. A stream that was
 // away, or is slow, finds there what it has missed, unless that is too long ago.
 type tail struct {
+	moved signal.Broadcast // sent when last has changed
+
 	mu      sync.RWMutex // guards all fields below
 	changes []*Change
 	bytes   int
-	floor   Position      // every change after it is here
-	last    Position      // of all entries read, changes or not
-	moved   chan struct{} // closed when last changes; nil if nobody waits for it
+	floor   Position // every change after it is here
+	last    Position // of all entries read, changes or not
 }
 
 // add appends a change.
 func (t *tail) add(c *Change) {
+	defer t.moved.Send()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.changes = append(t.changes, c)
 	t.bytes += c.size()
-	t.moveTo(c.at)
+	t.last = c.at
 	for len(t.changes) >= 2*maxEntries || t.bytes > maxTailBytes {
 		t.drop((len(t.changes) + 1) / 2)
 	}
@@ -42,26 +46,18 @@ func (t *tail) drop(count int) {
 
 // advance notes an entry that is no change.
 func (t *tail) advance(at Position) {
+	defer t.moved.Send()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.moveTo(at)
+	t.last = at
 }
 
 // reset drops everything: entries up to at may have been missed.
 func (t *tail) reset(at Position) {
+	defer t.moved.Send()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.changes, t.bytes, t.floor = nil, 0, at
-	t.moveTo(at)
-}
-
-// moveTo sets where the tail ends. t.mu must be held.
-func (t *tail) moveTo(at Position) {
-	t.last = at
-	if t.moved != nil {
-		close(t.moved)
-		t.moved = nil
-	}
+	t.changes, t.bytes, t.floor, t.last = nil, 0, at, at
 }
 
 // position returns up to where the bus has been read.
@@ -69,20 +65,6 @@ func (t *tail) position() Position {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.last
-}
-
-// behind returns nil if the bus has been read up to at, and otherwise a channel
-// that is closed when it has been read further than now.
-func (t *tail) behind(at Position) <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.last.Before(at) {
-		return nil
-	}
-	if t.moved == nil {
-		t.moved = make(chan struct{})
-	}
-	return t.moved
 }
 
 // since returns the changes after a position and the position after them. It

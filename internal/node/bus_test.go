@@ -148,7 +148,7 @@ func (r *rig) loseEnd(t testing.TB, count int) {
 		t.Fatal(err)
 	}
 	for _, e := range kept {
-		r.say(t, e.ID, e.FieldValues)
+		r.addEntry(t, e.ID, e.FieldValues)
 	}
 	if len(kept) > 0 {
 		if err := r.do(t, "PEXPIRE", r.keys.Bus(), strconv.FormatInt(time.Hour.Milliseconds(), 10)).Error(); err != nil {
@@ -167,8 +167,8 @@ func (r *rig) loseEnd(t testing.TB, count int) {
 	})
 }
 
-// say adds a message to the bus past the script.
-func (r *rig) say(t testing.TB, id string, fields map[string]string) {
+// addEntry adds a message to the bus past the script.
+func (r *rig) addEntry(t testing.TB, id string, fields map[string]string) {
 	t.Helper()
 	args := []string{"XADD", r.keys.Bus(), id}
 	for k, v := range fields {
@@ -179,13 +179,13 @@ func (r *rig) say(t testing.TB, id string, fields map[string]string) {
 	}
 }
 
-// heardAll waits until every instance has heard the whole bus.
-func (f *fleet) heardAll(t testing.TB) {
+// readAll waits until every instance has read the whole bus.
+func (f *fleet) readAll(t testing.TB) {
 	t.Helper()
 	entries := f.bus(t)
 	last := entries[len(entries)-1].ID
 	for i, n := range f.nodes {
-		redistest.Until(t, fmt.Sprintf("instance %d has heard the bus", i), func() bool { return n.Position() == last })
+		redistest.Until(t, fmt.Sprintf("instance %d has read the bus", i), func() bool { return n.Position() == last })
 	}
 }
 
@@ -269,7 +269,7 @@ func TestABusThatLostItsEndIsResynchronized(t *testing.T) {
 			entries := f.bus(t)
 			last := entries[len(entries)-1].ID
 			ms, seq := splitID(t, last)
-			f.say(t, fmt.Sprintf("%d-%d", ms, seq+1), map[string]string{"p": last, "v": "1", "k": "updated", "u": "other"})
+			f.addEntry(t, fmt.Sprintf("%d-%d", ms, seq+1), map[string]string{"p": last, "v": "1", "k": "updated", "u": "other"})
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -301,14 +301,14 @@ func (f *fleet) loseEndOfBus(t *testing.T, lose func(*testing.T, *fleet), third 
 	v.wantNews(t, "a:b")
 	w.wantNews(t, "c:d")
 	<-x.over
-	f.heardAll(t)
+	f.readAll(t)
 
 	lose(t, f)
 	v.wantResync(t, "a:b")
 	w.wantResync(t, "c:d")
 	redistest.Until(t, "the loss is marked", func() bool { return f.marks(t) > 0 })
 	redistest.AssertTTLs(t, f.client, f.prefix)
-	f.heardAll(t)
+	f.readAll(t)
 	x = f.follow(t, f.join(t, third, Options{}), away, x.lastID(t))
 	x.wantResync(t, "a:b", "c:d")
 	f.updated(t, "a:b", "c:d")
@@ -360,7 +360,7 @@ func TestMessagesOfOtherVersionsOnTheBusDoNoHarm(t *testing.T) {
 			{"v": "1", "k": "updated", "u": "c:d"},                                // an update without a link
 			{"v": "1", "k": "updated", "p": "99999999999999999999-1", "u": "a:b"}, // no id
 		} {
-			f.say(t, "*", fields)
+			f.addEntry(t, "*", fields)
 			f.updated(t, "other", "a:b")
 		}
 		want := []string{"a:b"}
@@ -368,7 +368,7 @@ func TestMessagesOfOtherVersionsOnTheBusDoNoHarm(t *testing.T) {
 			want = append(want, "a:b")
 		}
 		v.wantNews(t, append(want, "c:d", "a:b", "a:b", "a:b")...) // and no resync
-		f.heardAll(t)
+		f.readAll(t)
 		if f.marks(t) != 1 { // the one of the future
 			t.Error("a loss was marked")
 		}

@@ -3,8 +3,6 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -13,7 +11,6 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
-	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
 // A Request is one message of a client and what is known of its session.
@@ -40,7 +37,7 @@ type Request struct {
 	// other error there is none, and the error is in [Response].
 	OnResult func(ctx context.Context, result json.RawMessage) error
 
-	carried carriage
+	relay relay
 }
 
 // A Conn is the SDK's connection for one request: the SDK server reads the
@@ -67,16 +64,16 @@ type Conn struct {
 	accepted time.Time
 
 	// out makes outgoing messages take turns: each is in the log before the
-	// next. It is held during calls to Redis.
+	// next. It guards phase, reader and opening, and is held during calls to Redis.
 	out    turn
 	phase  phase
 	reader *Reader // the connection that began the stream
-	// opening is the stream that the HTTP response becomes, should it. The second try to
-	// open it is the same stream: the first may have succeeded unnoticed.
+	// opening is the stream that the HTTP response becomes, should it. The second
+	// try to open it is the same stream: the first may have succeeded unnoticed.
 	opening eventlog.Opening
 
-	mu       sync.Mutex
-	sid      eventlog.StreamID // of the response, once there is one
+	mu       sync.Mutex        // guards all fields below, but for level
+	opened   eventlog.StreamID // the stream of the response, once there is one
 	orphan   eventlog.StreamID // a stream that may have been opened without our knowing
 	finished bool
 	left     time.Time // when the client's connection broke; zero while it stands
@@ -90,29 +87,6 @@ type turn chan struct{}
 
 func (t turn) Lock()   { t <- struct{}{} }
 func (t turn) Unlock() { <-t }
-
-// phase is how far the HTTP response to a call has come.
-type phase int
-
-const (
-	phaseJSON   phase = iota // nothing has been sent: one JSON body will do
-	phaseStream              // it is a stream
-	phaseDone                // it is complete
-)
-
-// A Response is what answers a call whose HTTP response is no stream.
-type Response struct {
-	Body []byte // a JSON-RPC response
-	Err  error  // why there is none, from OnResult
-}
-
-// ErrDuplicateID says that a request with the same id in the same session is
-// running on this instance.
-var ErrDuplicateID = errors.New("a request with this id is in progress")
-
-// ErrTooManyCalls says that a session has the maximum number of calls, or of
-// notifications, running on this instance.
-var ErrTooManyCalls = errors.New("too many running calls in this session")
 
 // The ids that a request has inside the SDK. A Conn has one request, so they
 // never change, and the client's own id is not touched by anybody.
@@ -129,9 +103,10 @@ func mustID(s string) jsonrpc.ID {
 	return id
 }
 
-// barrierMethod is a call that no server handles. The SDK handles notifications
-// in turn with the start of calls and says nothing when it is done; the error
-// response to a barrier behind a notification says it. No middleware sees it.
+// barrierMethod is a call that no server handles. The SDK handles a notification
+// before it starts the next call, and does not report when it is done. So a
+// barrier follows each notification: the error response to it shows that the
+// notification has been handled. No middleware sees it.
 const barrierMethod = "mcpfleet/barrier"
 
 // Accept registers a request of a client as running on this instance. It fails
@@ -154,8 +129,8 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 	if req.Message.IsNotification() {
 		c.left = c.accepted // the client has its 202 and does not wait
 	}
-	if err := n.addConn(c); err != nil {
-		n.carriedOut(context.Background(), req.carried) // not in the background: a node that leaves would drop it
+	if err := n.addConn(c, n.opts.MaxCalls); err != nil {
+		n.endRelay(context.Background(), req.relay) // not in the background: a node that leaves would drop it
 		return nil, err
 	}
 	c.incoming.put(c.request())
@@ -163,57 +138,6 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 		c.incoming.put(&jsonrpc.Request{ID: barrierID, Method: barrierMethod})
 	}
 	return c, nil
-}
-
-func (n *Node) addConn(c *Conn) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.closed {
-		return ErrClosed
-	}
-	p, m := n.presence(c.session), c.req.Message
-	key := jsonrpcmsg.IDKey(m.ID)
-	switch {
-	case m.IsCall() && p.calls[key] != nil:
-		return ErrDuplicateID
-	case p.running(m.IsCall()) >= n.opts.MaxCalls:
-		return ErrTooManyCalls
-	case m.IsCall():
-		p.calls[key] = c
-	}
-	p.conns[c] = struct{}{}
-	n.conns[c.id] = c
-	return nil
-}
-
-// running returns how many calls, or notifications, of a session run here.
-func (p *presence) running(calls bool) (count int) {
-	for c := range p.conns {
-		if c.req.Message.IsCall() == calls {
-			count++
-		}
-	}
-	return count
-}
-
-func (n *Node) removeConn(c *Conn) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.freeRequestID(c)
-	if p := n.sessions[c.session]; p != nil {
-		delete(p.conns, c)
-	}
-	delete(n.conns, c.id)
-	n.release(c.session)
-}
-
-// freeRequestID lets the client use the request's id again, as it may from the
-// moment it has the response. n.mu must be held.
-func (n *Node) freeRequestID(c *Conn) {
-	key := jsonrpcmsg.IDKey(c.req.Message.ID)
-	if p := n.sessions[c.session]; p != nil && p.calls[key] == c {
-		delete(p.calls, key)
-	}
 }
 
 // request returns the client's message as the SDK reads it.
@@ -247,13 +171,9 @@ func (c *Conn) Connect(context.Context) (mcp.Connection, error) { return c, nil 
 // SessionID implements [mcp.Connection].
 func (c *Conn) SessionID() string { return c.session }
 
-// ErrRequestEnded is the error of a *mcp.ServerSession that is used after its
-// request has ended.
-var ErrRequestEnded = errors.New("the request this session was connected for has ended; " +
-	"any instance serves the session now: keep its ID and call Notify of the fleet with it, not the *mcp.ServerSession")
-
 // Read implements [mcp.Connection]. It returns the request, then the client's
-// responses to the handler's requests, and finally [ErrRequestEnded].
+// responses to the handler's requests, and finally the error
+// that [Options] have for requests that have ended.
 func (c *Conn) Read(ctx context.Context) (jsonrpc.Message, error) {
 	for {
 		if m := c.incoming.take(); m != nil {
@@ -262,7 +182,7 @@ func (c *Conn) Read(ctx context.Context) (jsonrpc.Message, error) {
 		select {
 		case <-c.incoming.wake:
 		case <-c.done:
-			return nil, ErrRequestEnded
+			return nil, c.node.opts.RequestEnded
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -318,13 +238,6 @@ func (c *Conn) releaseUnserved(ctx context.Context) {
 	}
 }
 
-// streamID returns the stream of the response, zero if it is none.
-func (c *Conn) streamID() eventlog.StreamID {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.sid
-}
-
 func (c *Conn) leftAt() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -344,132 +257,12 @@ func (c *Conn) finish() {
 		return
 	}
 	if orphan.Stream != "" {
-		c.node.endLate(orphan, eventlog.Append{Writer: c.node.id, End: true})
+		c.node.appendLate(orphan, eventlog.Append{Writer: c.node.id, End: true})
 	}
-	c.node.carriedOut(context.Background(), c.req.carried) // nobody waits for it; the call to Redis is bounded
+	c.node.endRelay(context.Background(), c.req.relay) // nobody waits for it; the call to Redis is bounded
 	c.node.removeConn(c)
 	close(c.done)
 	if time.Since(c.accepted) > time.Second {
 		c.node.Use(c.session) // the session was in use until now
 	}
-}
-
-// closeStream is RequestExtra.CloseSSEStream: the client is to come back after
-// a while for what the call says. It does nothing if the client would have no
-// event id to come back with.
-func (c *Conn) closeStream(retry time.Duration) {
-	if !c.req.Resumable {
-		return
-	}
-	ctx := context.Background() // CloseSSEStream has none; each call to Redis is bounded
-	if err := c.OpenStream(ctx); err != nil {
-		c.node.logger.Warn("stream not opened", "error", err)
-		return
-	}
-	states, err := c.node.log.States(ctx, []eventlog.StreamID{c.streamID()})
-	if err != nil {
-		c.node.logger.Warn("stream not closed", "error", err)
-		return
-	}
-	c.node.closeReader(ctx, states[0].Reader, retry)
-}
-
-// abandon ends the request with an error, whatever its handler does: its
-// session has ended, or its instance leaves.
-func (c *Conn) abandon(err error) {
-	ctx := context.Background() // nobody waits for this but the client; each call to Redis is bounded
-	c.out.Lock()
-	c.stopHandler() // not before: its own response could be the quicker one
-	if c.phase == phaseJSON && errors.Is(err, sessionstore.ErrNotFound) {
-		c.phase = phaseDone
-		c.response <- Response{Err: err}
-	}
-	c.complete(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: err.Error()}))
-	c.out.Unlock()
-	c.finish()
-}
-
-// ErrCancelled is the error response of a call that its client has cancelled.
-var ErrCancelled = &jsonrpc.Error{Code: -32800, Message: "request cancelled"}
-
-// cancel acts on notifications/cancelled: the handler's context ends, and the
-// client is not kept waiting for it. A response that is still
-// JSON is an error; a stream ends without a response, as the specification wants ("Cancellation").
-func (c *Conn) cancel() {
-	if c.req.ResponseOnly {
-		return // initialize must not be cancelled
-	}
-	ctx := context.Background() // as in abandon
-	c.out.Lock()
-	c.stopHandler() // as in abandon
-	switch {
-	case c.phase == phaseStream:
-		c.withdrawServerRequests(ctx)
-		c.endStream(ctx, nil)
-	case c.phase == phaseJSON && c.req.ResponseMode == ResponseRelayed:
-		c.withdrawServerRequests(ctx)
-		c.phase = phaseDone
-	default:
-		c.complete(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, ErrCancelled))
-	}
-	c.out.Unlock()
-}
-
-// stopHandler ends the handler's context, in the SDK's own way.
-func (c *Conn) stopHandler() {
-	c.incoming.put(&jsonrpc.Request{Method: "notifications/cancelled", Params: cancelCall})
-}
-
-var cancelCall = json.RawMessage(fmt.Sprintf(`{"requestId":%q}`, callID.Raw()))
-
-// A queue holds what the SDK has yet to read. It never blocks the putter, and
-// is bounded by what is put: one request, one response to each server request, and
-// progress, of which it takes no more when it is full.
-type queue struct {
-	wake chan struct{}
-	mu   sync.Mutex
-	msgs []jsonrpc.Message
-}
-
-const maxProgress = 64
-
-func (q *queue) init() { q.wake = make(chan struct{}, 1) }
-
-func (q *queue) put(m jsonrpc.Message) {
-	q.mu.Lock()
-	q.msgs = append(q.msgs, m)
-	q.mu.Unlock()
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
-}
-
-// offer is put for messages that may be dropped.
-func (q *queue) offer(m jsonrpc.Message) {
-	q.mu.Lock()
-	full := len(q.msgs) >= maxProgress
-	q.mu.Unlock()
-	if !full {
-		q.put(m)
-	}
-}
-
-func (q *queue) take() jsonrpc.Message {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.msgs) == 0 {
-		return nil
-	}
-	m := q.msgs[0]
-	q.msgs = q.msgs[1:]
-	return m
-}
-
-// logLevel is the level of a session's log messages, read from Redis when a
-// request first has one to send.
-type logLevel struct {
-	turn  turn // guards what follows, also during the call to Redis
-	known bool
-	level mcp.LoggingLevel
 }

@@ -42,7 +42,7 @@ func logTo(ctx context.Context, t testing.TB, ss *mcp.ServerSession, level mcp.L
 	}
 }
 
-func TestACallThatSaysNothingElseIsAnsweredWithOneBody(t *testing.T) {
+func TestACallThatSendsNothingElseIsAnsweredWithOneBody(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})
@@ -67,7 +67,7 @@ func TestACallThatSaysNothingElseIsAnsweredWithOneBody(t *testing.T) {
 	})
 }
 
-func TestAHandlerThatSpeaksMakesTheResponseAStream(t *testing.T) {
+func TestAHandlerThatSendsMoreMakesTheResponseAStream(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})
@@ -323,11 +323,11 @@ func TestTheResultCanBeRefused(t *testing.T) {
 		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(nil)).response(t); textOf(t, decode(t, a.Body)) != "echo" {
 			t.Errorf("answered with %s, %v", a.Body, a.Err)
 		}
-		speaks := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		streams := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 			logTo(ctx, t, req.Session, "info", "x")
 			return text("done"), nil
 		}, nil)
-		r := f.call(t, f.nodes[0], speaks, sid, toolCall("1"), with(refuse))
+		r := f.call(t, f.nodes[0], streams, sid, toolCall("1"), with(refuse))
 		r.message(t)
 		if m := r.message(t); m.Error == nil || strings.Contains(string(m.Error), refuse.Error()) {
 			t.Errorf("the stream says %s %s", m.Result, m.Error)
@@ -588,11 +588,11 @@ func TestACallWhoseClientHasLeftRunsForRunDetachedAtMost(t *testing.T) {
 		v.hangUp()
 		f.nodes[1].CloseStreams(0)
 		<-v.over
-		time.Sleep(time.Minute - 2*lookEvery)
+		time.Sleep(time.Minute - 2*checkEvery)
 		if f.nodes[0].Calls() != 1 {
 			t.Error("the call was given up early")
 		}
-		time.Sleep(4 * lookEvery)
+		time.Sleep(4 * checkEvery)
 		if f.nodes[0].Calls() != 0 {
 			t.Error("the call runs for ever")
 		}
@@ -644,7 +644,8 @@ func TestAHandlerCanSendItsClientAwayForAWhile(t *testing.T) {
 func TestAKeptServerSessionSaysThatItsRequestHasEnded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newBubbleFleet(t, Options{})
+		remedy := errors.New("use something else")
+		f := newBubbleFleet(t, Options{RequestEnded: remedy})
 		sid := beginSession(t, f.store)
 		var kept *mcp.ServerSession
 		server := oneTool(func(_ context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -654,7 +655,7 @@ func TestAKeptServerSessionSaysThatItsRequestHasEnded(t *testing.T) {
 		f.call(t, f.nodes[0], server, sid, toolCall("1")).response(t)
 		synctest.Wait()
 		_, err := kept.Elicit(t.Context(), &mcp.ElicitParams{Message: "?"})
-		if err == nil || !strings.Contains(err.Error(), ErrRequestEnded.Error()) {
+		if err == nil || !strings.Contains(err.Error(), remedy.Error()) {
 			t.Errorf("a server request through it: %v", err)
 		}
 		f.idle(t)
@@ -756,14 +757,14 @@ func TestRequestsLeaveNoGoroutines(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
 		f.keepAlive = true
 		sid := beginSession(t, f.store)
-		speaks := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		streams := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 			logTo(ctx, t, req.Session, "info", "x")
 			return text("done"), nil
 		}, &mcp.ServerOptions{KeepAlive: time.Second})
 		request := func(i int) {
 			f.call(t, f.nodes[i%2], echo(), sid, toolCall("1")).rest(t)
-			f.call(t, f.nodes[i%2], speaks, sid, toolCall("1")).rest(t)
-			<-f.accept(t, f.nodes[i%2], speaks, sid, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`).conn.Done()
+			f.call(t, f.nodes[i%2], streams, sid, toolCall("1")).rest(t)
+			<-f.accept(t, f.nodes[i%2], streams, sid, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`).conn.Done()
 		}
 		settled := func() map[string]int {
 			time.Sleep(5 * time.Second)
@@ -781,8 +782,8 @@ func TestRequestsLeaveNoGoroutines(t *testing.T) {
 		}
 		f.idle(t)
 		for _, n := range f.nodes {
-			if len(n.keeper.kept) > 1 {
-				t.Errorf("the keeper remembers %d sessions", len(n.keeper.kept))
+			if len(n.toucher.touched) > 1 {
+				t.Errorf("the keeper remembers %d sessions", len(n.toucher.touched))
 			}
 		}
 	})
@@ -830,12 +831,12 @@ func TestACallLogsAgainWhenRedisIsBack(t *testing.T) {
 			t.Error("a message was logged in an outage")
 		}
 		f.links[0].Heal()
-		say <- "heard"
+		say <- "logged"
 		if err := <-said; err != nil {
 			t.Errorf("after the outage: %v", err)
 		}
 		close(say)
-		if m := r.message(t); !strings.Contains(string(m.Params), "heard") {
+		if m := r.message(t); !strings.Contains(string(m.Params), "logged") {
 			t.Errorf("the client got %s", m.Params)
 		}
 		r.message(t)

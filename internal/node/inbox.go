@@ -20,13 +20,13 @@ var (
 	inboxRenew = redisx.NewScript("renew inbox", inboxRenewLua)
 )
 
-// maxInbox is about how many unread messages an inbox keeps. What is dropped
-// beyond it is found again: events are in their log, and a server request
-// whose response is lost has its deadline.
+// maxInbox is about how many unread messages an inbox keeps. Nothing is lost for
+// good with what is dropped beyond it: events are in their log, and a server
+// request whose response is dropped has its deadline.
 const maxInbox = 10_000
 
-// renew keeps the inbox alive and drops what has been read.
-func (n *Node) renew(ctx context.Context, read string) (existed bool, err error) {
+// renewInbox keeps the inbox alive and drops what has been read.
+func (n *Node) renewInbox(ctx context.Context, read string) (existed bool, err error) {
 	sent := time.Now()
 	msg, err := inboxRenew.Exec(ctx, n.rdb, []string{n.keys.Inbox(n.id)}, redisx.Millis(inboxTTL), read)
 	if err != nil {
@@ -34,11 +34,16 @@ func (n *Node) renew(ctx context.Context, read string) (existed bool, err error)
 	}
 	// The inbox lives from when the renewal was sent, not from when Redis
 	// answered.
-	if last := n.renewed.Swap(sent.UnixNano()); sent.Sub(time.Unix(0, last)) > lookEvery+renewEvery {
+	if last := n.renewed.Swap(sent.UnixNano()); sent.Sub(time.Unix(0, last)) > checkEvery+renewEvery {
 		n.steady.Store(sent.UnixNano())
 	}
 	v, err := msg.AsInt64()
 	return v == 1, err
+}
+
+// alive reports whether the fleet has reason to think that this instance lives.
+func (n *Node) alive() bool {
+	return time.Since(time.Unix(0, n.renewed.Load())) < inboxTTL
 }
 
 // readInbox reads and renews the inbox until ctx ends. One goroutine does both:
@@ -48,7 +53,7 @@ func (n *Node) readInbox(ctx context.Context) {
 	renewAt := time.Now().Add(renewEvery)
 	for ctx.Err() == nil {
 		if !time.Now().Before(renewAt) {
-			existed, err := n.renew(ctx, last)
+			existed, err := n.renewInbox(ctx, last)
 			if err != nil {
 				redisx.Pause(ctx, n.logger, "inbox not renewed", err)
 				continue
@@ -56,7 +61,7 @@ func (n *Node) readInbox(ctx context.Context) {
 			if !existed {
 				n.logger.Warn("the inbox had expired: the fleet may have taken this instance for dead")
 				last = "0"
-				n.keeper.touchAll() // a touch finds what could not be sent here
+				n.toucher.touchAll() // a touch finds what could not be sent here
 			}
 			renewAt = time.Now().Add(renewEvery)
 		}
@@ -102,7 +107,7 @@ func (n *Node) receive(ctx context.Context, f map[string]string) {
 		m := decodeSubscriptionsChanged(f)
 		n.background(func() { n.reloadSubscriptions(m) })
 	case kindSubscriptionsLoaded:
-		n.happened(decodeSubscriptionsLoaded(f).Waiter)
+		n.waiters.wake(decodeSubscriptionsLoaded(f).Waiter)
 	case kindRelayStarted:
 		n.receiveRelayStarted(decodeRelayStarted(f))
 	case kindRelayEnded:

@@ -49,7 +49,7 @@ func TestRenewalKeepsTheInboxAndDropsWhatWasRead(t *testing.T) {
 		n := &Node{id: "aaaaaaaaaaaaaaaa", link: link{rdb: r.rdb, keys: r.keys}}
 		renew := func(read string, want bool) {
 			t.Helper()
-			if existed, err := n.renew(t.Context(), read); existed != want || err != nil {
+			if existed, err := n.renewInbox(t.Context(), read); existed != want || err != nil {
 				t.Errorf("existed %v, want %v, %v", existed, want, err)
 			}
 			redistest.AssertTTLs(t, r.client, r.prefix)

@@ -34,7 +34,7 @@ func (f *fleet) listen(t testing.TB, n *Node, filter Filter, accepted *Filter) (
 	return l, v
 }
 
-func TestAListenerHearsOnlyWhatWasAccepted(t *testing.T) {
+func TestAListenerGetsOnlyWhatWasAccepted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})

@@ -47,6 +47,10 @@ type Options struct {
 	// DefaultLogLevel is the level of a session whose client has not set one.
 	// If empty, such a session gets no log messages, as with the SDK's handler.
 	DefaultLogLevel mcp.LoggingLevel
+	// RequestEnded is what a *mcp.ServerSession says that is used after its
+	// request has ended. It should wrap [ErrRequestEnded] and say what to use
+	// instead. If nil, [ErrRequestEnded].
+	RequestEnded error
 	// Logger receives what an operator should know. If nil, nothing is logged.
 	Logger *slog.Logger
 }
@@ -79,8 +83,20 @@ func (o Options) withDefaults() Options {
 	options.OrDefault(&o.AnswerWithin, 10*time.Minute)
 	options.OrDefault(&o.RunDetached, 5*time.Minute)
 	options.OrDefault(&o.RedisTimeout, redisx.DefaultTimeout)
+	if o.RequestEnded == nil {
+		o.RequestEnded = ErrRequestEnded
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o
 }
+
+// The times by which instances judge each other. A reader declares a writer
+// dead after its inbox was absent in two checks, so the end of a dead writer's
+// stream is at most inboxTTL + 2*checkEvery away.
+const (
+	inboxTTL   = 6 * time.Second
+	renewEvery = 2 * time.Second
+	checkEvery = 3 * time.Second
+)

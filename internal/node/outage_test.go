@@ -336,15 +336,15 @@ func TestAClientElsewhereGetsTheResponseOfALongOutage(t *testing.T) {
 
 func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 	t.Parallel()
-	for _, speaks := range []bool{true, false} {
-		t.Run(fmt.Sprint("the response becomes a stream: ", speaks), func(t *testing.T) {
+	for _, streams := range []bool{true, false} {
+		t.Run(fmt.Sprint("the response becomes a stream: ", streams), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				f := newBubbleFleet(t, Options{Log: eventlog.Options{MaxStreams: 4}}, long)
 				sid := beginSession(t, f.store)
 				f.moved(t, speaker(t, 0), beginSession(t, f.store), "1").rest(t) // Redis knows the script
 				takes := 30 * time.Second
-				if !speaks {
+				if !streams {
 					takes = 15 * time.Second
 				}
 				r := f.call(t, f.nodes[0], oneTool(func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -359,7 +359,7 @@ func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 					}
 					time.Sleep(time.Second)
 				}
-				if speaks {
+				if streams {
 					f.links[0].Heal()
 					time.Sleep(time.Second)
 					if err := r.conn.OpenStream(t.Context()); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -95,11 +94,11 @@ func encodeNotification(method string, params any) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case method == "":
-		return nil, errors.New("the method is empty")
+		return nil, errNoMethod
 	case string(raw) == "null":
 		raw = nil
 	case raw[0] != '{':
-		return nil, errors.New("the params are not an object")
+		return nil, errParamsObject
 	}
 	return jsonrpcmsg.EncodeRequest(nil, method, raw)
 }

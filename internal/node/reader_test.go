@@ -116,7 +116,7 @@ func (p deliveryPlan) run(t *testing.T) (sent, got []string) {
 				underway = slices.Delete(underway, s.pick%len(underway), s.pick%len(underway)+1)
 			}
 		case "look":
-			client.r.lookInLog()
+			client.r.readLogSoon()
 		case "let run":
 			synctest.Wait()
 		case "take over":
@@ -138,7 +138,7 @@ func (p deliveryPlan) run(t *testing.T) (sent, got []string) {
 		deliver(len(underway)-1, false) // the last first
 	}
 	if p.endIsLost {
-		client.r.lookInLog() // as lookAfterStreams does
+		client.r.readLogSoon() // as lookAfterStreams does
 	}
 	synctest.Wait()
 	if !client.ended() {
@@ -273,7 +273,7 @@ func TestASlowClientDoesNotHoldUpTheWriter(t *testing.T) {
 				t.Errorf("writing took %v", took)
 			}
 			r.mu.Lock()
-			if queued := len(r.queue); queued > 10 {
+			if queued := len(r.queue.events); queued > 10 {
 				t.Errorf("%d events wait in memory", queued)
 			}
 			r.mu.Unlock()
@@ -352,27 +352,27 @@ func TestAConnectionEndsWithWhatItsClientHasToKnow(t *testing.T) {
 	}{
 		{"a newer connection takes over", func(t *testing.T, f *fleet, id eventlog.StreamID, r *Reader) {
 			f.standaloneReader(t, f.nodes[1], id.Session).Release(t.Context())
-		}, sse.Event{Retry: reconnectLater}, errClosed},
+		}, sse.Event{Retry: reconnectLater}, errClosedByServer},
 		{"a newer connection on the same instance", func(t *testing.T, f *fleet, id eventlog.StreamID, r *Reader) {
 			f.standaloneReader(t, f.nodes[0], id.Session).Release(t.Context())
-		}, sse.Event{Retry: reconnectLater}, errClosed},
+		}, sse.Event{Retry: reconnectLater}, errClosedByServer},
 		{"the instance leaves", func(t *testing.T, f *fleet, _ eventlog.StreamID, _ *Reader) {
 			f.nodes[0].Close(t.Context())
-		}, sse.Event{Retry: reconnectSoon}, errClosed},
+		}, sse.Event{Retry: reconnectSoon}, errClosedByServer},
 		{"streams are closed", func(t *testing.T, f *fleet, _ eventlog.StreamID, _ *Reader) {
 			f.nodes[0].CloseStreams(time.Minute)
-		}, sse.Event{Retry: time.Minute}, errClosed},
+		}, sse.Event{Retry: time.Minute}, errClosedByServer},
 		{"the session ends elsewhere", func(t *testing.T, f *fleet, id eventlog.StreamID, _ *Reader) {
 			if err := errors.Join(f.store.Delete(t.Context(), id.Session), f.nodes[1].End(t.Context(), id.Session)); err != nil {
 				t.Error(err)
 			}
-		}, sse.Event{}, errClosed},
+		}, sse.Event{}, errClosedByServer},
 		{"the first reason counts", func(_ *testing.T, _ *fleet, _ eventlog.StreamID, r *Reader) {
 			r.mu.Lock() // until both have been said
 			r.closed = &closing{retry: time.Second}
 			r.mu.Unlock()
 			r.close(closing{retry: time.Hour})
-		}, sse.Event{Retry: time.Second}, errClosed},
+		}, sse.Event{Retry: time.Second}, errClosedByServer},
 		{"a response that could not be logged", func(_ *testing.T, _ *fleet, _ eventlog.StreamID, r *Reader) {
 			r.deliverUnlogged([]byte(response))
 		}, sse.Event{Data: []byte(response)}, nil},
@@ -384,13 +384,13 @@ func TestAConnectionEndsWithWhatItsClientHasToKnow(t *testing.T) {
 		}, sse.Event{Data: []byte(response)}, nil},
 		{"that response, but the log has one too", func(_ *testing.T, _ *fleet, _ eventlog.StreamID, r *Reader) {
 			r.mu.Lock()
-			r.last, r.ended = []byte(response), true
+			r.last, r.queue.ended = []byte(response), true
 			r.mu.Unlock()
 			r.signal()
 		}, sse.Event{}, nil},
 		{"the stream's end, and the instance leaves", func(_ *testing.T, _ *fleet, _ eventlog.StreamID, r *Reader) {
 			r.mu.Lock()
-			r.ended = true
+			r.queue.ended = true
 			r.mu.Unlock()
 			r.close(closing{retry: time.Second})
 		}, sse.Event{}, nil},
@@ -484,7 +484,7 @@ func TestTheReaderOfAGoneStreamBeginsNoOther(t *testing.T) {
 		if err := f.do(t, "DEL", f.keys.Stream(sid, id.Stream)).Error(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * lookEvery)
+		time.Sleep(5 * checkEvery)
 		exists, err := f.do(t, "EXISTS", f.keys.Stream(sid, id.Stream)).AsInt64()
 		if err != nil || exists != 0 {
 			t.Errorf("the stream came back: %v", err)
@@ -516,29 +516,29 @@ func TestWhatAReaderLearnsFromADelivery(t *testing.T) {
 		{"the last event, after a gap", func(r *Reader) { r.deliver(event(3), true) }, 0, true, false},
 		{"the end", func(r *Reader) { r.deliver(end(2), true) }, 0, false, true},
 		{"the end, after a gap", func(r *Reader) { r.deliver(end(3), true) }, 0, true, false},
-		{"the end, while it has to look", func(r *Reader) { r.lookInLog(); r.deliver(end(2), true) }, 0, true, false},
-		{"all there is", func(r *Reader) { r.logged([]eventlog.Event{event(2)}, 3, true, r.news) }, 1, false, true},
-		{"a part of what there is", func(r *Reader) { r.logged([]eventlog.Event{event(2)}, 9, true, r.news) }, 1, true, false},
+		{"the end, while it has to look", func(r *Reader) { r.readLogSoon(); r.deliver(end(2), true) }, 0, true, false},
+		{"all there is", func(r *Reader) { r.addLogged([]eventlog.Event{event(2)}, 3, true, r.queue.news) }, 1, false, true},
+		{"a part of what there is", func(r *Reader) { r.addLogged([]eventlog.Event{event(2)}, 9, true, r.queue.news) }, 1, true, false},
 		{"news while it looked", func(r *Reader) {
-			news := r.news
+			news := r.queue.news
 			r.deliver(event(4), false)
-			r.logged([]eventlog.Event{event(2), event(3)}, 4, false, news)
+			r.addLogged([]eventlog.Event{event(2), event(3)}, 4, false, news)
 		}, 2, true, false},
-		{"more than fit, from the log", func(r *Reader) { r.logged([]eventlog.Event{event(2), event(3), event(4)}, 5, true, r.news) }, 2, true, false},
+		{"more than fit, from the log", func(r *Reader) { r.addLogged([]eventlog.Event{event(2), event(3), event(4)}, 5, true, r.queue.news) }, 2, true, false},
 		{"anything before it is attached", func(r *Reader) {
-			r.next = unattached
+			r.queue.next = unattached
 			r.deliver(event(0), false)
 			r.deliver(end(1), true)
 		}, 0, true, false},
 		{"anything before, once it is attached", func(r *Reader) {
-			r.next = unattached
+			r.queue.next = unattached
 			r.deliver(event(2), false)
 			r.attach(eventlog.Attachment{From: 2, Next: 2})
 		}, 0, true, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			r := &Reader{node: &Node{opts: Options{MaxQueue: 2}.withDefaults()}, wake: make(chan struct{}, 1)}
+			r := looseReader(Options{MaxQueue: 2})
 			r.attach(eventlog.Attachment{From: 2, Next: 2})
 			<-r.wake
 			test.happen(r)
@@ -596,18 +596,18 @@ func TestNoReaderStaysWhenResumeFails(t *testing.T) {
 // unless there can be no next.
 func TestAClosedConnectionTakesNoMoreEvents(t *testing.T) {
 	t.Parallel()
-	for _, carries := range []bool{false, true} {
-		r := &Reader{node: &Node{opts: Options{}.withDefaults()}, wake: make(chan struct{}, 1)}
-		if carries {
-			r.carry()
+	for _, sse := range []bool{false, true} {
+		r := looseReader(Options{})
+		if sse {
+			r.openSSESession()
 		}
 		r.attach(eventlog.Attachment{})
 		r.deliver(eventlog.Event{ID: eventlog.ID{Nonce: "before"}, Data: []byte(`1`)}, false)
 		r.close(closing{retry: time.Second})
 		r.deliver(eventlog.Event{ID: eventlog.ID{Offset: 1, Nonce: "behind"}, Data: []byte(`2`)}, true)
-		want := map[bool]int{false: 1, true: 2}[carries]
-		if todo := r.take(); len(todo.events) != want || todo.ended != carries || todo.closed == nil {
-			t.Errorf("the stream of a legacy session %v: %d events, ended %v, want %d", carries, len(todo.events), todo.ended, want)
+		want := map[bool]int{false: 1, true: 2}[sse]
+		if todo := r.take(); len(todo.events) != want || todo.ended != sse || todo.closed == nil {
+			t.Errorf("the stream of an SSE session %v: %d events, ended %v, want %d", sse, len(todo.events), todo.ended, want)
 		}
 	}
 }
@@ -616,7 +616,7 @@ func TestAClosedConnectionTakesNoMoreEvents(t *testing.T) {
 // larger than the bound goes through alone.
 func TestTheQueueOfAConnectionIsBoundedInBytes(t *testing.T) {
 	t.Parallel()
-	r := &Reader{node: &Node{opts: Options{MaxQueueBytes: 10}.withDefaults()}, wake: make(chan struct{}, 1)}
+	r := looseReader(Options{MaxQueueBytes: 10})
 	r.attach(eventlog.Attachment{})
 	var offset int64
 	deliver := func(size int) {

@@ -13,9 +13,9 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
-// sayings are the ways in which an instance, the first of a fleet, tells others
+// messagesToOthers are the ways in which an instance, the first of a fleet, tells others
 // something, each with one call to Redis.
-func sayings(f *fleet, sid string) map[string]func(ctx context.Context) error {
+func messagesToOthers(f *fleet, sid string) map[string]func(ctx context.Context) error {
 	n, other := f.nodes[0], f.nodes[1]
 	return map[string]func(ctx context.Context) error{
 		"an update":            func(ctx context.Context) error { return n.Publisher().ResourceUpdated(ctx, "a:b") },
@@ -35,13 +35,13 @@ func TestNobodyWaitsForAFrozenRedisLongerThanTheTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
-		for what, say := range sayings(f, beginSession(t, f.store)) {
-			if err := say(t.Context()); err != nil { // Redis knows the script
+		for what, send := range messagesToOthers(f, beginSession(t, f.store)) {
+			if err := send(t.Context()); err != nil { // Redis knows the script
 				t.Errorf("%s: %v", what, err)
 			}
 			f.links[0].Freeze()
 			start := time.Now()
-			if err := say(t.Context()); !errors.Is(err, sessionstore.ErrUnavailable) {
+			if err := send(t.Context()); !errors.Is(err, sessionstore.ErrUnavailable) {
 				t.Errorf("%s over a frozen link: %v", what, err)
 			}
 			if took := time.Since(start); took != redisx.DefaultTimeout {
@@ -59,9 +59,9 @@ func TestAMessageWhoseConnectionBreaksIsSentAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
-		for what, say := range sayings(f, beginSession(t, f.store)) {
+		for what, send := range messagesToOthers(f, beginSession(t, f.store)) {
 			for again, want := range map[string]error{"reachable": nil, "frozen": sessionstore.ErrUnavailable} {
-				if err := say(t.Context()); err != nil {
+				if err := send(t.Context()); err != nil {
 					t.Errorf("%s: %v", what, err)
 				}
 				f.links[0].Freeze()
@@ -73,7 +73,7 @@ func TestAMessageWhoseConnectionBreaksIsSentAgain(t *testing.T) {
 					}
 				})
 				start := time.Now()
-				if err := say(t.Context()); !errors.Is(err, want) {
+				if err := send(t.Context()); !errors.Is(err, want) {
 					t.Errorf("%s over a connection that breaks, Redis then being %s: %v", what, again, err)
 				}
 				if took := time.Since(start); took > redisx.DefaultTimeout {

@@ -162,6 +162,12 @@ func (f *fleet) join(t testing.TB, client rueidis.Client, opts Options) *Node {
 	return n
 }
 
+// looseReader returns a reader of no stream, on an instance that does nothing.
+func looseReader(opts Options) *Reader {
+	opts = opts.withDefaults()
+	return &Reader{node: &Node{opts: opts}, wake: make(chan struct{}, 1), queue: newLogQueue(opts)}
+}
+
 // A viewer is the client's end of an open stream.
 type viewer struct {
 	header http.Header

@@ -9,10 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
-	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 )
 
 // A serverRequest is a request of the server that the client has yet to answer.
@@ -24,16 +25,39 @@ type serverRequest struct {
 	detached bool      // it is on the standalone stream, not on the call's
 }
 
-// serverRequests are the open server requests of one connection, by number. The SDK counts
-// its requests on each connection from 1, so the fleet would be full of
-// requests with the same id: each goes out under the name of its instance,
+// serverRequests are the open server requests of one connection, by number. The
+// SDK counts its requests on each connection from 1, so the fleet would be full
+// of requests with the same id: each goes out under the name of its instance,
 // connection and number, and the response finds its way by that name.
 type serverRequests struct {
 	last int
 	open map[string]*serverRequest
 }
 
-// serverRequestName is how a server request, and its progress, is named to the client.
+// unreadTTL is how long a server request waits on a stream that nobody reads.
+const unreadTTL = 30 * time.Second
+
+// overdue returns the errors of the server requests that have waited too long, by
+// number; own and standalone say whether somebody reads the call's stream and the
+// session's standalone one.
+func (rs *serverRequests) overdue(now time.Time, own, standalone bool, answerWithin time.Duration) map[string]error {
+	overdue := map[string]error{}
+	for number, sr := range rs.open {
+		if own && !sr.detached || standalone && sr.detached {
+			sr.read = now
+		}
+		switch {
+		case now.Sub(sr.asked) >= answerWithin:
+			overdue[number] = errNoResponse
+		case now.Sub(sr.read) >= unreadTTL:
+			overdue[number] = errNoReader
+		}
+	}
+	return overdue
+}
+
+// serverRequestName is how a server request, and its progress, is named to the
+// client.
 func (c *Conn) serverRequestName(number string) string {
 	return c.node.id + "." + c.id + "." + number
 }
@@ -52,10 +76,10 @@ func validInstance(s string) bool {
 	return len(s) == 16 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz234567") == ""
 }
 
-// ask sends a request of the server to the client.
-func (c *Conn) ask(ctx context.Context, m *jsonrpc.Request) error {
-	speaks := c.speaks(ctx)
-	if m.Method == "ping" && !speaks {
+// sendServerRequest sends a request of the server to the client.
+func (c *Conn) sendServerRequest(ctx context.Context, m *jsonrpc.Request) error {
+	fromHandler := c.isHandler(ctx)
+	if m.Method == "ping" && !fromHandler {
 		// ServerOptions.KeepAlive. What it is for, noticing a client that is
 		// gone, does not apply to the connection of one request, which it would
 		// end in the middle of a long call.
@@ -65,7 +89,7 @@ func (c *Conn) ask(ctx context.Context, m *jsonrpc.Request) error {
 	if err := c.checkCapability(m.Method); err != nil {
 		return sdkcompat.Rejected(err)
 	}
-	sr := &serverRequest{id: m.ID, asked: time.Now(), read: time.Now(), detached: !speaks || !c.req.Message.IsCall() || c.shared()}
+	sr := &serverRequest{id: m.ID, asked: time.Now(), read: time.Now(), detached: !fromHandler || !c.req.Message.IsCall() || c.shared()}
 	number := c.addServerRequest(sr)
 	if err := c.emitServerRequest(ctx, sr, number, m); err != nil {
 		c.takeServerRequest(number)
@@ -84,7 +108,7 @@ func (c *Conn) emitServerRequest(ctx context.Context, sr *serverRequest, number 
 		return err
 	}
 	c.mu.Lock()
-	sr.token = token // the server request's name can be guessed: progress may be there before it is asked
+	sr.token = token // its name can be guessed: progress may be there before the request is sent
 	c.mu.Unlock()
 	data, err := jsonrpcmsg.EncodeRequest(name, m.Method, params)
 	if err != nil {
@@ -96,24 +120,23 @@ func (c *Conn) emitServerRequest(ctx context.Context, sr *serverRequest, number 
 	return c.emit(ctx, data)
 }
 
-// checkCapability fails if the client did not declare the capability for a server request.
+// checkCapability fails if the client did not declare the capability that a
+// server request needs.
 func (c *Conn) checkCapability(method string) error {
-	caps := c.req.Client
-	if caps == nil {
-		caps = &mcp.ClientCapabilities{}
+	declared := c.req.Client
+	if declared == nil {
+		declared = &mcp.ClientCapabilities{}
 	}
-	var can bool
+	supported := true
 	switch method {
 	case "sampling/createMessage":
-		can = caps.Sampling != nil
+		supported = declared.Sampling != nil
 	case "roots/list":
-		can = caps.RootsV2 != nil
+		supported = declared.RootsV2 != nil
 	case "elicitation/create":
-		can = caps.Elicitation != nil
-	default:
-		can = true
+		supported = declared.Elicitation != nil
 	}
-	if !can {
+	if !supported {
 		feature, _, _ := strings.Cut(method, "/")
 		return fmt.Errorf("client does not support %s", feature)
 	}
@@ -189,14 +212,9 @@ func (c *Conn) fail(number string, err error) {
 	}
 }
 
-var (
-	errNoResponse = errors.New("the client did not answer in time")
-	errNoReader   = errors.New("the client does not listen: its stream was not read for 30 seconds")
-)
-
-// withdraw tells the client that a server request no longer matters. The SDK says so
-// under its own number, often only after the response: then withdrawServerRequests
-// has said it already.
+// withdraw tells the client that a server request no longer matters. The SDK's
+// notification names the request by the SDK's own number, and comes often only
+// after the response: then withdrawServerRequests has told the client already.
 func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 	var p struct {
 		RequestID any    `json:"requestId"`
@@ -210,7 +228,7 @@ func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 		return sdkcompat.Rejected(err)
 	}
 	// Taken and sent in one turn: whoever ends the stream in between would find
-	// the server request gone, and the client would not hear of it.
+	// the server request gone, and the client would not be told.
 	c.out.Lock()
 	defer c.out.Unlock()
 	number := c.numberOf(id)
@@ -262,7 +280,7 @@ func (c *Conn) withdrawServerRequests(ctx context.Context) {
 		if err != nil {
 			c.node.logger.Warn("server request not withdrawn", "error", err)
 		}
-		if errors.Is(err, errAway) {
+		if errors.Is(err, errStoreUnavailable) {
 			return // or the response would wait once more for each
 		}
 	}

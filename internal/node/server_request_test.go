@@ -177,11 +177,11 @@ func TestAServerRequestThatNobodyReadsFailsAfterHalfAMinute(t *testing.T) {
 		r.hangUp()
 		f.nodes[0].CloseStreams(0)
 		<-r.over
-		time.Sleep(unreadTTL - 2*lookEvery)
+		time.Sleep(unreadTTL - 2*checkEvery)
 		if f.nodes[0].Calls() != 1 {
 			t.Error("the server request failed early")
 		}
-		time.Sleep(4 * lookEvery)
+		time.Sleep(4 * checkEvery)
 		if f.nodes[0].Calls() != 0 {
 			t.Error("the server request waits for nobody")
 		}
@@ -227,7 +227,7 @@ func TestAServerRequestWithoutAResponseFailsInTheEnd(t *testing.T) {
 		start := time.Now()
 		r.message(t)
 		m := r.message(t)
-		if took := time.Since(start); took < time.Minute || took > time.Minute+2*lookEvery || !strings.Contains(textOf(t, m), errNoResponse.Error()) {
+		if took := time.Since(start); took < time.Minute || took > time.Minute+2*checkEvery || !strings.Contains(textOf(t, m), errNoResponse.Error()) {
 			t.Errorf("%s after %v", m.Result, took)
 		}
 	})
@@ -413,7 +413,7 @@ func TestAServerRequestOutsideOfACallThatNobodyReadsFails(t *testing.T) {
 		})
 		start := time.Now()
 		f.accept(t, f.nodes[0], server, sid, `{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`)
-		if err := <-failed; err == nil || time.Since(start) < unreadTTL || time.Since(start) > unreadTTL+2*lookEvery {
+		if err := <-failed; err == nil || time.Since(start) < unreadTTL || time.Since(start) > unreadTTL+2*checkEvery {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		f.idle(t)

@@ -232,7 +232,7 @@ func (w *withheld) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisR
 }
 
 // A client that comes from an instance which was quicker has missed nothing.
-func TestAnInstanceHearsTheBusAsFarAsItsClientHas(t *testing.T) {
+func TestAnInstanceReadsTheBusAsFarAsItsClientHas(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
@@ -556,7 +556,7 @@ func TestAConfirmedSubscriptionMissesNothing(t *testing.T) {
 }
 
 // Subscriptions that are made at the same time are all in force.
-func TestConcurrentSubscriptionsAreAllHeardOf(t *testing.T) {
+func TestConcurrentSubscriptionsAreAllInForce(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})
@@ -645,7 +645,7 @@ func TestASubscriptionIsNotConfirmedByAReaderThatIsSilent(t *testing.T) {
 		if !slices.Contains(s.got, "e:f") {
 			t.Errorf("got %v", s.got)
 		}
-		if len(a.awaited)+len(b.awaited) > 0 {
+		if len(a.waiters.names)+len(b.waiters.names) > 0 {
 			t.Error("somebody still waits")
 		}
 	})
@@ -845,4 +845,20 @@ func TestEveryUpdateArrives(t *testing.T) {
 			rt.Fatalf("%q\n%s", p, problem)
 		}
 	})
+}
+
+// A stream whose subscriptions are loaded again while it is opened is opened
+// nevertheless: only that load sets where it begins.
+func TestOpeningAFeedIsNotLeftToAReload(t *testing.T) {
+	t.Parallel()
+	l := loads{turn: make(turn, 1)}
+	l.asked.Add(1) // who opens the feed has asked, and a reload overtakes it
+	reload := func() error { return nil }
+	if err := l.do(reload); err != nil {
+		t.Fatal(err)
+	}
+	opened := false
+	if err := l.doFirst(func() error { opened = true; return nil }); err != nil || !opened {
+		t.Errorf("the feed is opened: %v, %v", opened, err)
+	}
 }

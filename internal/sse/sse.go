@@ -115,13 +115,15 @@ func Read(r *bufio.Reader) (Event, error) {
 	}
 }
 
-// An Writer writes events to an HTTP response. It is not safe for
+// A Writer writes events to an HTTP response. It is not safe for
 // concurrent use.
 type Writer struct {
 	w       http.ResponseWriter
 	rc      *http.ResponseController
 	timeout time.Duration
 	buf     []byte
+
+	Silence
 }
 
 // ErrNoFlush says that a ResponseWriter cannot flush, so that no event would
@@ -179,8 +181,12 @@ func (s *Writer) Comment(text string) error {
 	return s.send()
 }
 
+// KeepAlive sends the comment that is due after a silence.
+func (s *Writer) KeepAlive() error { return s.Comment("keep-alive") }
+
 func (s *Writer) send() error {
 	s.ExtendDeadline()
+	s.Break()
 	_, err := s.w.Write(s.buf)
 	if cap(s.buf) > 64<<10 {
 		s.buf = nil // one large event must not keep its memory for the life of the stream

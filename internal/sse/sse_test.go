@@ -336,3 +336,30 @@ func TestAStreamOutlivesTheServersWriteTimeout(t *testing.T) {
 		}
 	})
 }
+
+// A stream is quiet since it was last written to, whatever was written.
+func TestAWriterSaysWhenItHasBeenQuiet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWriter(httptest.NewRecorder(), time.Minute)
+		begun := time.Now()
+		quiet := w.Quiet(10 * time.Second)
+		for _, test := range []struct {
+			write func() error
+			after time.Duration // the last time it was quiet, or the beginning
+			quiet time.Duration // when it is quiet next, counted from the beginning
+		}{
+			{func() error { return w.Write(Event{Data: []byte("x")}) }, 9 * time.Second, 19 * time.Second},
+			{func() error { return w.Comment("x") }, 5 * time.Second, 34 * time.Second},
+			{w.KeepAlive, 0, 44 * time.Second},
+		} {
+			time.Sleep(test.after)
+			if err := test.write(); err != nil {
+				t.Fatal(err)
+			}
+			if <-quiet; time.Since(begun) != test.quiet {
+				t.Errorf("quiet after %v, want %v", time.Since(begun), test.quiet)
+			}
+		}
+	})
+}

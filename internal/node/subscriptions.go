@@ -3,7 +3,8 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,9 +20,9 @@ func (n *Node) Position() string { return n.bus.Position().String() }
 
 // Subscribe subscribes a session to a resource, from a position on the bus on.
 // When it returns nil the session's standalone stream, if it is open, gets every
-// update made from then on. It blocks until the instance that holds the stream
-// says so, and fails with [sessionstore.ErrUnavailable] if that instance does not
-// answer; then the session may be subscribed.
+// update made from then on. It blocks until the instance that has the stream open
+// confirms that, and fails with [sessionstore.ErrUnavailable] if that instance
+// does not answer; then the session may be subscribed.
 func (n *Node) Subscribe(ctx context.Context, session, uri, position string) error {
 	subscribe := func() (string, error) { return n.store.Subscribe(ctx, session, uri, position) }
 	reader, err := subscribe()
@@ -34,7 +35,7 @@ func (n *Node) Subscribe(ctx context.Context, session, uri, position string) err
 	case n.id:
 		return n.reload(ctx, id)
 	default:
-		return n.haveReloaded(ctx, reader, subscribe)
+		return n.reloadElsewhere(ctx, reader, subscribe)
 	}
 }
 
@@ -42,13 +43,14 @@ func (n *Node) Subscribe(ctx context.Context, session, uri, position string) err
 func (n *Node) Unsubscribe(ctx context.Context, session, uri string) error {
 	reader, err := n.store.Unsubscribe(ctx, session, uri)
 	if err == nil {
-		n.resubscribe(ctx, reader)
+		n.reloadSoon(ctx, reader)
 	}
 	return err
 }
 
-// resubscribe has a reader load its session's subscriptions again, some time.
-func (n *Node) resubscribe(ctx context.Context, ref string) {
+// reloadSoon has a reader, wherever it is, load its session's subscriptions again.
+// It does not wait for it.
+func (n *Node) reloadSoon(ctx context.Context, ref string) {
 	switch instance, id := splitRef(ref); instance {
 	case "":
 	case n.id:
@@ -60,15 +62,16 @@ func (n *Node) resubscribe(ctx context.Context, ref string) {
 	}
 }
 
-// askAgain is how often an instance that does not answer is looked at.
+// askAgain is how often it is asked who reads a stream whose instance does not
+// answer.
 const askAgain = 250 * time.Millisecond
 
-// haveReloaded has a reader elsewhere load its session's subscriptions, and
-// waits until it has, or until now says that it is the reader no more: whoever
-// attached later has loaded them since.
-func (n *Node) haveReloaded(ctx context.Context, ref string, now func() (ref string, err error)) error {
-	waiter, done := n.await()
-	defer n.unawait(waiter)
+// reloadElsewhere has a reader on another instance load its session's
+// subscriptions, and waits until it has, or until current returns another reader:
+// whoever attached later has loaded them since.
+func (n *Node) reloadElsewhere(ctx context.Context, ref string, current func() (ref string, err error)) error {
+	waiter, done := n.waiters.add()
+	defer n.waiters.remove(waiter)
 	instance, id := splitRef(ref)
 	alive, err := n.send(ctx, instance, subscriptionsChanged{Reader: id, Instance: n.id, Waiter: waiter})
 	if err != nil || !alive { // a dead instance's reader serves nobody
@@ -82,38 +85,49 @@ func (n *Node) haveReloaded(ctx context.Context, ref string, now func() (ref str
 			return nil
 		case <-tick.C:
 		}
-		if reader, err := now(); err != nil || reader != ref {
+		if reader, err := current(); err != nil || reader != ref {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return redisx.Unavailable("subscribe", errors.New("the instance that holds the stream does not answer"))
+			return redisx.Unavailable("subscribe", errOwnerSilent)
 		}
 	}
 }
 
-// await returns the name of something to wait for, and a channel that is closed
-// when it has happened.
-func (n *Node) await() (name string, done chan struct{}) {
-	name, done = n.nextID(), make(chan struct{})
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.awaited[name] = done
-	return name, done
+// waiters wait here for what other instances were asked to do.
+type waiters struct {
+	mu    sync.Mutex // guards all fields below
+	last  int64
+	names map[string]chan struct{}
 }
 
-func (n *Node) unawait(name string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.awaited, name)
+// add returns the name of a new waiter, and a channel that is closed when what it
+// waits for has happened.
+func (w *waiters) add() (name string, happened chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.names == nil {
+		w.names = map[string]chan struct{}{}
+	}
+	w.last++
+	name, happened = strconv.FormatInt(w.last, 36), make(chan struct{})
+	w.names[name] = happened
+	return name, happened
 }
 
-// happened tells who waits.
-func (n *Node) happened(name string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if done, ok := n.awaited[name]; ok {
-		delete(n.awaited, name)
-		close(done)
+func (w *waiters) remove(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.names, name)
+}
+
+// wake wakes the waiter with that name, if there is one.
+func (w *waiters) wake(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if happened, ok := w.names[name]; ok {
+		delete(w.names, name)
+		close(happened)
 	}
 }
 
@@ -136,7 +150,7 @@ func (n *Node) reload(ctx context.Context, reader string) error {
 		return nil
 	}
 	return r.loads.do(func() error {
-		if err := n.learn(ctx, r); err != nil {
+		if err := n.loadAgreement(ctx, r); err != nil {
 			return err
 		}
 		subs, err := n.subscriptions(ctx, r.stream.Session)
@@ -149,11 +163,11 @@ func (n *Node) reload(ctx context.Context, reader string) error {
 	})
 }
 
-// loads has one thing loaded for many who ask at once, by one at a time: so
-// nothing newer is replaced by something older.
+// loads lets many who ask at once share what is loaded. One load runs at a time,
+// so nothing newer is replaced by something older.
 type loads struct {
 	asked  atomic.Int64
-	turn   turn  // guards what follows
+	turn   turn  // guards loaded, also during the calls to Redis
 	loaded int64 // how many of those that asked have what they asked for
 }
 
@@ -165,6 +179,18 @@ func (l *loads) do(load func() error) error {
 	if l.loaded >= turn {
 		return nil
 	}
+	return l.run(load)
+}
+
+// doFirst is do for a load that no other can replace.
+func (l *loads) doFirst(load func() error) error {
+	l.turn.Lock()
+	defer l.turn.Unlock()
+	return l.run(load)
+}
+
+// run loads for all that have asked so far. l.turn must be held.
+func (l *loads) run(load func() error) error {
 	asked := l.asked.Load()
 	err := load()
 	if err == nil {
@@ -189,7 +215,7 @@ func (n *Node) subscriptions(ctx context.Context, session string) (map[string]bu
 
 // openFeed begins what a standalone stream gets of the bus: behind a position,
 // or if that is empty from where the session began. Of a client that begins
-// anew nothing is known: it gets all that the stream wants to hear of.
+// anew nothing is known: it is notified of everything that it wants.
 func (n *Node) openFeed(ctx context.Context, r *Reader, rec sessionstore.Record, position string, anew bool) error {
 	switch {
 	case anew:
@@ -199,13 +225,12 @@ func (n *Node) openFeed(ctx context.Context, r *Reader, rec sessionstore.Record,
 	}
 	at, known := bus.ParsePosition(position)
 	if known {
-		r.told = position
 		r.mu.Lock()
 		r.sentAt = &at
 		r.mu.Unlock()
 		n.bus.Reach(ctx, at)
 	}
-	return r.loads.do(func() error {
+	return r.loads.doFirst(func() error {
 		// The reader is known to Redis: from now on a subscription that changes
 		// is loaded again.
 		subs, err := n.subscriptions(ctx, rec.ID)

@@ -9,15 +9,15 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
-// An instance may have lost a legacy session's stream and, for want of Redis,
+// An instance may have lost an SSE session's stream and, for want of Redis,
 // not have ended the session. Whoever begins a call of it finds out.
-func TestACallForAStreamThatHasGoneEndsTheLegacySession(t *testing.T) {
+func TestACallForAStreamThatHasGoneEndsTheSSESession(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
 		sid := beginSession(t, f.store)
 		req := Request{Session: sid, Message: decode(t, []byte(toolCall("7")))}
-		if err := f.nodes[0].Carry(t.Context(), Holder{f.nodes[1].ID() + "/gone"}, &req); err != nil {
+		if err := f.nodes[0].Relay(t.Context(), StreamOwner{f.nodes[1].ID() + "/gone"}, &req); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
@@ -28,14 +28,14 @@ func TestACallForAStreamThatHasGoneEndsTheLegacySession(t *testing.T) {
 }
 
 // After an outage of all, instances come back one after the other: the stream of
-// a legacy session does not end because its call's instance is not the first.
-func TestALegacyStreamOutlivesAnOutageThatLastsLongerElsewhere(t *testing.T) {
+// an SSE session does not end because its call's instance is not the first.
+func TestAnSSEStreamOutlivesAnOutageThatLastsLongerElsewhere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
-		rec, v, holder := f.legacy(t)
+		rec, v, owner := f.sseSession(t)
 		called := f.accept(t, f.nodes[1], speaker(t, 2*time.Minute), rec.ID, toolCall("7"), func(req *Request) {
-			if err := f.nodes[1].Carry(t.Context(), holder, req); err != nil {
+			if err := f.nodes[1].Relay(t.Context(), owner, req); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -60,15 +60,15 @@ func TestALegacyStreamOutlivesAnOutageThatLastsLongerElsewhere(t *testing.T) {
 	})
 }
 
-// The stream of a legacy session does not wait for a call that an instance took
+// The stream of an SSE session does not wait for a call that an instance took
 // on and, because it left at that moment, did not run.
-func TestACallThatALeavingInstanceDoesNotRunHoldsNoLegacyStream(t *testing.T) {
+func TestACallThatALeavingInstanceDoesNotRunKeepsNoSSEStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
-		rec, v, holder := f.legacy(t)
+		rec, v, owner := f.sseSession(t)
 		req := Request{Session: rec.ID, Message: decode(t, []byte(toolCall("7")))}
-		if err := f.nodes[1].Carry(t.Context(), holder, &req); err != nil {
+		if err := f.nodes[1].Relay(t.Context(), owner, &req); err != nil {
 			t.Fatal(err)
 		}
 		f.nodes[1].Close(t.Context())
@@ -85,13 +85,13 @@ func TestACallThatALeavingInstanceDoesNotRunHoldsNoLegacyStream(t *testing.T) {
 
 // That a call has ended is told when Redis is back, if it was away at the time:
 // the stream does not end with the instance that ran the call.
-func TestTheHolderOfALegacyStreamLearnsOfACallThatEndedInAnOutage(t *testing.T) {
+func TestTheOwnerOfAnSSEStreamLearnsOfACallThatEndedInAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
-		rec, v, holder := f.legacy(t)
+		rec, v, owner := f.sseSession(t)
 		called := f.accept(t, f.nodes[1], speaker(t, time.Hour), rec.ID, toolCall("7"), func(req *Request) {
-			if err := f.nodes[1].Carry(t.Context(), holder, req); err != nil {
+			if err := f.nodes[1].Relay(t.Context(), owner, req); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -111,9 +111,9 @@ func TestTheHolderOfALegacyStreamLearnsOfACallThatEndedInAnOutage(t *testing.T) 
 	})
 }
 
-// legacy begins a session whose stream is at the first instance, and returns what
+// sseSession begins a session whose stream is at the first instance, and returns what
 // the second one knows of that.
-func (f *fleet) legacy(t *testing.T) (sessionstore.Record, *viewer, Holder) {
+func (f *fleet) sseSession(t *testing.T) (sessionstore.Record, *viewer, StreamOwner) {
 	t.Helper()
 	rec, err := f.store.Create(t.Context(), sessionstore.Record{
 		InitializeParams: []byte(testParams), ProtocolVersion: "2024-11-05", Initialized: true, Legacy: true, LogLevel: "info",
@@ -122,9 +122,9 @@ func (f *fleet) legacy(t *testing.T) (sessionstore.Record, *viewer, Holder) {
 		t.Fatal(err)
 	}
 	v := f.follow(t, f.nodes[0], rec, nil)
-	holder, err := f.nodes[1].Holder(t.Context(), rec.ID)
+	owner, err := f.nodes[1].StreamOwner(t.Context(), rec.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rec, v, holder
+	return rec, v, owner
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/bus"
@@ -66,24 +67,22 @@ func (f Filter) uris() map[string]bus.Position {
 // is made after it was opened, or ends. It has no log and cannot be resumed:
 // 2026-07-28 has no resumption.
 type Listener struct {
-	node *Node
-	id   json.RawMessage
-	wake chan struct{}
-	feed *bus.Feed
-	done chan struct{} // closed when the instance leaves
+	node  *Node
+	id    json.RawMessage
+	wake  chan struct{}
+	feed  *bus.Feed
+	done  chan struct{} // closed when the instance leaves
+	ended sync.Once     // guards the closing of done
 }
 
 // Listen opens a listener for the request with the given raw id. It gets
 // changes from now on; it must be closed.
 func (n *Node) Listen(id json.RawMessage, filter Filter) (*Listener, error) {
 	l := &Listener{node: n, id: id, wake: make(chan struct{}, 1), done: make(chan struct{})}
-	l.feed = n.bus.NewFeed(l.signal)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.closed {
-		return nil, ErrClosed
+	if err := n.addListener(l); err != nil {
+		return nil, err
 	}
-	n.listeners[l] = struct{}{}
+	l.feed = n.bus.NewFeed(l.signal)
 	l.feed.Open(n.bus.Position(), true, filter.uris(), filter.lists())
 	return l, nil
 }
@@ -97,32 +96,21 @@ func (l *Listener) signal() {
 
 // Close closes the listener. It must be called.
 func (l *Listener) Close() {
-	l.node.mu.Lock()
-	delete(l.node.listeners, l)
-	l.node.mu.Unlock()
 	l.feed.Close()
+	l.node.removeListener(l)
 }
 
 // end has the listener's request answered, once.
 func (l *Listener) end() {
-	select {
-	case <-l.done:
-	default:
-		close(l.done)
-	}
+	l.ended.Do(func() { close(l.done) })
 }
-
-// ErrTooSlow says that a listener has fallen so far behind that changes it
-// should get are no longer known.
-var ErrTooSlow = errors.New("the listener is too slow")
 
 // Serve sends changes to w until ctx ends, the client is cut off because it
 // reads too slowly, or the instance leaves the fleet. If the server ends the
 // subscription, because it leaves or because ctx's deadline has passed, the
 // listener's request is answered and Serve returns nil.
 func (l *Listener) Serve(ctx context.Context, w *sse.Writer, keepAlive time.Duration) error {
-	quiet := time.NewTimer(keepAlive)
-	defer quiet.Stop()
+	quiet := w.Quiet(keepAlive)
 	for {
 		// Looked at each time: there may always be something to send.
 		switch err := ctx.Err(); {
@@ -139,7 +127,6 @@ func (l *Listener) Serve(ctx context.Context, w *sse.Writer, keepAlive time.Dura
 			if err := l.write(w, items); err != nil {
 				return err
 			}
-			quiet.Reset(keepAlive)
 			continue
 		}
 		select {
@@ -147,11 +134,10 @@ func (l *Listener) Serve(ctx context.Context, w *sse.Writer, keepAlive time.Dura
 		case <-l.done:
 			return l.Complete(w)
 		case <-l.wake:
-		case <-quiet.C:
-			if err := w.Comment("keep-alive"); err != nil {
+		case <-quiet:
+			if err := w.KeepAlive(); err != nil {
 				return err
 			}
-			quiet.Reset(keepAlive)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 func TestAnInstanceLeavesWhileItKeepsManySessions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const sessions = 100 * touchers
+		const sessions = 100 * touchesAtOnce
 		f := newBubbleFleet(t, Options{})
 		n := f.nodes[0]
 		for range sessions {

@@ -1,0 +1,63 @@
+package node
+
+import (
+	"errors"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+)
+
+// Errors of requests that an instance does not take.
+var (
+	// ErrClosed says that the node is closed and takes no more requests.
+	ErrClosed = errors.New("instance is shutting down")
+	// ErrDuplicateID says that a request with the same id in the same session is
+	// running on this instance.
+	ErrDuplicateID = errors.New("a request with this id is in progress")
+	// ErrTooManyCalls says that a session has the maximum number of calls, or of
+	// notifications, running on this instance.
+	ErrTooManyCalls = errors.New("too many running calls in this session")
+)
+
+// Errors of requests that have ended.
+var (
+	// ErrRequestEnded is the error of a *mcp.ServerSession that is used after its
+	// request has ended; see [Options].
+	ErrRequestEnded = errors.New("the request this session was connected for has ended")
+	// ErrCancelled is the error response of a call that its client has cancelled.
+	ErrCancelled = &jsonrpc.Error{Code: -32800, Message: "request cancelled"}
+
+	errAbandoned  = errors.New("the request was given up: its client has gone")
+	errWriterDied = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the instance that ran this request has died; its outcome is unknown"}
+)
+
+// Errors of what a handler sends.
+var (
+	errStoreUnavailable = errors.New("the session store is unavailable")
+	errResponseComplete = errors.New("the response is complete")
+	errNothingElse      = errors.New("nothing can be sent with this request")
+	errNoEventID        = errors.New("the client's connection broke before it had an event id to resume from")
+	errNoSessionYet     = errors.New("there is no session before initialize is answered")
+	errUnknownMessage   = errors.New("unknown kind of message")
+)
+
+// Errors of server requests, which handlers get in the client's place.
+var (
+	errNoResponse = errors.New("the client did not answer in time")
+	errNoReader   = errors.New("the client does not listen: its stream was not read for 30 seconds")
+)
+
+// Errors of open streams.
+var (
+	// ErrTooSlow says that a listener has fallen so far behind that changes it
+	// should get are no longer known.
+	ErrTooSlow = errors.New("the listener is too slow")
+
+	errClosedByServer = errors.New("stream closed by the server") // it goes on elsewhere
+)
+
+var (
+	errNotRenewed   = errors.New("the instance's inbox has not been renewed")
+	errOwnerSilent  = errors.New("the instance that holds the stream does not answer")
+	errNoMethod     = errors.New("the method is empty")
+	errParamsObject = errors.New("the params are not an object")
+)

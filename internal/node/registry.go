@@ -1,0 +1,259 @@
+package node
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/signal"
+)
+
+// A registry knows what runs on an instance, and what is open there.
+type registry struct {
+	// ended is sent when something that ran or was open here no longer is.
+	ended signal.Broadcast
+
+	mu        sync.Mutex // guards all fields below; nothing else is locked while it is held
+	closed    bool       // nothing is added any more
+	conns     map[string]*Conn
+	readers   map[string]*Reader
+	listeners map[*Listener]struct{}
+	sessions  map[string]*presence
+}
+
+// presence is what runs of one session on this instance. It exists only while
+// something does.
+type presence struct {
+	calls   map[string]*Conn // by idKey of the request
+	conns   map[*Conn]struct{}
+	readers map[*Reader]struct{}
+}
+
+func newRegistry() registry {
+	return registry{
+		conns:     map[string]*Conn{},
+		readers:   map[string]*Reader{},
+		listeners: map[*Listener]struct{}{},
+		sessions:  map[string]*presence{},
+	}
+}
+
+// close has the registry take nothing more. It reports false if it was closed.
+func (g *registry) close() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return false
+	}
+	g.closed = true
+	return true
+}
+
+// unlessClosed calls f, which must not block, unless the registry is closed. It
+// cannot be closed while f runs.
+func (g *registry) unlessClosed(f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		f()
+	}
+}
+
+// Calls returns how many requests run on this instance.
+func (g *registry) Calls() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.conns)
+}
+
+// Streams returns how many streams are open on this instance.
+func (g *registry) Streams() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.readers) + len(g.listeners)
+}
+
+func (g *registry) allConns() []*Conn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Values(g.conns))
+}
+
+func (g *registry) allReaders() []*Reader {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Values(g.readers))
+}
+
+func (g *registry) allListeners() []*Listener {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Keys(g.listeners))
+}
+
+// present returns the sessions of which something runs here.
+func (g *registry) present() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Keys(g.sessions))
+}
+
+// ofSession returns what runs of a session here.
+func (g *registry) ofSession(id string) ([]*Conn, []*Reader) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.sessions[id]
+	if p == nil {
+		return nil, nil
+	}
+	return slices.Collect(maps.Keys(p.conns)), slices.Collect(maps.Keys(p.readers))
+}
+
+func (g *registry) conn(id string) *Conn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.conns[id]
+}
+
+func (g *registry) reader(id string) *Reader {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.readers[id]
+}
+
+// call returns the call with the given id that runs here, or nil.
+func (g *registry) call(session string, id json.RawMessage) *Conn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p := g.sessions[session]; p != nil {
+		return p.calls[jsonrpcmsg.IDKey(id)]
+	}
+	return nil
+}
+
+// writes reports whether a call that runs here writes the stream.
+func (g *registry) writes(stream eventlog.StreamID) bool {
+	conns, _ := g.ofSession(stream.Session)
+	return slices.ContainsFunc(conns, func(c *Conn) bool { return c.streamID() == stream })
+}
+
+// addConn adds a request; maxCalls bounds the calls, or the notifications, of its
+// session.
+func (g *registry) addConn(c *Conn, maxCalls int) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return ErrClosed
+	}
+	p, m := g.presence(c.session), c.req.Message
+	key := jsonrpcmsg.IDKey(m.ID)
+	switch {
+	case m.IsCall() && p.calls[key] != nil:
+		return ErrDuplicateID
+	case p.running(m.IsCall()) >= maxCalls:
+		return ErrTooManyCalls
+	case m.IsCall():
+		p.calls[key] = c
+	}
+	p.conns[c] = struct{}{}
+	g.conns[c.id] = c
+	return nil
+}
+
+// running returns how many calls, or notifications, of a session run here.
+func (p *presence) running(calls bool) (count int) {
+	for c := range p.conns {
+		if c.req.Message.IsCall() == calls {
+			count++
+		}
+	}
+	return count
+}
+
+func (g *registry) removeConn(c *Conn) {
+	defer g.ended.Send()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.freeID(c)
+	if p := g.sessions[c.session]; p != nil {
+		delete(p.conns, c)
+	}
+	delete(g.conns, c.id)
+	g.release(c.session)
+}
+
+// freeRequestID lets the client use the request's id again, as it may from the
+// moment it has the response.
+func (g *registry) freeRequestID(c *Conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.freeID(c)
+}
+
+// freeID is freeRequestID with g.mu held.
+func (g *registry) freeID(c *Conn) {
+	key := jsonrpcmsg.IDKey(c.req.Message.ID)
+	if p := g.sessions[c.session]; p != nil && p.calls[key] == c {
+		delete(p.calls, key)
+	}
+}
+
+func (g *registry) addReader(r *Reader) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return ErrClosed
+	}
+	g.readers[r.id] = r
+	g.presence(r.stream.Session).readers[r] = struct{}{}
+	return nil
+}
+
+func (g *registry) removeReader(r *Reader) {
+	defer g.ended.Send()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p := g.sessions[r.stream.Session]; p != nil {
+		delete(p.readers, r)
+	}
+	delete(g.readers, r.id)
+	g.release(r.stream.Session)
+}
+
+func (g *registry) addListener(l *Listener) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return ErrClosed
+	}
+	g.listeners[l] = struct{}{}
+	return nil
+}
+
+func (g *registry) removeListener(l *Listener) {
+	defer g.ended.Send()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.listeners, l)
+}
+
+// presence returns what runs of a session here, which it makes if nothing did.
+// g.mu must be held.
+func (g *registry) presence(session string) *presence {
+	p := g.sessions[session]
+	if p == nil {
+		p = &presence{calls: map[string]*Conn{}, conns: map[*Conn]struct{}{}, readers: map[*Reader]struct{}{}}
+		g.sessions[session] = p
+	}
+	return p
+}
+
+// release drops a session of which nothing runs. g.mu must be held.
+func (g *registry) release(session string) {
+	if p := g.sessions[session]; p != nil && len(p.conns) == 0 && len(p.readers) == 0 {
+		delete(g.sessions, session)
+	}
+}
