@@ -10,6 +10,9 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -22,7 +25,7 @@ func (h *Handler) session(r *http.Request) (sessionstore.Record, error) {
 	}
 	id := r.Header.Get(sessionHeader)
 	if id == "" {
-		return sessionstore.Record{}, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest,
+		return sessionstore.Record{}, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest,
 			"%s header is required, except to initialize", sessionHeader)
 	}
 	rec, err := h.owned(r, id)
@@ -32,28 +35,13 @@ func (h *Handler) session(r *http.Request) (sessionstore.Record, error) {
 	return rec, err
 }
 
-// owned returns a session, if it is the user's. A cached record is never a reason
-// to refuse a request: the record is read again first.
+// owned returns a session, if it is the user's.
 func (h *Handler) owned(r *http.Request, id string) (sessionstore.Record, error) {
 	user, err := h.principal(r)
 	if err != nil {
 		return sessionstore.Record{}, err
 	}
-	if !sessionstore.ValidID(id) {
-		return sessionstore.Record{}, sessionstore.ErrNotFound
-	}
-	rec, err := h.store.Load(r.Context(), id)
-	if err == nil && rec.Owner != user {
-		rec, err = h.store.LoadFresh(r.Context(), id)
-	}
-	if err != nil {
-		return sessionstore.Record{}, err
-	}
-	if rec.Owner != user {
-		// The response is, to the letter, the one for an unknown session.
-		return sessionstore.Record{}, sessionstore.ErrNotFound
-	}
-	return rec, nil
+	return h.store.LoadOwned(r.Context(), id, user)
 }
 
 // principal returns whom a request comes from, empty without authentication.
@@ -77,14 +65,19 @@ func checkVersion(r *http.Request) error {
 	if v == "" {
 		return nil
 	}
-	sessions := sessionVersions()
+	sessions := runner.SessionVersions()
 	if !slices.Contains(sessions, v) {
-		return refuse(http.StatusBadRequest, "unsupported protocol version %q (supported: %s)", v, strings.Join(sessions, ", "))
+		return httperror.Refuse(http.StatusBadRequest, "unsupported protocol version %q (supported: %s)", v, strings.Join(sessions, ", "))
 	}
 	return nil
 }
 
-// sessionVersions returns the protocol versions that have sessions.
-func sessionVersions() []string {
-	return slices.DeleteFunc(mcp.SupportedProtocolVersions(), func(v string) bool { return v >= versionStateless })
+// incoming returns a message with the request that brought it.
+func (h *Handler) incoming(r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) runner.Incoming {
+	return runner.Incoming{
+		Record:  rec,
+		Message: m,
+		Extra:   &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
+		Server:  func() *mcp.Server { return h.getServer(r) },
+	}
 }

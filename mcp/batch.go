@@ -9,8 +9,10 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
@@ -39,7 +41,7 @@ func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body []byte
 // checkBatch returns the messages of a batch and their session, if all of the
 // batch can be served.
 func (h *Handler) checkBatch(w http.ResponseWriter, r *http.Request, body []byte) (sessionstore.Record, []*jsonrpcmsg.Message, error) {
-	if r.Header.Get(versionHeader) >= versionStateless || r.Header.Get(sessionHeader) == "" {
+	if r.Header.Get(versionHeader) >= runner.VersionStateless || r.Header.Get(sessionHeader) == "" {
 		return sessionstore.Record{}, nil, jsonrpcmsg.ErrBatch // initialize, without a session, is never in one
 	}
 	rec, err := h.session(r)
@@ -57,7 +59,7 @@ func (h *Handler) checkBatch(w http.ResponseWriter, r *http.Request, body []byte
 	for _, m := range messages {
 		switch {
 		case m.Method == "initialize" || isStateless(r, m):
-			return rec, nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s must not be part of a batch", m.Method)
+			return rec, nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s must not be part of a batch", m.Method)
 		case m.IsCall() && !sse.CanFlush(w):
 			return rec, nil, sse.ErrNoFlush
 		case m.IsCall() && h.draining.Load():
@@ -73,9 +75,9 @@ func (h *Handler) takeOthers(r *http.Request, rec sessionstore.Record, messages 
 		var err error
 		switch {
 		case m.IsNotification():
-			err = h.notification(r, rec, m)
+			err = h.runner.Notification(r.Context(), h.incoming(r, rec, m))
 		case m.IsResponse():
-			err = h.node.Reply(r.Context(), rec.ID, m)
+			err = h.node.ForwardResponse(r.Context(), rec.ID, m)
 		}
 		if err != nil {
 			return err
@@ -121,12 +123,12 @@ func (h *Handler) startBatch(r *http.Request, rec sessionstore.Record, calls []*
 // batchCall runs a call and returns its response. ctx ends when the client has
 // gone. Whatever else the handler sends goes to the session's standalone stream.
 func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionstore.Record, m *jsonrpcmsg.Message) []byte {
-	e, err := h.prepare(r, rec, m)
+	e, err := h.runner.Prepare(h.incoming(r, rec, m))
 	if err != nil {
 		return h.refusedCall(ctx, m, err)
 	}
-	e.request.Outlet = node.OutletAside
-	conn, err := h.serve(r, e)
+	e.Request.ResponseMode = node.ResponseShared
+	conn, err := h.runner.Serve(r.Context(), e)
 	if err != nil {
 		return h.refusedCall(ctx, m, err)
 	}
@@ -137,7 +139,7 @@ func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionsto
 		<-conn.Done()
 	}
 	select {
-	case a := <-conn.Answer():
+	case a := <-conn.Response():
 		if a.Err != nil {
 			return h.refusedCall(ctx, m, a.Err)
 		}
@@ -149,7 +151,7 @@ func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionsto
 
 // refusedCall is the response to a call of a batch that failed with err.
 func (h *Handler) refusedCall(ctx context.Context, m *jsonrpcmsg.Message, err error) []byte {
-	return jsonrpcmsg.EncodeError(m.ID, &h.refusalOf(ctx, err).wire)
+	return jsonrpcmsg.EncodeError(m.ID, &h.refusalOf(ctx, err).Wire)
 }
 
 // respondToBatch sends the responses of a batch: as one JSON array, in the order
@@ -168,7 +170,7 @@ func (h *Handler) respondToBatch(w http.ResponseWriter, r *http.Request, b *batc
 			_ = h.streamBatch(w, r, b, bodies, b.size-n) // a client that has gone needs no responses
 			return
 		case <-r.Context().Done():
-			h.fail(w, r, nil, errGivenUp)
+			h.fail(w, r, nil, httperror.ErrGivenUp)
 			return
 		}
 	}

@@ -8,7 +8,10 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
@@ -25,14 +28,14 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 
 // streamAfter sends what a stream has after an event, or what the client gets in
 // its place.
-func (h *Handler) streamAfter(w http.ResponseWriter, r *http.Request, after *node.EventID) {
+func (h *Handler) streamAfter(w http.ResponseWriter, r *http.Request, after *eventlog.ID) {
 	rec, stream, err := h.resume(r, after)
 	switch {
 	case errors.Is(err, sessionstore.ErrUnavailable):
 		h.hold(w, r, after, err)
 	case errors.Is(err, node.ErrClosed):
 		h.sendAway(w, r, after)
-	case errors.Is(err, node.ErrLost):
+	case errors.Is(err, eventlog.ErrLost):
 		h.serveLost(w, r, after)
 	case err != nil:
 		h.fail(w, r, nil, err)
@@ -47,10 +50,10 @@ func (h *Handler) streamAfter(w http.ResponseWriter, r *http.Request, after *nod
 	}
 }
 
-func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *node.EventID, err error) {
+func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *eventlog.ID, err error) {
 	switch {
 	case !accepts(r, "text/event-stream"):
-		return nil, refuse(http.StatusNotAcceptable, "Accept must contain text/event-stream")
+		return nil, httperror.Refuse(http.StatusNotAcceptable, "Accept must contain text/event-stream")
 	case !sse.CanFlush(w):
 		return nil, sse.ErrNoFlush
 	}
@@ -58,22 +61,22 @@ func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *node.
 	if last == "" {
 		return nil, nil
 	}
-	id, err := node.ParseEventID(last)
+	id, err := eventlog.ParseID(last)
 	if err != nil {
-		return nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s: %v", resumeHeader, err)
+		return nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s: %v", resumeHeader, err)
 	}
 	return &id, nil
 }
 
 // resume makes the request the reader of the stream it asks for.
-func (h *Handler) resume(r *http.Request, after *node.EventID) (sessionstore.Record, *node.Resumption, error) {
+func (h *Handler) resume(r *http.Request, after *eventlog.ID) (sessionstore.Record, *node.Resumption, error) {
 	rec, err := h.session(r)
 	if err != nil {
 		return rec, nil, err
 	}
 	h.node.Use(rec.ID)
 	if after != nil && after.IsEnd() {
-		return rec, nil, node.ErrLost
+		return rec, nil, eventlog.ErrLost
 	}
 	stream, err := h.node.Resume(r.Context(), rec, after)
 	if errors.Is(err, sessionstore.ErrNotFound) {
@@ -90,7 +93,7 @@ func (h *Handler) resume(r *http.Request, after *node.EventID) (sessionstore.Rec
 func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *node.Reader, version string, resumed bool) error {
 	events := sse.NewWriter(w, h.opts.WriteTimeout)
 	err := events.Start()
-	if err == nil && version >= versionPriming && (resumed || reader.Standalone()) {
+	if err == nil && version >= runner.VersionPriming && (resumed || reader.Standalone()) {
 		err = events.Write(sse.Event{ID: reader.Last().String()})
 	}
 	if err != nil {
@@ -102,10 +105,10 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *no
 
 // startStream starts the response for a stream whose reader is not known yet. A
 // client that resumes after an event gets that event's id again.
-func (h *Handler) startStream(w http.ResponseWriter, version string, after *node.EventID) (*sse.Writer, error) {
+func (h *Handler) startStream(w http.ResponseWriter, version string, after *eventlog.ID) (*sse.Writer, error) {
 	events := sse.NewWriter(w, h.opts.WriteTimeout)
 	err := events.Start()
-	if err == nil && after != nil && version >= versionPriming {
+	if err == nil && after != nil && version >= runner.VersionPriming {
 		err = events.Write(sse.Event{ID: after.String()})
 	}
 	return events, err
@@ -119,7 +122,7 @@ func (h *Handler) serveReader(r *http.Request, events *sse.Writer, reader *node.
 	if reader.Standalone() {
 		defer h.whileOpen(ctx, &Stream{session: reader.Session()})()
 	}
-	return reader.Serve(ctx, events, node.ServeOptions{Priming: version >= versionPriming, KeepAlive: h.opts.KeepAlive})
+	return reader.Serve(ctx, events, node.ServeOptions{Priming: version >= runner.VersionPriming, KeepAlive: h.opts.KeepAlive})
 }
 
 // untilExpiry bounds ctx by the life of the token that the request came with.
@@ -133,11 +136,11 @@ func untilExpiry(ctx context.Context) (context.Context, context.CancelFunc) {
 // serveLost responds to a client that wants to resume from an event which is not
 // in the log. Any error status would end its whole session, so it is told within
 // the stream.
-func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *node.EventID) {
-	if node.IsStandalone(after.Stream) {
+func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *eventlog.ID) {
+	if eventlog.IsStandalone(after.Stream) {
 		// A new stream in its place. What the client may have missed are changes,
 		// so it is told that everything it subscribed to may have changed.
-		anew := node.Anew()
+		anew := eventlog.Anew()
 		h.streamAfter(w, r, &anew)
 		return
 	}
@@ -149,6 +152,5 @@ func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *node.
 	if events.Start() != nil {
 		return
 	}
-	lost := &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the rest of this stream is no longer available; the request's outcome is unknown"}
-	_ = events.Write(after.Lost(lost)) // a client that has gone comes back
+	_ = events.Write(node.LostCall(*after, httperror.ErrLost)) // a client that has gone comes back
 }

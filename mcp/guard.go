@@ -11,7 +11,9 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
 	"github.com/mcpfleet/mcpfleet/internal/cors"
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/loopback"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 )
 
 // ServeHTTP implements [http.Handler].
@@ -20,7 +22,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	untimed(w)
-	stateless := r.Header.Get(versionHeader) >= versionStateless
+	stateless := r.Header.Get(versionHeader) >= runner.VersionStateless
 	switch {
 	case r.Method == http.MethodPost:
 		h.servePost(w, r)
@@ -39,7 +41,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) notAllowed(w http.ResponseWriter, r *http.Request, allowed string) {
 	w.Header().Set("Allow", allowed)
-	h.fail(w, r, nil, refuse(http.StatusMethodNotAllowed, "method %s is not allowed", r.Method))
+	h.fail(w, r, nil, httperror.Refuse(http.StatusMethodNotAllowed, "method %s is not allowed", r.Method))
 }
 
 // untimed lifts http.Server.WriteTimeout from a request: what a call takes, and
@@ -89,7 +91,7 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) bool {
 	bodylimit.Within(w, r, bodylimit.MessageTime)
 	w.Header().Set("Cache-Control", "no-store") // whatever the response will be
 	if !h.allowedHost(r) {
-		writeError(w, nil, refuse(http.StatusForbidden, "host %q is not allowed", r.Host))
+		httperror.Refuse(http.StatusForbidden, "host %q is not allowed", r.Host).Write(w, nil)
 		return false
 	}
 	origin := r.Header.Get("Origin")
@@ -97,7 +99,7 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	if !h.allowedOrigin(origin) {
-		writeError(w, nil, refuse(http.StatusForbidden, "origin %q is not allowed", origin))
+		httperror.Refuse(http.StatusForbidden, "origin %q is not allowed", origin).Write(w, nil)
 		return false
 	}
 	header := w.Header()

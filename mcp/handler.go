@@ -11,7 +11,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
-	"github.com/mcpfleet/mcpfleet/internal/redisx"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -39,7 +39,7 @@ type Handler struct {
 	store     *sessionstore.Store
 	node      *node.Node
 	logger    *slog.Logger
-	clients   clientCache
+	runner    *runner.Runner
 	held      chan struct{} // a place for each GET that waits for Redis
 	stateless http.Handler
 	calls     statelessCalls
@@ -71,22 +71,19 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
 	o := opts.withDefaults()
-	store, err := sessionstore.NewStore(o.Redis, o.store())
+	store, err := sessionstore.NewStore(o.store())
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
 	// Each call to Redis is bounded by RedisTimeout, so there is no wait for a
 	// caller's context to end.
 	ctx := context.Background()
-	if err := redisx.New(o.Redis, o.RedisTimeout).CheckVersion(ctx); err != nil {
-		return nil, fmt.Errorf("fleet: %w", err)
-	}
-	node, err := node.NewNode(ctx, o.Redis, store, o.node())
+	node, err := node.NewNode(ctx, o.node(store))
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
 	h := &Handler{
-		Notifier:  &Notifier{node.Publisher},
+		Notifier:  &Notifier{node.Publisher()},
 		getServer: getServer,
 		opts:      o,
 		store:     store,
@@ -95,11 +92,8 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 		held:      make(chan struct{}, maxHeld),
 		closed:    make(chan struct{}),
 	}
+	h.runner = runner.New(node, store, h.logger)
 	h.stateless = conforming(newStatelessHandler(h), getServer)
 	h.logger.Info("instance joined the fleet")
 	return h, nil
 }
-
-// short is as much of a session's id as goes into logs: without authentication
-// the whole id is all that a session's user has to know.
-func short(id string) string { return id[:min(8, len(id))] }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
@@ -20,7 +21,7 @@ const (
 
 // sendAway asks a client to come back in a moment, when the balancer has
 // noticed that this instance has left. A 503 would end its whole session.
-func (h *Handler) sendAway(w http.ResponseWriter, r *http.Request, after *node.EventID) {
+func (h *Handler) sendAway(w http.ResponseWriter, r *http.Request, after *eventlog.ID) {
 	if events, err := h.startStream(w, r.Header.Get(versionHeader), after); err == nil {
 		_ = events.Write(sse.Event{Retry: time.Second}) // a client that has gone comes back anyway
 	}
@@ -28,7 +29,7 @@ func (h *Handler) sendAway(w http.ResponseWriter, r *http.Request, after *node.E
 
 // hold keeps a GET request open while Redis is away: clients take an error here
 // for the end of their session. After a while, or if too many wait, it is over.
-func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *node.EventID, cause error) {
+func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *eventlog.ID, cause error) {
 	select {
 	case h.held <- struct{}{}:
 	default:
@@ -49,7 +50,7 @@ func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *node.Event
 
 // await returns the stream that a held request is for, or nil if the response
 // is to end: the client comes back and learns why, with a status.
-func (h *Handler) await(r *http.Request, events *sse.Writer, after *node.EventID) *node.Reader {
+func (h *Handler) await(r *http.Request, events *sse.Writer, after *eventlog.ID) *node.Reader {
 	ctx, cancel := untilExpiry(r.Context())
 	defer cancel()
 	ctx, cancel = context.WithTimeout(ctx, hold)

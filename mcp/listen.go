@@ -11,6 +11,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
@@ -37,7 +38,7 @@ func (h *Handler) serveListen(w http.ResponseWriter, r *http.Request, m *jsonrpc
 	case verdict.accepted != nil:
 	case r.Context().Err() != nil:
 		// What the SDK responds when it is ended in this way varies.
-		h.fail(w, r, m.ID, errGivenUp)
+		h.fail(w, r, m.ID, httperror.ErrGivenUp)
 		return
 	default:
 		h.timed(w)
@@ -60,10 +61,10 @@ func (h *Handler) newListener(m *jsonrpcmsg.Message) (*node.Listener, error) {
 		params.Filter = node.Filter{}
 	}
 	if len(params.Filter.URIs) > maxListened {
-		return nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidParams, "more than %d resource subscriptions", maxListened)
+		return nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidParams, "more than %d resource subscriptions", maxListened)
 	}
 	if slices.Contains(params.Filter.URIs, "") {
-		return nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidParams, "a resource subscription without a URI")
+		return nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidParams, "a resource subscription without a URI")
 	}
 	return h.node.Listen(m.ID, params.Filter)
 }

@@ -14,8 +14,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
+	"github.com/mcpfleet/mcpfleet/session"
 )
 
 // The tests of this file show what docs/migrating.md says of code that leans on
@@ -94,7 +94,7 @@ func TestKeptServerSessionNamesWhatToUse(t *testing.T) {
 			},
 		} {
 			err := use()
-			if err == nil || !strings.Contains(err.Error(), "Notify of fleet.Handler or fleet.Notifier") {
+			if err == nil || !strings.Contains(err.Error(), "keep its ID and call Notify of the fleet with it") {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
@@ -180,17 +180,16 @@ func TestStateOfASessionIsKeptInValues(t *testing.T) {
 		var urls []string
 		for range 3 {
 			inProcess := map[string]int{}
-			store, err := sessionstore.NewStore(s.redis.Client(t), &sessionstore.Options{Prefix: s.prefix})
-			must(t, err)
-			counts := sessionstore.NewValues[int](store, "count")
 			server := s.server()
+			instance := s.joinWith(t, server)
+			counts := session.NewValues[int](instance.handler.Sessions(), "count")
 			tool(server, "next", func(ctx context.Context, req *mcp.CallToolRequest, _ toolArguments) (string, error) {
 				id := req.Session.ID()
 				inProcess[id]++
 				n, err := counts.Update(ctx, id, func(n int) (int, error) { return n + 1, nil })
 				return fmt.Sprint(inProcess[id], " ", n), err
 			})
-			urls = append(urls, s.joinWith(t, server).url)
+			urls = append(urls, instance.url)
 		}
 		c := s.session(t)
 		for i := range 9 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/options"
 )
@@ -43,7 +44,7 @@ func NewNotifier(opts *NotifierOptions) (*Notifier, error) {
 	if err := options.AtLeast("RedisTimeout", opts.RedisTimeout, time.Millisecond); err != nil {
 		return nil, fmt.Errorf("fleet: Notifier%w", err) // of NotifierOptions
 	}
-	publisher, err := node.NewPublisher(opts.Redis, opts.Prefix, opts.RedisTimeout)
+	publisher, err := node.NewPublisher(&node.PublisherOptions{Redis: opts.Redis, Prefix: opts.Prefix, RedisTimeout: opts.RedisTimeout})
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
@@ -61,24 +62,24 @@ func (n *Notifier) ResourceUpdated(ctx context.Context, uri string) error {
 // ToolsChanged sends notifications/tools/list_changed to every client whose
 // server declares listChanged for tools.
 func (n *Notifier) ToolsChanged(ctx context.Context) error {
-	return n.publisher.ListChanged(ctx, "tools")
+	return n.publisher.ListChanged(ctx, bus.Tools)
 }
 
 // PromptsChanged is [Notifier.ToolsChanged] for the list of prompts.
 func (n *Notifier) PromptsChanged(ctx context.Context) error {
-	return n.publisher.ListChanged(ctx, "prompts")
+	return n.publisher.ListChanged(ctx, bus.Prompts)
 }
 
 // ResourcesChanged is [Notifier.ToolsChanged] for the list of resources.
 func (n *Notifier) ResourcesChanged(ctx context.Context) error {
-	return n.publisher.ListChanged(ctx, "resources")
+	return n.publisher.ListChanged(ctx, bus.Resources)
 }
 
 // Notify sends a notification of any method to one session, on its standalone
 // stream; params are encoded as JSON and must be an object or nil. If no client
 // reads the stream, the notification waits there. Log messages are sent
 // whatever level the client has set; use [Stream.Log] to honour it. Notify
-// fails with [sessionstore.ErrNotFound] if there is no such session.
+// fails with session.ErrNotFound if there is no such session.
 func (n *Notifier) Notify(ctx context.Context, session, method string, params any) error {
 	return n.publisher.Notify(ctx, session, method, params)
 }

@@ -3,7 +3,6 @@ package mcp
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/options"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
@@ -106,43 +106,16 @@ type Options struct {
 	DefaultLogLevel mcp.LoggingLevel
 }
 
-// validate returns an error with the name of a field that cannot be used.
+// validate checks what is the handler's own. The rest is checked by those who use
+// it: the session store and the node.
 func (o *Options) validate() error {
-	if o.Redis == nil {
-		return errors.New("Options.Redis is nil: a fleet needs a Redis client")
-	}
-	if o.DefaultLogLevel != "" && !node.ValidLogLevel(o.DefaultLogLevel) {
-		return fmt.Errorf("Options.DefaultLogLevel: %q is not a log level", o.DefaultLogLevel)
-	}
-	return cmp.Or(o.checkTimes(), o.checkSizes(), checkHosts(o.AllowedHosts), checkOrigins(o.AllowedOrigins))
-}
-
-func (o *Options) checkTimes() error {
 	return cmp.Or(
-		options.AtLeast("SessionTTL", o.SessionTTL, time.Second),
-		options.AtLeast("SessionLifetime", o.SessionLifetime, time.Second),
-		options.AtLeast("CacheTTL", o.CacheTTL, time.Millisecond),
-		options.AtLeast("RedisTimeout", o.RedisTimeout, time.Millisecond),
 		options.NonNegative("StreamAfter", o.StreamAfter),
 		options.NonNegative("KeepAlive", o.KeepAlive),
 		options.NonNegative("WriteTimeout", o.WriteTimeout),
-		options.NonNegative("ResumeFor", o.ResumeFor),
-		options.NonNegative("AnswerWithin", o.AnswerWithin),
-		options.NonNegative("RunDetached", o.RunDetached),
-	)
-}
-
-func (o *Options) checkSizes() error {
-	return cmp.Or(
-		options.NonNegative("SessionsPerUser", o.SessionsPerUser),
 		options.NonNegative("MaxBody", o.MaxBody),
-		options.NonNegative("MaxInitialize", o.MaxInitialize),
-		options.NonNegative("MaxCalls", o.MaxCalls),
-		options.NonNegative("MaxStreams", o.MaxStreams),
-		options.NonNegative("MaxEvents", o.MaxEvents),
-		options.NonNegative("MaxEventBytes", o.MaxEventBytes),
-		options.NonNegative("MaxQueue", o.MaxQueue),
-		options.NonNegative("MaxQueueBytes", o.MaxQueueBytes),
+		checkHosts(o.AllowedHosts),
+		checkOrigins(o.AllowedOrigins),
 	)
 }
 
@@ -196,17 +169,19 @@ func (o Options) withDefaults() Options {
 
 func (o Options) store() *sessionstore.Options {
 	return &sessionstore.Options{
-		Prefix: o.Prefix, TTL: o.SessionTTL, MaxLifetime: o.SessionLifetime, MaxPerOwner: o.SessionsPerUser,
-		CacheTTL: o.CacheTTL, MaxParams: o.MaxInitialize, Timeout: o.RedisTimeout,
+		Redis: o.Redis, Prefix: o.Prefix, SessionTTL: o.SessionTTL, SessionLifetime: o.SessionLifetime, SessionsPerUser: o.SessionsPerUser,
+		CacheTTL: o.CacheTTL, MaxInitialize: o.MaxInitialize, RedisTimeout: o.RedisTimeout,
 	}
 }
 
-func (o Options) node() *node.Options {
+func (o Options) node(store *sessionstore.Store) *node.Options {
 	return &node.Options{
-		Prefix:   o.Prefix,
-		Log:      node.LogOptions{MaxEvents: o.MaxEvents, MaxBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor},
+		Redis: o.Redis, Store: store, Prefix: o.Prefix,
+		Log: eventlog.Options{
+			MaxEvents: o.MaxEvents, MaxEventBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor,
+		},
 		MaxQueue: o.MaxQueue, MaxQueueBytes: o.MaxQueueBytes, MaxCalls: o.MaxCalls,
-		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, Timeout: o.RedisTimeout,
+		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, RedisTimeout: o.RedisTimeout,
 		DefaultLogLevel: o.DefaultLogLevel, Logger: o.Logger,
 	}
 }

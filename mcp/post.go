@@ -11,7 +11,10 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
@@ -30,7 +33,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if v := m.MetaVersion(); v != "" && !slices.Contains(mcp.SupportedProtocolVersions(), v) {
-		h.fail(w, r, m.ID, unsupported(v, mcp.SupportedProtocolVersions()))
+		h.fail(w, r, m.ID, runner.Unsupported(v, mcp.SupportedProtocolVersions()))
 		return
 	}
 	if m.IsCall() && !sse.CanFlush(w) {
@@ -50,16 +53,24 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, id, err)
 		return
 	}
-	if m.IsCall() {
-		h.call(w, r, rec, m)
-		return
+	switch {
+	case m.IsNotification():
+		h.node.Use(rec.ID)
+		h.accepted(w, r, h.runner.Notification(r.Context(), h.incoming(r, rec, m)))
+	case m.IsResponse():
+		h.node.Use(rec.ID)
+		h.accepted(w, r, h.node.ForwardResponse(r.Context(), rec.ID, m))
+	case h.draining.Load():
+		h.fail(w, r, m.ID, node.ErrClosed)
+	default:
+		conn, err := h.runner.Call(r.Context(), h.incoming(r, rec, m))
+		h.node.Use(rec.ID)
+		if err != nil {
+			h.fail(w, r, m.ID, err)
+			return
+		}
+		h.respond(w, r, conn, m.ID, rec.ProtocolVersion)
 	}
-	h.node.Use(rec.ID)
-	if m.IsNotification() {
-		h.accepted(w, r, h.notification(r, rec, m))
-		return
-	}
-	h.accepted(w, r, h.node.Reply(r.Context(), rec.ID, m))
 }
 
 // readMessage reads the one message of a POST, and returns its body as well.
@@ -68,7 +79,7 @@ func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (*jsonrpcm
 		return nil, nil, err
 	}
 	if !accepts(r, "application/json") || !accepts(r, "text/event-stream") {
-		return nil, nil, refuse(http.StatusNotAcceptable, "Accept must contain application/json and text/event-stream")
+		return nil, nil, httperror.Refuse(http.StatusNotAcceptable, "Accept must contain application/json and text/event-stream")
 	}
 	body, err := h.readBody(w, r)
 	if err != nil {
@@ -80,7 +91,7 @@ func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (*jsonrpcm
 
 func checkContentType(r *http.Request) error {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
+		return httperror.Refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
 	}
 	return nil
 }
@@ -88,7 +99,7 @@ func checkContentType(r *http.Request) error {
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, bodylimit.Within(w, r, bodylimit.MessageTime).Body, h.opts.MaxBody))
 	if large := new(http.MaxBytesError); err != nil && !errors.As(err, &large) {
-		return nil, refuse(http.StatusBadRequest, "request body could not be read")
+		return nil, httperror.Refuse(http.StatusBadRequest, "request body could not be read")
 	}
 	return data, err
 }

@@ -62,7 +62,7 @@ func (h *Handler) serveSSE(w http.ResponseWriter, r *http.Request, messages *url
 	defer reader.Release(ctx)
 	defer h.node.EndLegacy(ctx, rec.ID)
 	err = h.serveSSEStream(w, r, reader, messageEndpoint(r, messages, rec.ID))
-	h.logger.InfoContext(ctx, "session ends with its stream", "session", short(rec.ID), "reason", err)
+	h.logger.InfoContext(ctx, "session ends with its stream", "session", sessionstore.ShortID(rec.ID), "reason", err)
 }
 
 // openSSESession creates a session whose initialize is yet to come, and opens its
@@ -87,7 +87,7 @@ func (h *Handler) openSSESession(w http.ResponseWriter, r *http.Request) (sessio
 		h.node.EndLegacy(r.Context(), rec.ID)
 		return rec, nil, err
 	}
-	h.logger.InfoContext(r.Context(), "session began", "session", short(rec.ID), "transport", "sse")
+	h.logger.InfoContext(r.Context(), "session began", "session", sessionstore.ShortID(rec.ID), "transport", "sse")
 	return rec, stream.Reader, nil
 }
 

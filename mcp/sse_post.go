@@ -8,8 +8,10 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -49,7 +51,7 @@ func (h *Handler) readSSEMessage(w http.ResponseWriter, r *http.Request) (*jsonr
 		return nil, err
 	}
 	if r.URL.Query().Get("sessionId") == "" {
-		return nil, refuseCode(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "sessionId is required")
+		return nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "sessionId is required")
 	}
 	if err := checkVersion(r); err != nil {
 		return nil, err
@@ -72,11 +74,11 @@ func (h *Handler) take(r *http.Request, m *jsonrpcmsg.Message) error {
 	case m.IsCall():
 		return h.relay(r, rec, streamOwner, m)
 	case !m.IsNotification():
-		return h.node.Reply(ctx, rec.ID, m)
+		return h.node.ForwardResponse(ctx, rec.ID, m)
 	case rec.ProtocolVersion == "":
 		return nil // there is nothing yet to notify
 	}
-	err = h.notification(r, rec, m)
+	err = h.runner.Notification(r.Context(), h.incoming(r, rec, m))
 	if err == nil && m.Method == "notifications/initialized" {
 		h.node.Begin(ctx, streamOwner)
 	}
@@ -94,46 +96,46 @@ func (h *Handler) relay(r *http.Request, rec sessionstore.Record, streamOwner no
 	initializes := m.Method == "initialize"
 	switch {
 	case isStateless(r, m): // its client has to begin with initialize
-		return h.refuseOnStream(ctx, rec, m, unsupported(m.MetaVersion(), sessionVersions()))
+		return h.refuseOnStream(ctx, rec, m, runner.Unsupported(m.MetaVersion(), runner.SessionVersions()))
 	case initializes && rec.ProtocolVersion != "":
 		return h.refuseOnStream(ctx, rec, m, sessionstore.ErrNegotiated)
 	}
 	// Prepare first: nothing would tell the stream's owner that a call which no server
 	// takes has ended. Before initialize, the SDK refuses everything but ping.
-	e, err := h.prepare(r, rec, m)
+	e, err := h.runner.Prepare(h.incoming(r, rec, m))
 	if err != nil {
 		return err
 	}
 	if initializes {
 		position := h.node.Position()
-		e.request.OnResult = func(ctx context.Context, result json.RawMessage) error {
+		e.Request.OnResult = func(ctx context.Context, result json.RawMessage) error {
 			return h.negotiate(ctx, rec, streamOwner, m.Params, result, position)
 		}
 	}
-	if err := h.node.Carry(ctx, streamOwner, &e.request); err != nil {
+	if err := h.node.Carry(ctx, streamOwner, &e.Request); err != nil {
 		if errors.Is(err, sessionstore.ErrNotFound) {
 			h.node.EndLegacy(ctx, rec.ID)
 		}
 		return err
 	}
-	_, err = h.serve(r, e)
+	_, err = h.runner.Serve(r.Context(), e)
 	return err
 }
 
 // negotiate stores what the initialize of a session agreed on.
 func (h *Handler) negotiate(ctx context.Context, rec sessionstore.Record, streamOwner node.Holder, params, result json.RawMessage, position string) error {
-	agreed, err := agreement(params, result)
+	agreed, err := runner.Agreement(params, result)
 	if err == nil {
 		agreed.Position = position
 		err = h.node.Negotiate(ctx, streamOwner, rec.ID, agreed)
 	}
 	if err != nil {
-		return &h.refusalOf(ctx, err).wire
+		return &h.refusalOf(ctx, err).Wire
 	}
-	h.logger.InfoContext(ctx, "session negotiated", "session", short(rec.ID), "protocol", agreed.ProtocolVersion)
+	h.logger.InfoContext(ctx, "session negotiated", "session", sessionstore.ShortID(rec.ID), "protocol", agreed.ProtocolVersion)
 	return nil
 }
 
 func (h *Handler) refuseOnStream(ctx context.Context, rec sessionstore.Record, m *jsonrpcmsg.Message, err error) error {
-	return h.node.Standalone(ctx, rec.ID, jsonrpcmsg.EncodeError(m.ID, &h.refusalOf(ctx, err).wire))
+	return h.node.Standalone(ctx, rec.ID, jsonrpcmsg.EncodeError(m.ID, &h.refusalOf(ctx, err).Wire))
 }

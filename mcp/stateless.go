@@ -10,6 +10,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
@@ -57,7 +58,7 @@ func (h *Handler) serveStateless(w http.ResponseWriter, r *http.Request, m *json
 		body = encoded(m, m.ID)
 	}
 	// The SDK waits for a handler that ignores its context; the client does not.
-	defer context.AfterFunc(r.Context(), func() { call.cut(errGivenUp) })()
+	defer context.AfterFunc(r.Context(), func() { call.cut(httperror.ErrGivenUp) })()
 	h.stateless.ServeHTTP(call, again(ctx, r, body))
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
@@ -136,7 +137,7 @@ func asMessage(data []byte, id json.RawMessage) []byte {
 	if json.Valid(data) {
 		return sdkcompat.WithoutGoTypes(data)
 	}
-	return jsonrpcmsg.EncodeError(id, &refuse(http.StatusBadRequest, "%s", bytes.TrimSpace(data)).wire)
+	return jsonrpcmsg.EncodeError(id, &httperror.Refuse(http.StatusBadRequest, "%s", bytes.TrimSpace(data)).Wire)
 }
 
 // isResponse reports whether a message is a response. It reads no further than
@@ -205,21 +206,21 @@ func (c *statelessCall) showLife() {
 }
 
 // cut responds to a call with an error, unless it has its response, and ends it.
-func (c *statelessCall) cut(refused *refusal) {
+func (c *statelessCall) cut(refused *httperror.Error) {
 	defer c.cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over || c.responded || c.id == nil {
 		return
 	}
-	body := jsonrpcmsg.EncodeError(c.id, &refused.wire)
+	body := jsonrpcmsg.EncodeError(c.id, &refused.Wire)
 	c.extend()
 	switch {
 	case !c.begun:
 		// With its length, the error is complete for the client although the
 		// handler may keep the response open.
 		c.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-		writeError(c.w, c.id, refused)
+		refused.Write(c.w, c.id)
 	case c.stream:
 		_, _ = c.w.Write(sse.Append(nil, sse.Event{Data: body})) // a client that has gone is noticed by its context
 	}
@@ -277,7 +278,7 @@ func (cs *statelessCalls) close() {
 }
 
 // cut ends all running calls, side by side: a client may be slow.
-func (cs *statelessCalls) cut(refused *refusal) {
+func (cs *statelessCalls) cut(refused *httperror.Error) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	var wg sync.WaitGroup

@@ -12,6 +12,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
 )
 
 // Watch notifies the clients of the whole fleet when tools, prompts or
@@ -31,12 +32,12 @@ func (h *Handler) Watch(server *mcp.Server) error {
 	// sent to every session without being asked for.
 	state := &mcp.ServerSessionState{
 		InitializeParams: &mcp.InitializeParams{
-			ProtocolVersion: versionPriming,
+			ProtocolVersion: runner.VersionPriming,
 			Capabilities:    &mcp.ClientCapabilities{},
 			ClientInfo:      &mcp.Implementation{Name: "mcpfleet watcher"},
 		},
 		InitializedParams:         &mcp.InitializedParams{},
-		NegotiatedProtocolVersion: versionPriming,
+		NegotiatedProtocolVersion: runner.VersionPriming,
 	}
 	ss, err := server.Connect(context.Background(), w, &mcp.ServerSessionOptions{State: state}) // Shutdown ends it
 	if err != nil {

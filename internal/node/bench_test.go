@@ -13,7 +13,7 @@ import (
 )
 
 // BenchmarkConn is the price of one call, from the decoded message to the
-// answer, without HTTP and without the session's record.
+// response, without HTTP and without the session's record.
 func BenchmarkConn(b *testing.B) {
 	f := newFleet(b, redistest.NewMiniredis(b), Options{})
 	sid, state, server := beginSession(b, f.store), testState(b), echo()
@@ -33,7 +33,7 @@ func BenchmarkConn(b *testing.B) {
 		if _, err := server.Connect(conn.Context(b.Context()), conn, &mcp.ServerSessionOptions{State: state}); err != nil {
 			b.Fatal(err)
 		}
-		if a := <-conn.Answer(); a.Err != nil || len(a.Body) == 0 {
+		if a := <-conn.Response(); a.Err != nil || len(a.Body) == 0 {
 			b.Fatal(a.Err)
 		}
 		<-conn.Done()

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/bus"
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
@@ -42,7 +43,7 @@ func (f *fleet) begin(t testing.TB, capabilities string, uris ...string) session
 }
 
 // follow opens or resumes a session's standalone stream through an instance.
-func (f *fleet) follow(t testing.TB, n *Node, rec sessionstore.Record, after *EventID) *viewer {
+func (f *fleet) follow(t testing.TB, n *Node, rec sessionstore.Record, after *eventlog.ID) *viewer {
 	t.Helper()
 	r, err := n.Resume(t.Context(), rec, after)
 	if err != nil {
@@ -83,10 +84,18 @@ func (v *viewer) wantNews(t testing.TB, want ...string) {
 	}
 }
 
+// allLists are the names of all lists.
+func allLists() (names []string) {
+	for _, list := range bus.Lists {
+		names = append(names, string(list))
+	}
+	return names
+}
+
 // wantResync reads a resync of the lists and some resources.
 func (v *viewer) wantResync(t testing.TB, uris ...string) {
 	t.Helper()
-	want := slices.Concat(uris, lists)
+	want := append(slices.Clone(uris), allLists()...)
 	got := make([]string, len(want))
 	for i := range want {
 		got[i] = news(t, v.message(t))
@@ -101,7 +110,7 @@ func (v *viewer) wantResync(t testing.TB, uris ...string) {
 func (f *fleet) updated(t testing.TB, uris ...string) {
 	t.Helper()
 	for _, uri := range uris {
-		if err := f.nodes[0].ResourceUpdated(t.Context(), uri); err != nil {
+		if err := f.nodes[0].Publisher().ResourceUpdated(t.Context(), uri); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -116,12 +125,21 @@ func (r *rig) bus(t testing.TB) []rueidis.XRangeEntry {
 	return entries
 }
 
+// splitID returns the two numbers of the id of an entry.
+func splitID(t testing.TB, id string) (ms, seq uint64) {
+	t.Helper()
+	if _, err := fmt.Sscanf(id, "%d-%d", &ms, &seq); err != nil {
+		t.Fatal(err)
+	}
+	return ms, seq
+}
+
 // loseEnd does to the bus what a failover does to a replica that had not yet
 // received the last messages; all of them if count is negative.
 func (r *rig) loseEnd(t testing.TB, count int) {
 	t.Helper()
 	kept := r.bus(t)
-	end, _ := parsePosition(kept[len(kept)-1].ID)
+	end, _ := splitID(t, kept[len(kept)-1].ID)
 	if count < 0 {
 		count = len(kept)
 	}
@@ -133,7 +151,7 @@ func (r *rig) loseEnd(t testing.TB, count int) {
 		r.say(t, e.ID, e.FieldValues)
 	}
 	if len(kept) > 0 {
-		if err := r.do(t, "PEXPIRE", r.keys.Bus(), strconv.FormatInt(busTTL.Milliseconds(), 10)).Error(); err != nil {
+		if err := r.do(t, "PEXPIRE", r.keys.Bus(), strconv.FormatInt(time.Hour.Milliseconds(), 10)).Error(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -145,7 +163,7 @@ func (r *rig) loseEnd(t testing.TB, count int) {
 		}
 		seconds, _ := strconv.ParseUint(now[0], 10, 64)
 		micros, _ := strconv.ParseUint(now[1], 10, 64)
-		return seconds*1000+micros/1000 > end.ms
+		return seconds*1000+micros/1000 > end
 	})
 }
 
@@ -171,95 +189,13 @@ func (f *fleet) heardAll(t testing.TB) {
 	}
 }
 
-func TestEveryMessageOfTheBusNamesTheOneBefore(t *testing.T) {
-	t.Parallel()
-	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		f := newFleet(t, s, Options{})
-		var wg sync.WaitGroup
-		for range 4 {
-			p, err := NewPublisher(s.Client(t), f.prefix, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			wg.Go(func() {
-				for range 50 {
-					if err := p.ResourceUpdated(t.Context(), "a:b"); err != nil {
-						t.Error(err)
-					}
-				}
-			})
-		}
-		wg.Wait()
-		entries := f.bus(t)
-		if len(entries) != 202 {
-			t.Errorf("%d messages", len(entries))
-		}
-		before := "0-0"
-		for _, e := range entries {
-			if e.FieldValues["p"] != before {
-				t.Fatalf("%s is said to follow %s, and follows %s", e.ID, e.FieldValues["p"], before)
-			}
-			before = e.ID
-		}
-		redistest.AssertTTLs(t, f.client, f.prefix)
-		f.heardAll(t)
-	})
-}
-
-func TestTheBusIsBounded(t *testing.T) {
-	t.Parallel()
-	s := redistest.Real(t) // a miniredis would take minutes
-	f := newFleet(t, s, Options{})
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			for range maxBus / 16 {
-				if err := f.nodes[0].ResourceUpdated(t.Context(), "a:b"); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	kept, err := f.do(t, "XLEN", f.keys.Bus()).AsInt64()
-	if err != nil || kept < maxBus || kept > maxBus+maxBus/10 {
-		t.Errorf("%d messages are kept, %v", kept, err)
-	}
-	// Who joins now finds a bus of which the beginning is gone.
-	n := f.join(t, s.Client(t), Options{})
-	if n.tail.floor == (position{}) || len(n.tail.changes) < maxBus-1 {
-		t.Errorf("a new instance knows %d changes behind %v", len(n.tail.changes), n.tail.floor)
-	}
-}
-
-func TestTheBusLivesWhileAnInstanceDoes(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		f := newBubbleFleet(t, Options{})
-		for range 3 {
-			time.Sleep(20 * time.Second) // nobody says anything
-			left, err := f.do(t, "PTTL", f.keys.Bus()).AsInt64()
-			if err != nil || time.Duration(left)*time.Millisecond < busTTL-2*checkEvery {
-				t.Errorf("%d ms are left, %v", left, err)
-			}
-		}
-		for _, n := range f.nodes {
-			n.Close(t.Context())
-		}
-		time.Sleep(busTTL + time.Minute)
-		if left := redistest.Keys(t, f.client, f.prefix); len(left) > 0 {
-			t.Errorf("left behind: %v", left)
-		}
-	})
-}
-
 func TestANewInstanceKnowsWhatWasSaidBefore(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})
 		rec := f.begin(t, announcesAll, "a:b", "c:d")
 		f.updated(t, "a:b", "other", "a:b")
-		if err := f.nodes[0].ListChanged(t.Context(), "tools"); err != nil {
+		if err := f.nodes[0].Publisher().ListChanged(t.Context(), "tools"); err != nil {
 			t.Fatal(err)
 		}
 		v := f.follow(t, f.join(t, s.Client(t), Options{}), rec, nil)
@@ -298,7 +234,7 @@ func TestMessagesThatWereTrimmedUnreadAreNoticed(t *testing.T) {
 // marks counts the marks that say that the bus lost its end.
 func (r *rig) marks(t testing.TB) (count int) {
 	for _, e := range r.bus(t) {
-		if e.FieldValues["k"] == kindLost {
+		if e.FieldValues["k"] == "lost" {
 			count++
 		}
 	}
@@ -332,8 +268,8 @@ func TestABusThatLostItsEndIsResynchronized(t *testing.T) {
 			f.loseEnd(t, 2)
 			entries := f.bus(t)
 			last := entries[len(entries)-1].ID
-			at, _ := parsePosition(last)
-			f.say(t, position{at.ms, at.seq + 1}.String(), map[string]string{"p": last, "v": "1", "k": kindUpdated, "u": "other"})
+			ms, seq := splitID(t, last)
+			f.say(t, fmt.Sprintf("%d-%d", ms, seq+1), map[string]string{"p": last, "v": "1", "k": "updated", "u": "other"})
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -413,16 +349,16 @@ func TestMessagesOfOtherVersionsOnTheBusDoNoHarm(t *testing.T) {
 		v := f.follow(t, f.nodes[1], rec, nil)
 		f.updated(t, "a:b")
 		for _, fields := range []map[string]string{
-			{"v": "1", "k": kindEnd, "s": sessionstore.NewID()},                // of an instance that does not link messages
-			{"v": "1", "k": kindCancel, "s": sessionstore.NewID(), "id": `"x`}, // again
-			{"v": "1", "k": "whatever", "u": "a:b"},                            // a kind of the future
-			{"v": "2", "k": kindUpdated, "u": "a:b"},                           // a version of the future
-			{"v": "2", "k": kindLost},                                          // again
-			{"v": "1", "k": kindChanged, "l": "roots"},                         // a list of the future
-			{"nonsense": ""},                         // of nobody
-			{"v": "1", "k": kindEnd, "p": "x"},       // nonsense
-			{"v": "1", "k": kindUpdated, "u": "c:d"}, // an update without a link
-			{"v": "1", "k": kindUpdated, "p": "99999999999999999999-1", "u": "a:b"}, // no id
+			{"v": "1", "k": "end", "s": sessionstore.NewID()},                     // of an instance that does not link messages
+			{"v": "1", "k": "cancel", "s": sessionstore.NewID(), "id": `"x`},      // again
+			{"v": "1", "k": "whatever", "u": "a:b"},                               // a kind of the future
+			{"v": "2", "k": "updated", "u": "a:b"},                                // a version of the future
+			{"v": "2", "k": "lost"},                                               // again
+			{"v": "1", "k": "changed", "l": "roots"},                              // a list of the future
+			{"nonsense": ""},                                                      // of nobody
+			{"v": "1", "k": "end", "p": "x"},                                      // nonsense
+			{"v": "1", "k": "updated", "u": "c:d"},                                // an update without a link
+			{"v": "1", "k": "updated", "p": "99999999999999999999-1", "u": "a:b"}, // no id
 		} {
 			f.say(t, "*", fields)
 			f.updated(t, "other", "a:b")
@@ -464,45 +400,5 @@ func TestALossIsMarkedOnce(t *testing.T) {
 		}
 		f.updated(t, "a:b")
 		v.wantNews(t, "a:b")
-	})
-}
-
-// Instances that notice a loss at the same moment mark it once. The mark is
-// behind all that they had read, whatever the clock of the new primary says, or
-// none of them would read it.
-func TestAMarkOfALossIsBehindAllThatWasRead(t *testing.T) {
-	t.Parallel()
-	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		r := newRig(t, s.Client(t), LogOptions{})
-		p, err := NewPublisher(r.client, r.prefix, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := p.ResourceUpdated(t.Context(), "a:b"); err != nil {
-			t.Fatal(err)
-		}
-		kept, _ := parsePosition(r.bus(t)[0].ID)
-		read := position{kept.ms + uint64(time.Hour.Milliseconds()), 5}
-		for range 2 {
-			n := &Node{Publisher: p, opts: Options{}.withDefaults(), broken: read}
-			if err := n.mendBus(t.Context()); err != nil || n.broken != (position{}) {
-				t.Errorf("not marked: %v", err)
-			}
-		}
-		if err := p.ResourceUpdated(t.Context(), "a:b"); err != nil {
-			t.Fatal(err)
-		}
-		entries := r.bus(t)
-		if len(entries) != 3 || r.marks(t) != 1 {
-			t.Fatalf("%d messages, of which %d are marks", len(entries), r.marks(t))
-		}
-		mark := entries[1]
-		if at, _ := parsePosition(mark.ID); !read.before(at) {
-			t.Errorf("the mark is at %s, and %v had been read", mark.ID, read)
-		}
-		if mark.FieldValues["p"] != "" || entries[2].FieldValues["p"] != mark.ID {
-			t.Errorf("the mark is %v, what follows is %v", mark, entries[2])
-		}
-		redistest.AssertTTLs(t, r.client, r.prefix)
 	})
 }

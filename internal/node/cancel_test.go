@@ -22,14 +22,14 @@ func TestWhatEndsACallIsQuickerThanItsHandler(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		end  func(*Conn)
-		want func(t *testing.T, a Answer)
+		want func(t *testing.T, a Response)
 	}{
-		"cancelled": {(*Conn).cancel, func(t *testing.T, a Answer) {
+		"cancelled": {(*Conn).cancel, func(t *testing.T, a Response) {
 			if m := decode(t, a.Body); m.Error == nil {
 				t.Errorf("answered with %s", a.Body)
 			}
 		}},
-		"session gone": {func(c *Conn) { c.abandon(sessionstore.ErrNotFound) }, func(t *testing.T, a Answer) {
+		"session gone": {func(c *Conn) { c.abandon(sessionstore.ErrNotFound) }, func(t *testing.T, a Response) {
 			if a.Err == nil {
 				t.Errorf("answered with %s", a.Body)
 			}
@@ -51,7 +51,7 @@ func TestWhatEndsACallIsQuickerThanItsHandler(t *testing.T) {
 					ends.Go(func() { test.end(c) })
 				}
 				for _, c := range conns {
-					test.want(t, <-c.Answer())
+					test.want(t, <-c.Response())
 				}
 				ends.Wait()
 			})

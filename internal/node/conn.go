@@ -11,6 +11,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
@@ -29,14 +30,14 @@ type Request struct {
 	// Resumable says that a stream gives the client an id to resume from before
 	// the first message (protocol 2025-11-25 and later).
 	Resumable bool
-	// AnswerOnly says that nothing but the response can be sent. It is for
+	// ResponseOnly says that nothing but the response can be sent. It is for
 	// initialize, before whose response the session does not exist.
-	AnswerOnly bool
-	// Outlet is where the messages of the handler go.
-	Outlet Outlet
+	ResponseOnly bool
+	// ResponseMode says where the messages of the handler go.
+	ResponseMode ResponseMode
 	// OnResult, if not nil, is called with the result of a call before anyone
 	// sees it. If it returns a *jsonrpc.Error that is the response; with any
-	// other error there is none, and the error is in [Answer].
+	// other error there is none, and the error is in [Response].
 	OnResult func(ctx context.Context, result json.RawMessage) error
 
 	carried carriage
@@ -50,7 +51,7 @@ type Request struct {
 //
 //	server.Connect(conn.Context(ctx), conn, &mcp.ServerSessionOptions{State: state})
 //
-// and send the client what arrives on [Conn.Answer] or [Conn.Stream]. It closes
+// and send the client what arrives on [Conn.Response] or [Conn.Stream]. It closes
 // itself when the response has been written. All methods are safe for
 // concurrent use.
 type Conn struct {
@@ -60,8 +61,8 @@ type Conn struct {
 	session string
 
 	incoming queue
-	answer   chan Answer  // has room for the one answer
-	stream   chan *Reader // has room for the one stream
+	response chan Response // has room for the one response
+	stream   chan *Reader  // has room for the one stream
 	done     chan struct{}
 	accepted time.Time
 
@@ -70,23 +71,18 @@ type Conn struct {
 	out    turn
 	phase  phase
 	reader *Reader // the connection that began the stream
-	opens  opening // the stream that the reply becomes, should it
+	// opening is the stream that the HTTP response becomes, should it. The second try to
+	// open it is the same stream: the first may have succeeded unnoticed.
+	opening eventlog.Opening
 
 	mu       sync.Mutex
-	sid      StreamID // the reply's stream, once there is one
-	orphan   StreamID // a stream that may have been opened without our knowing
+	sid      eventlog.StreamID // of the response, once there is one
+	orphan   eventlog.StreamID // a stream that may have been opened without our knowing
 	finished bool
 	left     time.Time // when the client's connection broke; zero while it stands
-	asked    questions
+	asked    serverRequests
 
 	level logLevel
-}
-
-// An opening is a stream that is not there yet. The second try to open it is
-// the same stream: the first may have succeeded unnoticed.
-type opening struct {
-	stream StreamID
-	tag    string
 }
 
 // A turn is a mutex for what may take long.
@@ -95,17 +91,17 @@ type turn chan struct{}
 func (t turn) Lock()   { t <- struct{}{} }
 func (t turn) Unlock() { <-t }
 
-// phase is how far the reply to a call has come.
+// phase is how far the HTTP response to a call has come.
 type phase int
 
 const (
 	phaseJSON   phase = iota // nothing has been sent: one JSON body will do
-	phaseStream              // the reply is a stream
-	phaseDone                // the reply is complete
+	phaseStream              // it is a stream
+	phaseDone                // it is complete
 )
 
-// An Answer is a response to a call that is not a stream.
-type Answer struct {
+// A Response is what answers a call whose HTTP response is no stream.
+type Response struct {
 	Body []byte // a JSON-RPC response
 	Err  error  // why there is none, from OnResult
 }
@@ -142,13 +138,13 @@ const barrierMethod = "mcpfleet/barrier"
 // with [ErrDuplicateID], [ErrTooManyCalls] or [ErrClosed].
 func (n *Node) Accept(req Request) (*Conn, error) {
 	c := &Conn{
-		node:    n,
-		id:      n.nextID(),
-		req:     req,
-		session: req.Session,
-		answer:  make(chan Answer, 1),
-		stream:  make(chan *Reader, 1),
-		done:    make(chan struct{}),
+		node:     n,
+		id:       n.nextID(),
+		req:      req,
+		session:  req.Session,
+		response: make(chan Response, 1),
+		stream:   make(chan *Reader, 1),
+		done:     make(chan struct{}),
 
 		accepted: time.Now(),
 		out:      make(turn, 1),
@@ -254,7 +250,7 @@ func (c *Conn) SessionID() string { return c.session }
 // ErrRequestEnded is the error of a *mcp.ServerSession that is used after its
 // request has ended.
 var ErrRequestEnded = errors.New("the request this session was connected for has ended; " +
-	"any instance serves the session now: keep its ID and use Notify of fleet.Handler or fleet.Notifier, not the *mcp.ServerSession")
+	"any instance serves the session now: keep its ID and call Notify of the fleet with it, not the *mcp.ServerSession")
 
 // Read implements [mcp.Connection]. It returns the request, then the client's
 // responses to the handler's requests, and finally [ErrRequestEnded].
@@ -280,9 +276,9 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// Answer returns the channel on which the response to a call that needs no
+// Response returns the channel on which the response to a call that needs no
 // stream is delivered.
-func (c *Conn) Answer() <-chan Answer { return c.answer }
+func (c *Conn) Response() <-chan Response { return c.response }
 
 // Stream returns the channel on which the reader of the response's stream is
 // delivered, once there is one. The receiver serves and releases the reader,
@@ -296,7 +292,7 @@ func (c *Conn) Done() <-chan struct{} { return c.done }
 func (c *Conn) OpenStream(ctx context.Context) error {
 	c.out.Lock()
 	defer c.out.Unlock()
-	if c.phase != phaseJSON || c.aside() {
+	if c.phase != phaseJSON || c.shared() {
 		return nil
 	}
 	return c.open(ctx)
@@ -322,8 +318,8 @@ func (c *Conn) releaseUnserved(ctx context.Context) {
 	}
 }
 
-// streamID returns the reply's stream, zero if it is none.
-func (c *Conn) streamID() StreamID {
+// streamID returns the stream of the response, zero if it is none.
+func (c *Conn) streamID() eventlog.StreamID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.sid
@@ -348,7 +344,7 @@ func (c *Conn) finish() {
 		return
 	}
 	if orphan.Stream != "" {
-		c.node.endLate(orphan, Append{Writer: c.node.id, End: true})
+		c.node.endLate(orphan, eventlog.Append{Writer: c.node.id, End: true})
 	}
 	c.node.carriedOut(context.Background(), c.req.carried) // nobody waits for it; the call to Redis is bounded
 	c.node.removeConn(c)
@@ -367,15 +363,15 @@ func (c *Conn) closeStream(retry time.Duration) {
 	}
 	ctx := context.Background() // CloseSSEStream has none; each call to Redis is bounded
 	if err := c.OpenStream(ctx); err != nil {
-		c.node.opts.Logger.Warn("stream not opened", "error", err)
+		c.node.logger.Warn("stream not opened", "error", err)
 		return
 	}
-	states, err := c.node.log.states(ctx, []StreamID{c.streamID()})
+	states, err := c.node.log.States(ctx, []eventlog.StreamID{c.streamID()})
 	if err != nil {
-		c.node.opts.Logger.Warn("stream not closed", "error", err)
+		c.node.logger.Warn("stream not closed", "error", err)
 		return
 	}
-	c.node.closeReader(ctx, states[0].reader, retry)
+	c.node.closeReader(ctx, states[0].Reader, retry)
 }
 
 // abandon ends the request with an error, whatever its handler does: its
@@ -386,9 +382,9 @@ func (c *Conn) abandon(err error) {
 	c.stopHandler() // not before: its own response could be the quicker one
 	if c.phase == phaseJSON && errors.Is(err, sessionstore.ErrNotFound) {
 		c.phase = phaseDone
-		c.answer <- Answer{Err: err}
+		c.response <- Response{Err: err}
 	}
-	c.reply(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: err.Error()}))
+	c.complete(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: err.Error()}))
 	c.out.Unlock()
 	c.finish()
 }
@@ -397,10 +393,10 @@ func (c *Conn) abandon(err error) {
 var ErrCancelled = &jsonrpc.Error{Code: -32800, Message: "request cancelled"}
 
 // cancel acts on notifications/cancelled: the handler's context ends, and the
-// client is not kept waiting for it. A reply that is still JSON is an error; a
-// stream ends without a response, as the specification wants ("Cancellation").
+// client is not kept waiting for it. A response that is still
+// JSON is an error; a stream ends without a response, as the specification wants ("Cancellation").
 func (c *Conn) cancel() {
-	if c.req.AnswerOnly {
+	if c.req.ResponseOnly {
 		return // initialize must not be cancelled
 	}
 	ctx := context.Background() // as in abandon
@@ -408,13 +404,13 @@ func (c *Conn) cancel() {
 	c.stopHandler() // as in abandon
 	switch {
 	case c.phase == phaseStream:
-		c.withdrawQuestions(ctx)
+		c.withdrawServerRequests(ctx)
 		c.endStream(ctx, nil)
-	case c.phase == phaseJSON && c.req.Outlet == OutletStandalone:
-		c.withdrawQuestions(ctx)
+	case c.phase == phaseJSON && c.req.ResponseMode == ResponseRelayed:
+		c.withdrawServerRequests(ctx)
 		c.phase = phaseDone
 	default:
-		c.reply(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, ErrCancelled))
+		c.complete(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, ErrCancelled))
 	}
 	c.out.Unlock()
 }
@@ -427,7 +423,7 @@ func (c *Conn) stopHandler() {
 var cancelCall = json.RawMessage(fmt.Sprintf(`{"requestId":%q}`, callID.Raw()))
 
 // A queue holds what the SDK has yet to read. It never blocks the putter, and
-// is bounded by what is put: one request, one answer for each question, and
+// is bounded by what is put: one request, one response to each server request, and
 // progress, of which it takes no more when it is full.
 type queue struct {
 	wake chan struct{}

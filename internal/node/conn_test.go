@@ -17,6 +17,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
@@ -48,7 +49,7 @@ func TestACallThatSaysNothingElseIsAnsweredWithOneBody(t *testing.T) {
 		sid := beginSession(t, f.store)
 		before := redistest.Keys(t, f.client, f.prefix)
 		for _, id := range []string{`7`, `"7"`, `12345678901234567890`} {
-			m := decode(t, f.call(t, f.nodes[0], echo(), sid, toolCall(id)).answer(t).Body)
+			m := decode(t, f.call(t, f.nodes[0], echo(), sid, toolCall(id)).response(t).Body)
 			if string(m.ID) != id || textOf(t, m) != "echo" {
 				t.Errorf("%s: %s %s", id, m.ID, m.Result)
 			}
@@ -66,7 +67,7 @@ func TestACallThatSaysNothingElseIsAnsweredWithOneBody(t *testing.T) {
 	})
 }
 
-func TestAHandlerThatSpeaksMakesTheReplyAStream(t *testing.T) {
+func TestAHandlerThatSpeaksMakesTheResponseAStream(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})
@@ -82,7 +83,7 @@ func TestAHandlerThatSpeaksMakesTheReplyAStream(t *testing.T) {
 		}, nil)
 		r := f.call(t, f.nodes[0], server, sid, toolCall("7"))
 		first, _ := r.next(t)
-		if id, err := ParseEventID(first.ID); err != nil || id.Offset != 0 || len(first.Data) > 0 || string(callOf(id.Stream)) != "7" {
+		if id, err := eventlog.ParseID(first.ID); err != nil || id.Offset != 0 || len(first.Data) > 0 || string(eventlog.CallOf(id.Stream)) != "7" {
 			t.Errorf("the stream begins with %+v", first)
 		}
 		for i := range 3 {
@@ -100,7 +101,7 @@ func TestAHandlerThatSpeaksMakesTheReplyAStream(t *testing.T) {
 		}
 		f.idle(t)
 		// All of it, again, from anywhere.
-		id, err := ParseEventID(first.ID)
+		id, err := eventlog.ParseID(first.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +118,7 @@ func TestAHandlerThatSpeaksMakesTheReplyAStream(t *testing.T) {
 	})
 }
 
-func TestTheReplyIsAStreamWhenTheInstanceWantsIt(t *testing.T) {
+func TestTheResponseIsAStreamWhenTheInstanceWantsIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
@@ -147,7 +148,7 @@ func TestTheReplyIsAStreamWhenTheInstanceWantsIt(t *testing.T) {
 func TestALongCallKeepsItsSessionAndItsPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newBubbleFleet(t, Options{Log: LogOptions{MaxStreams: 1}})
+		f := newBubbleFleet(t, Options{Log: eventlog.Options{MaxStreams: 1}})
 		sid := beginSession(t, f.store)
 		server := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 			logTo(ctx, t, req.Session, "info", "begin")
@@ -157,7 +158,7 @@ func TestALongCallKeepsItsSessionAndItsPlace(t *testing.T) {
 		r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
 		r.message(t)
 		time.Sleep(4 * testTTL)
-		if _, err := f.log.Open(t.Context(), StreamID{sid, newCallStream(nil)}, "w", "", nil); !errors.Is(err, ErrTooManyStreams) {
+		if _, err := f.log.Open(t.Context(), eventlog.Opening{Stream: eventlog.StreamID{Session: sid, Stream: eventlog.NewCallStream(nil)}, Nonce: eventlog.NewNonce(), Writer: "w"}); !errors.Is(err, eventlog.ErrTooManyStreams) {
 			t.Errorf("its place was given away: %v", err)
 		}
 		if m := r.message(t); textOf(t, m) != "done" {
@@ -185,7 +186,7 @@ func TestErrorsOfHandlersReachTheClient(t *testing.T) {
 			{`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"other"}}`, jsonrpc.CodeInvalidParams},
 			{`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":7}}`, jsonrpc.CodeInvalidParams},
 		} {
-			m := decode(t, f.call(t, f.nodes[0], echo(), sid, test.message).answer(t).Body)
+			m := decode(t, f.call(t, f.nodes[0], echo(), sid, test.message).response(t).Body)
 			var e jsonrpc.Error
 			if m.Error == nil || json.Unmarshal(m.Error, &e) != nil || e.Code != test.code || string(m.ID) != "1" {
 				t.Errorf("%s: %s %s", test.message, m.ID, m.Error)
@@ -227,10 +228,10 @@ func TestARequestIDIsTakenOnlyWhileItsCallRuns(t *testing.T) {
 			t.Errorf("a third call: %v", err)
 		}
 		close(release)
-		r.answer(t)
-		second.answer(t)
+		r.response(t)
+		second.response(t)
 		if err := accept(sid, `"a"`); err != nil {
-			t.Errorf("after the answer: %v", err)
+			t.Errorf("after the response: %v", err)
 		}
 		f.nodes[0].Close(t.Context())
 		if err := accept(sid, `"a"`); !errors.Is(err, ErrClosed) {
@@ -260,7 +261,7 @@ func TestACancelledStreamEndsWithoutAResponse(t *testing.T) {
 		r.wantEnd(t)
 		<-stopped
 		f.idle(t)
-		if a, err := f.nodes[1].Log().Attach(t.Context(), StreamID{sid, r.lastID(t).Stream}, "r", r.lastID(t)); err != nil || !a.Ended || len(a.Events) != 0 {
+		if a, err := f.nodes[1].Log().Attach(t.Context(), eventlog.StreamID{Session: sid, Stream: r.lastID(t).Stream}, "r", r.lastID(t)); err != nil || !a.Ended || len(a.Events) != 0 {
 			t.Errorf("the log: %+v, %v", a, err)
 		}
 	})
@@ -284,7 +285,7 @@ func TestInitializeIsNotCancelled(t *testing.T) {
 				return next(ctx, method, req)
 			}
 		})
-		conn, err := f.nodes[0].Accept(Request{Session: sid, AnswerOnly: true, Message: decode(t, []byte(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":`+testParams+`}`))})
+		conn, err := f.nodes[0].Accept(Request{Session: sid, ResponseOnly: true, Message: decode(t, []byte(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":`+testParams+`}`))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -296,7 +297,7 @@ func TestInitializeIsNotCancelled(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		close(slow)
-		if m := decode(t, (<-conn.Answer()).Body); m.Result == nil {
+		if m := decode(t, (<-conn.Response()).Body); m.Result == nil {
 			t.Errorf("answered with %s", m.Error)
 		}
 		<-conn.Done()
@@ -313,13 +314,13 @@ func TestTheResultCanBeRefused(t *testing.T) {
 		with := func(err error) func(*Request) {
 			return func(r *Request) { r.OnResult = func(context.Context, json.RawMessage) error { return err } }
 		}
-		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(refuse)).answer(t); a.Body != nil || !errors.Is(a.Err, refuse) {
+		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(refuse)).response(t); a.Body != nil || !errors.Is(a.Err, refuse) {
 			t.Errorf("answered with %s, %v", a.Body, a.Err)
 		}
-		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(&jsonrpc.Error{Code: -1, Message: "m"})).answer(t); !strings.Contains(string(a.Body), `"code":-1`) {
+		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(&jsonrpc.Error{Code: -1, Message: "m"})).response(t); !strings.Contains(string(a.Body), `"code":-1`) {
 			t.Errorf("answered with %s, %v", a.Body, a.Err)
 		}
-		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(nil)).answer(t); textOf(t, decode(t, a.Body)) != "echo" {
+		if a := f.call(t, f.nodes[0], echo(), sid, toolCall("1"), with(nil)).response(t); textOf(t, decode(t, a.Body)) != "echo" {
 			t.Errorf("answered with %s, %v", a.Body, a.Err)
 		}
 		speaks := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -363,7 +364,7 @@ func TestLogMessagesAreFilteredByTheLevelInRedis(t *testing.T) {
 				}, nil)
 				r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
 				if test.want == nil {
-					r.answer(t)
+					r.response(t)
 					return
 				}
 				var got []string
@@ -394,7 +395,7 @@ func TestWhatIsSaidOutsideOfACallGoesToTheStandaloneStream(t *testing.T) {
 			logTo(t.Context(), t, req.Session, "info", "from elsewhere") // not the handler's context
 			return text("done"), nil
 		}, nil)
-		if m := decode(t, f.call(t, f.nodes[0], server, sid, toolCall("1")).answer(t).Body); textOf(t, m) != "done" {
+		if m := decode(t, f.call(t, f.nodes[0], server, sid, toolCall("1")).response(t).Body); textOf(t, m) != "done" {
 			t.Errorf("answered with %+v", m)
 		}
 		if m := v.message(t); m.Method != "notifications/message" || !strings.Contains(string(m.Params), "from elsewhere") {
@@ -418,7 +419,7 @@ func TestTheSDKsOwnBroadcastsAreNotSent(t *testing.T) {
 			time.Sleep(time.Second) // the SDK waits a moment before it tells
 			return text("done"), nil
 		}, nil)
-		if m := decode(t, f.call(t, f.nodes[0], server, sid, toolCall("1")).answer(t).Body); textOf(t, m) != "done" {
+		if m := decode(t, f.call(t, f.nodes[0], server, sid, toolCall("1")).response(t).Body); textOf(t, m) != "done" {
 			t.Errorf("answered with %+v", m)
 		}
 		if err := f.nodes[0].Standalone(t.Context(), sid, []byte(`{"jsonrpc":"2.0","method":"next"}`)); err != nil {
@@ -455,7 +456,7 @@ func TestANotificationsHandlerRunsOnceAndIsWaitedFor(t *testing.T) {
 		}
 		f.idle(t)
 		select {
-		case a := <-r.conn.Answer():
+		case a := <-r.conn.Response():
 			t.Errorf("a notification was answered: %s", a.Body)
 		default:
 		}
@@ -551,7 +552,7 @@ func TestACallWithoutAnEventIDIsNotHeardAnyMore(t *testing.T) {
 		start := time.Now()
 		r.conn.Leave(t.Context())
 		if err := <-said; err == nil || time.Since(start) != time.Minute {
-			t.Errorf("a question nobody can hear: %v after %v", err, time.Since(start))
+			t.Errorf("a server request nobody can hear: %v after %v", err, time.Since(start))
 		}
 		<-r.conn.Done()
 		f.idle(t)
@@ -634,7 +635,7 @@ func TestAHandlerCanSendItsClientAwayForAWhile(t *testing.T) {
 		f.idle(t)
 		// A client that would have nothing to come back with is kept.
 		done := f.call(t, f.nodes[0], server, sid, toolCall("1"), func(r *Request) { r.Resumable = false })
-		if m := decode(t, done.answer(t).Body); textOf(t, m) != "done" {
+		if m := decode(t, done.response(t).Body); textOf(t, m) != "done" {
 			t.Errorf("answered with %+v", m)
 		}
 	})
@@ -650,11 +651,11 @@ func TestAKeptServerSessionSaysThatItsRequestHasEnded(t *testing.T) {
 			kept = req.Session
 			return text("done"), nil
 		}, nil)
-		f.call(t, f.nodes[0], server, sid, toolCall("1")).answer(t)
+		f.call(t, f.nodes[0], server, sid, toolCall("1")).response(t)
 		synctest.Wait()
 		_, err := kept.Elicit(t.Context(), &mcp.ElicitParams{Message: "?"})
 		if err == nil || !strings.Contains(err.Error(), ErrRequestEnded.Error()) {
-			t.Errorf("a question through it: %v", err)
+			t.Errorf("a server request through it: %v", err)
 		}
 		f.idle(t)
 	})
@@ -674,7 +675,7 @@ func TestPingsOfKeepAliveAreAnsweredWithoutTheClient(t *testing.T) {
 				return text("done"), nil
 			}
 		}, &mcp.ServerOptions{KeepAlive: time.Second})
-		if m := decode(t, f.call(t, f.nodes[0], server, sid, toolCall("1")).answer(t).Body); textOf(t, m) != "done" {
+		if m := decode(t, f.call(t, f.nodes[0], server, sid, toolCall("1")).response(t).Body); textOf(t, m) != "done" {
 			t.Errorf("answered with %+v", m)
 		}
 		f.idle(t)
@@ -690,7 +691,7 @@ func TestAPingOfAHandlerIsTheClients(t *testing.T) {
 			return text("done"), req.Session.Ping(ctx, nil)
 		}, nil)
 		r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
-		f.reply(t, f.nodes[1], sid, r.message(t), `{}`)
+		f.respond(t, f.nodes[1], sid, r.message(t), `{}`)
 		if m := r.message(t); textOf(t, m) != "done" {
 			t.Errorf("answered with %+v", m)
 		}
@@ -713,7 +714,7 @@ func TestAnInstanceThatLeavesAnswersWhatRuns(t *testing.T) {
 		}
 		f.nodes[0].Close(t.Context())
 		f.nodes[0].Close(t.Context()) // again
-		if m := decode(t, plain.answer(t).Body); string(m.ID) != "1" || m.Error == nil {
+		if m := decode(t, plain.response(t).Body); string(m.ID) != "1" || m.Error == nil {
 			t.Errorf("answered with %+v", m)
 		}
 		if m := streams.message(t); string(m.ID) != "2" || m.Error == nil {
@@ -745,7 +746,7 @@ func TestIdleWaitsForWhatRuns(t *testing.T) {
 		if err := f.nodes[0].Idle(t.Context()); err != nil {
 			t.Error(err)
 		}
-		r.answer(t)
+		r.response(t)
 	})
 }
 

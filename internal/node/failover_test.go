@@ -1,17 +1,21 @@
 package node
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
+)
 
 // A failover in which Redis loses the end of a log does not become a silent gap:
 // the events that take the lost ones' offsets have other tags.
 func TestReaderNoticesThatTheEndOfItsLogWasLost(t *testing.T) {
 	t.Parallel()
-	event := func(offset int64, tag string) Event {
-		return Event{EventID{Stream: standaloneStream, Offset: offset, Tag: tag}, []byte(`{}`)}
+	event := func(offset int64, tag string) eventlog.Event {
+		return eventlog.Event{ID: eventlog.ID{Stream: eventlog.Standalone, Offset: offset, Nonce: tag}, Data: []byte(`{}`)}
 	}
 	attached := func(n int64) *Reader {
-		r := &Reader{node: &Node{opts: Options{}.withDefaults(), feeds: newFeeds()}, wake: make(chan struct{}, 1)}
-		r.attach(Attachment{})
+		r := &Reader{node: &Node{opts: Options{}.withDefaults()}, wake: make(chan struct{}, 1)}
+		r.attach(eventlog.Attachment{})
 		for offset := range n {
 			r.deliver(event(offset, "before"), false)
 		}
@@ -28,7 +32,7 @@ func TestReaderNoticesThatTheEndOfItsLogWasLost(t *testing.T) {
 		{"a log that ends where it did", func(r *Reader) { r.check(3, 3) }, false},
 		{"a log that was read further meanwhile", func(r *Reader) { r.check(1, 2) }, false},
 		{"an old event that is forgotten", func(r *Reader) {
-			for offset := range int64(2 * rememberedTags) {
+			for offset := range int64(2 * rememberedNonces) {
 				r.deliver(event(3+offset, "before"), false)
 			}
 			r.deliver(event(0, "behind"), false)

@@ -14,6 +14,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
@@ -22,11 +23,11 @@ func TestSendingToADeadInstanceSaysSoAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})
-		if alive, err := f.nodes[0].send(t.Context(), f.nodes[1].ID(), "k", "nothing"); !alive || err != nil {
+		if alive, err := f.nodes[0].send(t.Context(), f.nodes[1].ID(), unknownMessage{}); !alive || err != nil {
 			t.Errorf("a living instance: %v, %v", alive, err)
 		}
 		f.nodes[1].Close(t.Context())
-		if alive, err := f.nodes[0].send(t.Context(), f.nodes[1].ID(), "k", "nothing"); alive || err != nil {
+		if alive, err := f.nodes[0].send(t.Context(), f.nodes[1].ID(), unknownMessage{}); alive || err != nil {
 			t.Errorf("a dead instance: %v, %v", alive, err)
 		}
 		var inboxes int
@@ -44,8 +45,8 @@ func TestSendingToADeadInstanceSaysSoAndLeavesNothing(t *testing.T) {
 func TestRenewalKeepsTheInboxAndDropsWhatWasRead(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		r := newRig(t, s.Client(t), LogOptions{})
-		n := &Node{id: "aaaaaaaaaaaaaaaa", Publisher: &Publisher{rdb: r.log.rdb, keys: r.keys}}
+		r := newRig(t, s.Client(t), eventlog.Options{})
+		n := &Node{id: "aaaaaaaaaaaaaaaa", link: link{rdb: r.rdb, keys: r.keys}}
 		renew := func(read string, want bool) {
 			t.Helper()
 			if existed, err := n.renew(t.Context(), read); existed != want || err != nil {
@@ -56,11 +57,11 @@ func TestRenewalKeepsTheInboxAndDropsWhatWasRead(t *testing.T) {
 		renew("0", false)
 		var ids []string
 		for range 3 {
-			if _, err := n.send(t.Context(), n.id, "k", "x"); err != nil {
+			if _, err := n.send(t.Context(), n.id, unknownMessage{}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		entries, err := n.read(t.Context(), n.keys.Inbox(n.id), "0")
+		entries, err := n.rdb.ReadStream(t.Context(), n.keys.Inbox(n.id), "0")
 		if err != nil || len(entries) != 4 {
 			t.Fatalf("%d entries, %v", len(entries), err)
 		}
@@ -68,7 +69,7 @@ func TestRenewalKeepsTheInboxAndDropsWhatWasRead(t *testing.T) {
 			ids = append(ids, e.ID)
 		}
 		renew(ids[2], true)
-		left, err := n.read(t.Context(), n.keys.Inbox(n.id), "0")
+		left, err := n.rdb.ReadStream(t.Context(), n.keys.Inbox(n.id), "0")
 		if err != nil || len(left) != 2 || left[1].ID != ids[3] {
 			t.Errorf("%v, %v", left, err)
 		}
@@ -84,7 +85,7 @@ func TestMessagesArriveInOrder(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		const count = 600
 		// These events are in no log: the reader must not be compared with it meanwhile.
-		f := &fleet{rig: newRig(t, s.Client(t), LogOptions{}, long)}
+		f := &fleet{rig: newRig(t, s.Client(t), eventlog.Options{}, long)}
 		for range 2 {
 			f.join(t, s.Client(t), Options{MaxQueue: count})
 		}
@@ -92,7 +93,7 @@ func TestMessagesArriveInOrder(t *testing.T) {
 		r := f.standaloneReader(t, f.nodes[0], sid)
 		defer r.Release(t.Context())
 		for i := range count {
-			f.nodes[1].deliver(t.Context(), f.nodes[0].readerRef(r), Event{EventID{Stream: standaloneStream, Offset: int64(i), Tag: newTag()}, []byte(strconv.Itoa(i))}, i == count-1)
+			f.nodes[1].deliver(t.Context(), f.nodes[0].readerRef(r), eventlog.Event{ID: eventlog.ID{Stream: eventlog.Standalone, Offset: int64(i), Nonce: eventlog.NewNonce()}, Data: []byte(strconv.Itoa(i))}, i == count-1)
 		}
 		redistest.Until(t, "all have arrived", r.isEnded)
 		todo := r.take()
@@ -125,20 +126,20 @@ func TestMessagesOfOtherVersionsAndKindsAreIgnored(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		inbox("v", "2", "k", kindClose, "r", r.id, "retry", "0")
-		inbox("k", kindClose, "r", r.id, "retry", "0")
+		inbox("v", "2", "k", "close", "r", r.id, "retry", "0")
+		inbox("k", "close", "r", r.id, "retry", "0")
 		inbox("v", "1", "k", "later", "r", r.id)
 		inbox("v", "1")
-		inbox("v", "1", "k", kindClose, "r", r.id, "retry", "soon")
-		inbox("v", "1", "k", kindClose, "r", "unknown", "retry", "0")
-		inbox("v", "1", "k", kindEvent, "r", r.id, "o", "x", "t", "AAAAAA", "d", "x")
-		inbox("v", "1", "k", kindEvent, "r", "unknown", "o", "0", "t", "AAAAAA", "d", "x")
-		inbox("v", "1", "k", kindReply, "c", "unknown", "s", sid, "q", "1", "d", "{}")
-		bus("v", "2", "k", kindEnd, "s", sid)
+		inbox("v", "1", "k", "close", "r", r.id, "retry", "soon")
+		inbox("v", "1", "k", "close", "r", "unknown", "retry", "0")
+		inbox("v", "1", "k", "event", "r", r.id, "o", "x", "t", "AAAAAA", "d", "x")
+		inbox("v", "1", "k", "event", "r", "unknown", "o", "0", "t", "AAAAAA", "d", "x")
+		inbox("v", "1", "k", "reply", "c", "unknown", "s", sid, "q", "1", "d", "{}")
+		bus("v", "2", "k", "end", "s", sid)
 		bus("v", "1", "k", "later", "s", sid)
-		bus("v", "1", "k", kindEnd, "s", "unknown")
-		bus("v", "1", "k", kindCancel, "s", sid, "id", "1")
-		bus("v", "1", "k", kindCancel, "s", sid)
+		bus("v", "1", "k", "end", "s", "unknown")
+		bus("v", "1", "k", "cancel", "s", sid, "id", "1")
+		bus("v", "1", "k", "cancel", "s", sid)
 		time.Sleep(5 * time.Second)
 		if n.Streams() != 1 {
 			t.Fatal("the stream was closed")
@@ -149,7 +150,7 @@ func TestMessagesOfOtherVersionsAndKindsAreIgnored(t *testing.T) {
 		if m := v.message(t); m.Method != "m" {
 			t.Errorf("got %+v", m)
 		}
-		inbox("v", "1", "k", kindClose, "r", r.id, "retry", "0")
+		inbox("v", "1", "k", "close", "r", r.id, "retry", "0")
 		v.wantEnd(t)
 	})
 }
@@ -166,14 +167,14 @@ func TestAnExpiredInboxIsMadeAnewAndRead(t *testing.T) {
 		}
 		f.links[0].Freeze()
 		time.Sleep(inboxTTL + renewEvery)
-		if alive, err := f.nodes[1].send(t.Context(), n.ID(), "k", "x"); alive || err != nil {
+		if alive, err := f.nodes[1].send(t.Context(), n.ID(), unknownMessage{}); alive || err != nil {
 			t.Errorf("a frozen instance is alive: %v, %v", alive, err)
 		}
 		if n.alive() {
 			t.Error("a frozen instance believes that it is alive")
 		}
 		f.links[0].Heal()
-		time.Sleep(renewEvery + probeAfter + time.Second)
+		time.Sleep(renewEvery + redisx.ReadWait + time.Second)
 		if err := n.Ready(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -261,7 +262,7 @@ func TestACancellationReachesTheInstanceThatRunsTheCall(t *testing.T) {
 				return nil, ctx.Err()
 			}, nil)
 			wanted := f.call(t, f.nodes[1], server, sid, toolCall(`"7"`))
-			spared := []*callReply{f.call(t, f.nodes[1], server, sid, toolCall(`7`)), f.call(t, f.nodes[1], server, other, toolCall(`"7"`))}
+			spared := []*callResponse{f.call(t, f.nodes[1], server, sid, toolCall(`7`)), f.call(t, f.nodes[1], server, other, toolCall(`"7"`))}
 			for range 3 {
 				<-running
 			}
@@ -271,7 +272,7 @@ func TestACancellationReachesTheInstanceThatRunsTheCall(t *testing.T) {
 			if got := <-cancelled; got != sid {
 				t.Errorf("a call of %s was cancelled", got)
 			}
-			if m := decode(t, wanted.answer(t).Body); !strings.Contains(string(m.Error), "cancelled") {
+			if m := decode(t, wanted.response(t).Body); !strings.Contains(string(m.Error), "cancelled") {
 				t.Errorf("answered with %s %s", m.Result, m.Error)
 			}
 			if n := f.nodes[1].Calls(); n > 3 || n < 2 {
@@ -308,7 +309,7 @@ func TestTheMemoryOfABlockingReadIsNotUsedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		client := &recording{redistest.NewBubble(t).Client(t), make(chan rueidis.Completed, 20)}
-		f := &fleet{rig: newRig(t, client, LogOptions{})}
+		f := &fleet{rig: newRig(t, client, eventlog.Options{})}
 		f.join(t, client, Options{})
 		for range cap(client.read) {
 			cmd := <-client.read
@@ -325,7 +326,7 @@ func TestAnInboxIsBounded(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})
 		rdb, inbox := redisx.New(f.client, 0), f.keys.Inbox("nobody")
-		if err := f.do(t, "XADD", inbox, "*", "k", kindHello).Error(); err != nil {
+		if err := f.do(t, "XADD", inbox, "*", "k", "hello").Error(); err != nil {
 			t.Fatal(err)
 		}
 		if err := f.do(t, "EXPIRE", inbox, "60").Error(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -147,7 +148,7 @@ func (k *keeper) touch(ctx context.Context, id string) {
 		k.node.endSession(id)
 	case err != nil:
 		k.forget(id)
-		k.node.opts.Logger.Warn("session not kept", "error", err)
+		k.node.logger.Warn("session not kept", "error", err)
 	case standalone != nil && !standalone.yield(position, pulse.StandaloneReader):
 		// An event may have been logged whose writer died before it could send
 		// it, or one that was sent may have been lost in a failover.
@@ -155,7 +156,7 @@ func (k *keeper) touch(ctx context.Context, id string) {
 		// Nor may the instance have learned of a subscription that was made
 		// while it was cut off.
 		if err := k.node.reload(ctx, standalone.id); err != nil {
-			k.node.opts.Logger.Warn("subscriptions not loaded", "error", err)
+			k.node.logger.Warn("subscriptions not loaded", "error", err)
 		}
 	}
 }
@@ -186,7 +187,7 @@ func (n *Node) streamsOf(id string) (streams []string, standalone *Reader) {
 		}
 	}
 	for r := range p.readers {
-		if IsStandalone(r.stream.Stream) {
+		if eventlog.IsStandalone(r.stream.Stream) {
 			standalone = r
 		} else if !r.isEnded() {
 			streams = append(streams, r.stream.Stream)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/bus"
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -59,11 +61,11 @@ type Holder struct{ ref string }
 // some seconds.
 func (n *Node) Holder(ctx context.Context, id string) (Holder, error) {
 	for looks := 1; ; looks++ {
-		states, err := n.log.states(ctx, []StreamID{{id, standaloneStream}})
+		states, err := n.log.States(ctx, []eventlog.StreamID{eventlog.StandaloneOf(id)})
 		if err != nil {
 			return Holder{}, err
 		}
-		instance, reader := splitRef(states[0].reader)
+		instance, reader := splitRef(states[0].Reader)
 		if instance == "" || instance == n.id && n.reader(reader) == nil {
 			return Holder{}, sessionstore.ErrNotFound
 		}
@@ -72,7 +74,7 @@ func (n *Node) Holder(ctx context.Context, id string) (Holder, error) {
 			return Holder{}, err
 		}
 		if alive[instance] {
-			return Holder{states[0].reader}, nil
+			return Holder{states[0].Reader}, nil
 		}
 		if looks == 2 {
 			return Holder{}, sessionstore.ErrNotFound
@@ -96,13 +98,13 @@ type carriage struct {
 // here, until the call ends. Carry fails with [sessionstore.ErrNotFound] if the
 // holder is gone. Pass req to [Node.Accept] afterwards.
 func (n *Node) Carry(ctx context.Context, h Holder, req *Request) error {
-	req.Outlet = OutletStandalone
-	instance, _ := splitRef(h.ref)
+	req.ResponseMode = ResponseRelayed
+	instance, reader := splitRef(h.ref)
 	if instance == n.id || !req.Message.IsCall() {
 		return nil
 	}
 	c := carriage{h.ref, n.id + "." + n.nextID()}
-	alive, err := n.tellHolder(ctx, kindRuns, c, req.Session)
+	alive, err := n.send(ctx, instance, relayStarted{Reader: reader, Session: req.Session, Call: c.name, Instance: n.id})
 	if err == nil && !alive {
 		err = sessionstore.ErrNotFound
 	}
@@ -127,39 +129,45 @@ func (n *Node) carriedOut(ctx context.Context, c carriage) {
 }
 
 func (n *Node) tellRan(ctx context.Context, c carriage) (told bool) {
-	_, err := n.tellHolder(ctx, kindRan, c, "")
+	instance, reader := splitRef(c.holder)
+	_, err := n.send(ctx, instance, relayEnded{Reader: reader, Call: c.name, Instance: n.id})
 	if err != nil {
-		n.opts.Logger.Warn("holder of a stream not told", "error", err)
+		n.logger.Warn("holder of a stream not told", "error", err)
 	}
 	return err == nil
 }
 
-func (n *Node) tellHolder(ctx context.Context, kind string, c carriage, session string) (alive bool, err error) {
-	instance, reader := splitRef(c.holder)
-	return n.send(ctx, instance, "k", kind, "r", reader, "s", session, "c", c.name, "i", n.id)
+// receiveRelayStarted takes the news that another instance runs a call of an SSE
+// session whose stream is here. It must not block.
+func (n *Node) receiveRelayStarted(m relayStarted) {
+	if r := n.reader(m.Reader); r != nil {
+		r.relayStarted(m)
+		return
+	}
+	// The stream has ended here and the session, for want of Redis, has not.
+	n.background(func() { n.EndLegacy(context.Background(), m.Session) }) // each call to Redis is bounded
 }
 
-// receiveCarried takes what another instance tells of a call. It must not block.
-func (n *Node) receiveCarried(f map[string]string) {
-	r := n.reader(f["r"])
-	switch {
-	case r != nil:
-		r.noteCarried(f["k"] == kindRuns, f["c"], f["i"])
-	case f["k"] == kindRuns:
-		// The stream has ended here and the session, for want of Redis, has not.
-		n.background(func() { n.EndLegacy(context.Background(), f["s"]) }) // each call to Redis is bounded
+// receiveRelayEnded takes the news that such a call has ended.
+func (n *Node) receiveRelayEnded(m relayEnded) {
+	if r := n.reader(m.Reader); r != nil {
+		r.relayEnded(m)
 	}
 }
 
-func (r *Reader) noteCarried(runs bool, call, instance string) {
+func (r *Reader) relayStarted(m relayStarted) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case r.legacy == nil:
-	case runs:
-		r.legacy.calls[call] = instance
-	default:
-		delete(r.legacy.calls, call)
+	if r.legacy != nil {
+		r.legacy.calls[m.Call] = m.Instance
+	}
+}
+
+func (r *Reader) relayEnded(m relayEnded) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.legacy != nil {
+		delete(r.legacy.calls, m.Call)
 	}
 }
 
@@ -182,7 +190,7 @@ func (n *Node) endLegacy(ctx context.Context, id string) error {
 		err = n.End(ctx, id)
 	}
 	if err != nil {
-		n.opts.Logger.WarnContext(ctx, "session not ended", "error", err)
+		n.logger.WarnContext(ctx, "session not ended", "error", err)
 	}
 	return err
 }
@@ -211,9 +219,8 @@ func (n *Node) learn(ctx context.Context, r *Reader) error {
 	if err != nil {
 		return err
 	}
-	from, _ := parsePosition(rec.Position)
-	n.feeds.expect(r.feed, nil)
-	r.feed.announce(announced(rec.ServerCapabilities), from)
+	from, _ := bus.ParsePosition(rec.Position)
+	r.feed.Announce(announced(rec.ServerCapabilities), from)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if rec.Initialized && !r.legacy.known {
@@ -249,7 +256,7 @@ func (n *Node) lookAfterCarried(ctx context.Context) {
 	}
 	alive, err := n.living(ctx, instances)
 	if err != nil {
-		n.opts.Logger.Warn("streams not looked after", "error", err)
+		n.logger.Warn("streams not looked after", "error", err)
 	}
 	canJudge := err == nil && n.canJudge()
 	for r, run := range carriers {
@@ -258,7 +265,7 @@ func (n *Node) lookAfterCarried(ctx context.Context) {
 			living = living && alive[instance]
 		}
 		if r.sawWriter(living || !canJudge) >= 2 {
-			n.opts.Logger.Warn("ended a session that waits for a dead instance")
+			n.logger.Warn("ended a session that waits for a dead instance")
 			r.close(closing{})
 		}
 	}

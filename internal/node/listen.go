@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
@@ -15,25 +15,49 @@ import (
 // A Filter is what a listener is to be notified of (specification 2026-07-28,
 // "Subscriptions").
 type Filter struct {
-	Tools     bool     `json:"toolsListChanged,omitempty"`
-	Prompts   bool     `json:"promptsListChanged,omitempty"`
-	Resources bool     `json:"resourcesListChanged,omitempty"`
-	URIs      []string `json:"resourceSubscriptions,omitempty"`
+	Lists []bus.List
+	URIs  []string
+}
+
+// UnmarshalJSON reads the form that the specification gives a filter.
+func (f *Filter) UnmarshalJSON(data []byte) error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return err
+	}
+	*f = Filter{}
+	for _, list := range bus.Lists {
+		var wanted bool
+		if raw, ok := fields[list.FilterField()]; ok {
+			if err := json.Unmarshal(raw, &wanted); err != nil {
+				return err
+			}
+		}
+		if wanted {
+			f.Lists = append(f.Lists, list)
+		}
+	}
+	if raw, ok := fields["resourceSubscriptions"]; ok {
+		return json.Unmarshal(raw, &f.URIs)
+	}
+	return nil
 }
 
 // Empty reports whether the filter lets no notification through.
-func (f Filter) Empty() bool { return !f.Tools && !f.Prompts && !f.Resources && len(f.URIs) == 0 }
+func (f Filter) Empty() bool { return len(f.Lists) == 0 && len(f.URIs) == 0 }
 
-func (f Filter) lists() map[string]bool {
-	wanted := map[string]bool{"tools": f.Tools, "prompts": f.Prompts, "resources": f.Resources}
-	maps.DeleteFunc(wanted, func(_ string, wants bool) bool { return !wants })
+func (f Filter) lists() map[bus.List]bool {
+	wanted := make(map[bus.List]bool, len(f.Lists))
+	for _, list := range f.Lists {
+		wanted[list] = true
+	}
 	return wanted
 }
 
-func (f Filter) uris() map[string]position {
-	wanted := make(map[string]position, len(f.URIs))
+func (f Filter) uris() map[string]bus.Position {
+	wanted := make(map[string]bus.Position, len(f.URIs))
 	for _, uri := range f.URIs {
-		wanted[uri] = position{}
+		wanted[uri] = bus.Position{}
 	}
 	return wanted
 }
@@ -45,7 +69,7 @@ type Listener struct {
 	node *Node
 	id   json.RawMessage
 	wake chan struct{}
-	feed *feed
+	feed *bus.Feed
 	done chan struct{} // closed when the instance leaves
 }
 
@@ -53,15 +77,14 @@ type Listener struct {
 // changes from now on; it must be closed.
 func (n *Node) Listen(id json.RawMessage, filter Filter) (*Listener, error) {
 	l := &Listener{node: n, id: id, wake: make(chan struct{}, 1), done: make(chan struct{})}
-	l.feed = &feed{tail: &n.tail, wake: l.signal}
-	l.feed.open(n.tail.position(), true, filter.uris(), filter.lists())
+	l.feed = n.bus.NewFeed(l.signal)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
 		return nil, ErrClosed
 	}
 	n.listeners[l] = struct{}{}
-	n.feeds.add(l.feed)
+	l.feed.Open(n.bus.Position(), true, filter.uris(), filter.lists())
 	return l, nil
 }
 
@@ -77,7 +100,7 @@ func (l *Listener) Close() {
 	l.node.mu.Lock()
 	delete(l.node.listeners, l)
 	l.node.mu.Unlock()
-	l.node.feeds.remove(l.feed)
+	l.feed.Close()
 }
 
 // end has the listener's request answered, once.
@@ -108,7 +131,7 @@ func (l *Listener) Serve(ctx context.Context, w *sse.Writer, keepAlive time.Dura
 		case err != nil:
 			return context.Cause(ctx)
 		}
-		items, lost := l.feed.take()
+		items, lost := l.feed.Take()
 		if lost {
 			return ErrTooSlow
 		}
@@ -133,10 +156,10 @@ func (l *Listener) Serve(ctx context.Context, w *sse.Writer, keepAlive time.Dura
 	}
 }
 
-func (l *Listener) write(w *sse.Writer, items []item) error {
+func (l *Listener) write(w *sse.Writer, items []bus.Item) error {
 	out := make([]sse.Event, 0, len(items))
 	for _, i := range items {
-		out = append(out, sse.Event{Data: i.change.forListener(l.id)})
+		out = append(out, sse.Event{Data: i.Change.MessageFor(l.id)})
 	}
 	return w.Write(out...)
 }
@@ -156,29 +179,12 @@ func (l *Listener) Complete(w *sse.Writer) error {
 }
 
 // Restrict narrows the listener to the accepted part of its filter.
-func (l *Listener) Restrict(accepted Filter) {
-	l.feed.mu.Lock()
-	l.feed.uris, l.feed.lists = accepted.uris(), accepted.lists()
-	l.feed.mu.Unlock()
-	l.node.feeds.add(l.feed)
-}
+func (l *Listener) Restrict(accepted Filter) { l.feed.Restrict(accepted.uris(), accepted.lists()) }
 
 // URIs returns the resources whose updates the listener gets, sorted.
-func (l *Listener) URIs() []string {
-	l.feed.mu.Lock()
-	defer l.feed.mu.Unlock()
-	return slices.Sorted(maps.Keys(l.feed.uris))
-}
+func (l *Listener) URIs() []string { return l.feed.URIs() }
 
 // Update notifies this one listener, if it listens to the resource, that the
 // resource was updated. Several updates of a resource that wait to be sent are
 // sent as one.
-func (l *Listener) Update(uri string) {
-	l.feed.mu.Lock()
-	waits := slices.ContainsFunc(l.feed.extra, func(i item) bool { return i.change.uri == uri })
-	if _, ok := l.feed.uris[uri]; ok && !waits {
-		l.feed.extra = append(l.feed.extra, item{newUpdate(l.feed.at, uri), l.feed.at})
-	}
-	l.feed.mu.Unlock()
-	l.signal()
-}
+func (l *Listener) Update(uri string) { l.feed.Offer(uri) }

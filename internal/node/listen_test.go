@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
@@ -37,10 +39,10 @@ func TestAListenerHearsOnlyWhatWasAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
 		_, v := f.listen(t, f.nodes[1],
-			Filter{Tools: true, Prompts: true, URIs: []string{"a:b", "c:d"}},
-			&Filter{Tools: true, URIs: []string{"a:b"}})
-		for _, list := range lists {
-			if err := f.nodes[0].ListChanged(t.Context(), list); err != nil {
+			Filter{Lists: []bus.List{bus.Tools, bus.Prompts}, URIs: []string{"a:b", "c:d"}},
+			&Filter{Lists: []bus.List{bus.Tools}, URIs: []string{"a:b"}})
+		for _, list := range bus.Lists {
+			if err := f.nodes[0].Publisher().ListChanged(t.Context(), list); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -67,7 +69,7 @@ func TestAListenerIsAnsweredWhenItsInstanceLeaves(t *testing.T) {
 		if n := f.nodes[1].Streams(); n != 0 {
 			t.Errorf("%d streams are left", n)
 		}
-		if _, err := f.nodes[1].Listen(json.RawMessage(`8`), Filter{Tools: true}); !errors.Is(err, ErrClosed) {
+		if _, err := f.nodes[1].Listen(json.RawMessage(`8`), Filter{Lists: []bus.List{bus.Tools}}); !errors.Is(err, ErrClosed) {
 			t.Errorf("on an instance that has left: %v", err)
 		}
 	})
@@ -105,15 +107,44 @@ func TestUpdatesThatWaitForOneListenerAreOne(t *testing.T) {
 			l.Update(uri)
 		}
 		var got []string
-		for _, i := range take(t, l.feed) {
-			got = append(got, i.change.uri)
+		items, _ := l.feed.Take()
+		for _, i := range items {
+			got = append(got, i.Change.URI)
 		}
 		if strings.Join(got, " ") != "a:b c:d" {
 			t.Errorf("it hears of %q", got)
 		}
 		l.Update("a:b")
-		if n := len(take(t, l.feed)); n != 1 {
-			t.Errorf("of the next update it hears %d times", n)
+		if items, _ := l.feed.Take(); len(items) != 1 {
+			t.Errorf("of the next update it hears %d times", len(items))
 		}
 	})
+}
+
+// A filter is read as the specification writes it: field names match exactly, and
+// fields that are not known do no harm.
+func TestAFilterIsReadAsTheSpecificationWritesIt(t *testing.T) {
+	t.Parallel()
+	for data, want := range map[string]Filter{
+		`{}`:   {},
+		`null`: {},
+		`{"toolsListChanged":true,"promptsListChanged":false,"resourcesListChanged":true}`: {Lists: []bus.List{bus.Tools, bus.Resources}},
+		`{"promptsListChanged":true,"resourceSubscriptions":["a:b"],"later":1}`:            {Lists: []bus.List{bus.Prompts}, URIs: []string{"a:b"}},
+	} {
+		var got Filter
+		if err := json.Unmarshal([]byte(data), &got); err != nil {
+			t.Errorf("%s: %v", data, err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s -want +got:\n%s", data, diff)
+		}
+		if empty := len(want.Lists)+len(want.URIs) == 0; got.Empty() != empty {
+			t.Errorf("%s: empty is %v", data, got.Empty())
+		}
+	}
+	for _, data := range []string{`[]`, `1`, `{"toolsListChanged":1}`, `{"resourceSubscriptions":"a:b"}`} {
+		if err := json.Unmarshal([]byte(data), new(Filter)); err == nil {
+			t.Errorf("%s is a filter", data)
+		}
+	}
 }

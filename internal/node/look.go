@@ -4,17 +4,17 @@ import (
 	"context"
 	_ "embed"
 	"errors"
-	"strconv"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // look watches, until ctx ends, over what no message tells: writers that died,
-// questions that nobody answers, calls that nobody waits for. One ticker serves
+// server requests that nobody answers, calls that nobody waits for. One ticker serves
 // all of an instance's streams and calls.
 func (n *Node) look(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
@@ -58,30 +58,33 @@ func (n *Node) lookAt(ctx context.Context, readers []*Reader) {
 		err = n.lookAfterStream(ctx, readers[i], states[i], alive)
 	}
 	if err != nil {
-		n.opts.Logger.Warn("streams not looked after", "error", err)
+		n.logger.Warn("streams not looked after", "error", err)
 	}
 }
 
-func (n *Node) lookAfterStream(ctx context.Context, r *Reader, s streamState, alive map[string]bool) error {
-	if r.yield(s.from, s.reader) {
+func (n *Node) lookAfterStream(ctx context.Context, r *Reader, s checkedStream, alive map[string]bool) error {
+	if r.yield(s.from, s.Reader) {
 		return nil
 	}
-	gone := s.writer == "" // the stream, or its state alone, evicted
-	if s.ended || gone {
+	gone := s.Writer == "" // the stream, or its state alone, evicted
+	if s.Ended || gone {
 		r.lookInLog()
 		return nil
 	}
-	r.check(s.from, s.next)
+	r.check(s.from, s.Next)
 	// Of what this instance writes, only streams without a call got here.
-	if alive[s.writer] && s.writer != n.id {
-		return n.log.found(ctx, r.stream, s)
+	if alive[s.Writer] && s.Writer != n.id {
+		if !s.WriterMissed {
+			return nil
+		}
+		return n.log.WriterFound(ctx, r.stream)
 	}
 	if !n.canJudge() {
 		return nil
 	}
-	missing, err := n.log.missed(ctx, r.stream, s.writer)
+	missing, err := n.log.WriterMissing(ctx, r.stream, s.Writer, missedFor)
 	if err == nil && missing >= missingFor {
-		n.closeDead(ctx, r, s.writer)
+		n.closeDead(ctx, r, s.Writer)
 	}
 	return err
 }
@@ -110,8 +113,8 @@ var errWriterDied = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "th
 
 // closeDead ends the stream of a dead writer with an error in its place.
 func (n *Node) closeDead(ctx context.Context, r *Reader, writer string) {
-	a := Append{Writer: writer, Tag: newTag(), Data: jsonrpcmsg.EncodeError(r.callID(), errWriterDied), End: true}
-	offset, reader, err := n.log.Append(ctx, r.stream, a)
+	a := eventlog.Append{Writer: writer, Nonce: eventlog.NewNonce(), Data: jsonrpcmsg.EncodeError(r.callID(), errWriterDied), End: true}
+	e, reader, err := n.log.Append(ctx, r.stream, a)
 	if err != nil {
 		// It ended by itself, or somebody else ended it, or it is gone: the log
 		// knows. If Redis did not answer the next look tries again.
@@ -120,8 +123,8 @@ func (n *Node) closeDead(ctx context.Context, r *Reader, writer string) {
 		}
 		return
 	}
-	n.opts.Logger.Warn("ended the stream of a dead instance", "instance", writer)
-	n.deliver(ctx, reader, Event{EventID{Stream: r.stream.Stream, Offset: offset, Tag: a.Tag}, a.Data}, true)
+	n.logger.Warn("ended the stream of a dead instance", "instance", writer)
+	n.deliver(ctx, reader, e, true)
 }
 
 // callReaders returns the readers here of unfinished call streams, but for
@@ -131,7 +134,7 @@ func (n *Node) callReaders() []*Reader {
 	defer n.mu.Unlock()
 	var readers []*Reader
 	for _, r := range n.readers {
-		if !IsStandalone(r.stream.Stream) && !r.isEnded() && !n.writes(r.stream) {
+		if !eventlog.IsStandalone(r.stream.Stream) && !r.isEnded() && !n.writes(r.stream) {
 			readers = append(readers, r)
 		}
 	}
@@ -140,7 +143,7 @@ func (n *Node) callReaders() []*Reader {
 
 // writes reports whether a call that runs here writes the stream. n.mu must be
 // held.
-func (n *Node) writes(stream StreamID) bool {
+func (n *Node) writes(stream eventlog.StreamID) bool {
 	if p := n.sessions[stream.Session]; p != nil {
 		for c := range p.conns {
 			if c.streamID() == stream {
@@ -151,27 +154,23 @@ func (n *Node) writes(stream StreamID) bool {
 	return false
 }
 
-// A streamState is what Redis knows of a stream.
-type streamState struct {
-	from   int64 // what the reader here had before Redis was asked
-	next   int64
-	ended  bool
-	writer string
-	reader string
-	missed bool // its writer was not found alive by some reader
+// A checkedStream is a stream that a reader here follows, as Redis knows it.
+type checkedStream struct {
+	eventlog.State
+	from int64 // what the reader had before Redis was asked
 }
 
-func (n *Node) streamStates(ctx context.Context, readers []*Reader) ([]streamState, error) {
-	streams := make([]StreamID, len(readers))
-	positions := make([]int64, len(readers))
+func (n *Node) streamStates(ctx context.Context, readers []*Reader) ([]checkedStream, error) {
+	streams := make([]eventlog.StreamID, len(readers))
+	checked := make([]checkedStream, len(readers))
 	for i, r := range readers {
-		streams[i], positions[i] = r.stream, r.position()
+		streams[i], checked[i].from = r.stream, r.position()
 	}
-	states, err := n.log.states(ctx, streams)
+	states, err := n.log.States(ctx, streams)
 	for i := range states {
-		states[i].from = positions[i]
+		checked[i].State = states[i]
 	}
-	return states, err
+	return checked, err
 }
 
 // livingWriters asks which of the instances that write the streams live.
@@ -183,17 +182,17 @@ func (n *Node) livingWriters(ctx context.Context, readers []*Reader) (map[string
 	return n.living(ctx, instances)
 }
 
-// lookAfterCalls fails questions that wait too long, and stops calls that
+// lookAfterCalls fails server requests that wait too long, and stops calls that
 // nobody has waited for too long.
 func (n *Node) lookAfterCalls(ctx context.Context) {
 	var waiting []*Conn
-	var streams []StreamID
+	var streams []eventlog.StreamID
 	for _, c := range n.allConns() {
 		if c.waits() {
 			// The call's own stream, and the standalone one for what was asked
 			// outside of it.
 			waiting = append(waiting, c)
-			streams = append(streams, c.streamID(), StreamID{c.session, standaloneStream})
+			streams = append(streams, c.streamID(), eventlog.StandaloneOf(c.session))
 		}
 	}
 	if len(waiting) == 0 {
@@ -211,14 +210,14 @@ func (n *Node) lookAfterCalls(ctx context.Context) {
 }
 
 // listened reports for each stream whether a living connection reads it.
-func (n *Node) listened(ctx context.Context, streams []StreamID) ([]bool, error) {
-	states, err := n.log.states(ctx, streams)
+func (n *Node) listened(ctx context.Context, streams []eventlog.StreamID) ([]bool, error) {
+	states, err := n.log.States(ctx, streams)
 	if err != nil {
 		return nil, err
 	}
 	var instances []string
 	for _, s := range states {
-		instance, _ := splitRef(s.reader)
+		instance, _ := splitRef(s.Reader)
 		instances = append(instances, instance)
 	}
 	alive, err := n.living(ctx, instances)
@@ -227,7 +226,7 @@ func (n *Node) listened(ctx context.Context, streams []StreamID) ([]bool, error)
 	}
 	listened := make([]bool, len(streams))
 	for i, s := range states {
-		instance, reader := splitRef(s.reader)
+		instance, reader := splitRef(s.Reader)
 		listened[i] = alive[instance] && (instance != n.id || n.reader(reader) != nil)
 	}
 	return listened, nil
@@ -263,69 +262,12 @@ func (n *Node) living(ctx context.Context, instances []string) (map[string]bool,
 	return alive, nil
 }
 
-// states returns what Redis knows of the streams; all zero for one that is not
-// there.
-func (l *Log) states(ctx context.Context, streams []StreamID) ([]streamState, error) {
-	states := make([]streamState, len(streams))
-	if len(streams) == 0 {
-		return states, nil
-	}
-	cmds := l.rdb.Commands(len(streams))
-	for _, s := range streams {
-		cmds = append(cmds, l.rdb.B().Hmget().Key(l.keys.Stream(s.Session, s.Stream)).Field("next", "ended", "writer", "reader", "missed").Build())
-	}
-	for i, result := range l.rdb.DoMulti(ctx, cmds...) {
-		fields, err := result.ToArray()
-		if err != nil {
-			return nil, redisx.Unavailable("look at streams", err)
-		}
-		s := &states[i]
-		s.next, _ = fields[0].AsInt64() // nil without the stream
-		ended, _ := fields[1].ToString()
-		s.ended = ended == "1"
-		s.writer, _ = fields[2].ToString()
-		s.reader, _ = fields[3].ToString()
-		s.missed = !fields[4].IsNil()
-	}
-	return states, nil
-}
-
-var (
-	//go:embed lua/stream_miss.lua
-	streamMissLua string
-
-	streamMiss = redisx.NewRepeatableScript("note a missing writer", streamMissLua)
-)
-
-// missed notes that a stream's writer was not found alive, and returns for how
-// long it has been missing.
-func (l *Log) missed(ctx context.Context, id StreamID, writer string) (time.Duration, error) {
-	msg, err := streamMiss.Exec(ctx, l.rdb, []string{l.keys.Stream(id.Session, id.Stream)}, writer, strconv.FormatInt(missedFor.Milliseconds(), 10))
-	if err != nil {
-		return 0, err
-	}
-	ms, err := msg.AsInt64()
-	return time.Duration(ms) * time.Millisecond, err
-}
-
-// found notes that a stream's writer lives.
-func (l *Log) found(ctx context.Context, id StreamID, s streamState) error {
-	if !s.missed {
-		return nil
-	}
-	cmd := l.rdb.B().Hdel().Key(l.keys.Stream(id.Session, id.Stream)).Field("missed").Build()
-	if err := l.rdb.Do(ctx, cmd).Error(); err != nil {
-		return redisx.Unavailable("note a found writer", err)
-	}
-	return nil
-}
-
-// waits reports whether time is running for the call: it has open questions, or
+// waits reports whether time is running for the call: it has open server requests, or
 // its client has gone.
 func (c *Conn) waits() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.asked.open) > 0 || !c.left.IsZero() || c.req.Outlet == OutletStandalone
+	return len(c.asked.open) > 0 || !c.left.IsZero() || c.req.ResponseMode == ResponseRelayed
 }
 
 // lookAfter fails what has waited too long; own and standalone say whether
@@ -333,21 +275,21 @@ func (c *Conn) waits() bool {
 func (c *Conn) lookAfter(now time.Time, own, standalone bool) {
 	failed := map[string]error{}
 	c.mu.Lock()
-	for number, q := range c.asked.open {
-		if own && !q.detached || standalone && q.detached {
-			q.read = now
+	for number, sr := range c.asked.open {
+		if own && !sr.detached || standalone && sr.detached {
+			sr.read = now
 		}
 		switch {
-		case now.Sub(q.asked) >= c.node.opts.AnswerWithin:
-			failed[number] = errNoAnswer
-		case now.Sub(q.read) >= questionTTL:
+		case now.Sub(sr.asked) >= c.node.opts.AnswerWithin:
+			failed[number] = errNoResponse
+		case now.Sub(sr.read) >= unreadTTL:
 			failed[number] = errNoReader
 		}
 	}
 	switch {
 	case own && !c.left.IsZero():
 		c.left = now // the client has come back on another connection
-	case c.req.Outlet != OutletStandalone:
+	case c.req.ResponseMode != ResponseRelayed:
 	case standalone:
 		c.left = time.Time{}
 	case c.left.IsZero():

@@ -3,73 +3,29 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
-	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/modelcontextprotocol/go-sdk/mcp"
-	"github.com/redis/rueidis"
-
+	"github.com/mcpfleet/mcpfleet/internal/bus"
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
-
-// Options configure a [Node]. The zero value of a field means its default.
-type Options struct {
-	// Prefix is the first part of every key. If empty, "mcp". All instances of a
-	// fleet, and the session store, must have the same.
-	Prefix string
-	// Log bounds the logs of streams.
-	Log LogOptions
-	// MaxQueue and MaxQueueBytes bound what waits in memory for one open
-	// stream. A client that reads more slowly gets the rest from the log, as
-	// long as the log has it. If zero, 256 messages and 4 MiB.
-	MaxQueue, MaxQueueBytes int
-	// MaxCalls bounds the running calls of a session on this instance, and the
-	// notifications whose handlers run. If zero, 64 each.
-	MaxCalls int
-	// AnswerWithin is how long a request to the client (sampling, elicitation,
-	// roots) waits for its response. If zero, 10 minutes.
-	AnswerWithin time.Duration
-	// RunDetached is how long a call may continue after its client has
-	// disconnected. If zero, 5 minutes.
-	RunDetached time.Duration
-	// Timeout bounds each call to Redis. If zero, 2 seconds.
-	Timeout time.Duration
-	// DefaultLogLevel is the level of a session whose client has not set one.
-	// If empty, such a session gets no log messages, as with the SDK's handler.
-	DefaultLogLevel mcp.LoggingLevel
-	// Logger receives what an operator should know. If nil, nothing is logged.
-	Logger *slog.Logger
-}
-
-func (o Options) withDefaults() Options {
-	o.Log = o.Log.withDefaults()
-	o.MaxQueue = orDefault(o.MaxQueue, 256)
-	o.MaxQueueBytes = orDefault(o.MaxQueueBytes, 4<<20)
-	o.MaxCalls = orDefault(o.MaxCalls, 64)
-	o.AnswerWithin = orDefault(o.AnswerWithin, 10*time.Minute)
-	o.RunDetached = orDefault(o.RunDetached, 5*time.Minute)
-	o.Timeout = orDefault(o.Timeout, redisx.DefaultTimeout)
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	return o
-}
 
 // The times by which instances judge each other. A reader declares a writer
 // dead after its inbox was absent in two looks, so the end of a dead writer's
 // stream is at most inboxTTL + 2*lookEvery away.
 const (
-	inboxTTL    = 6 * time.Second
-	renewEvery  = 2 * time.Second
-	lookEvery   = 3 * time.Second
-	probeAfter  = time.Second
-	questionTTL = 30 * time.Second // of a question on a stream that nobody reads
+	inboxTTL   = 6 * time.Second
+	renewEvery = 2 * time.Second
+	lookEvery  = 3 * time.Second
+	unreadTTL  = 30 * time.Second // of a server request on a stream that nobody reads
 )
 
 // A Node is one instance of the fleet: it has an inbox, follows the bus, and
@@ -77,7 +33,7 @@ const (
 // is safe for concurrent use. It runs four goroutines from [NewNode] to
 // [Node.Close], whatever the number of sessions, calls and streams.
 type Node struct {
-	*Publisher
+	link
 
 	id    string
 	store *sessionstore.Store
@@ -94,10 +50,6 @@ type Node struct {
 	listeners map[*Listener]struct{}
 	sessions  map[string]*presence
 	awaited   map[string]chan struct{} // what other instances are asked to do
-
-	tail   tail
-	feeds  *feeds
-	broken position // up to where the bus was heard when it lost its end; zero if it has not
 
 	keeper keeper
 	stop   context.CancelFunc
@@ -117,41 +69,48 @@ var ErrClosed = errors.New("instance is shutting down")
 
 // NewNode joins the fleet: it creates the instance's inbox and starts to read
 // it and the bus. It blocks for a few calls to Redis and fails if Redis is
-// unavailable or lacks something a node needs. The caller keeps ownership of
-// client and store; [Node.Close] must be called before the client is closed.
-func NewNode(ctx context.Context, client rueidis.Client, store *sessionstore.Store, opts *Options) (*Node, error) {
-	if opts == nil {
-		opts = &Options{}
+// unavailable or lacks something a node needs. [Node.Close] must be called
+// before the client is closed.
+func NewNode(ctx context.Context, opts *Options) (*Node, error) {
+	if err := opts.validate(); err != nil {
+		return nil, err
 	}
 	o := opts.withDefaults()
-	publisher, err := newPublisher(client, o)
+	l, err := newLink(o)
 	if err != nil {
 		return nil, err
 	}
+	if err := l.rdb.CheckVersion(ctx); err != nil {
+		return nil, err
+	}
 	n := &Node{
-		Publisher: publisher,
+		link:      l,
 		id:        strings.ToLower(rand.Text()[:16]),
-		store:     store,
+		store:     o.Store,
 		opts:      o,
 		conns:     map[string]*Conn{},
 		readers:   map[string]*Reader{},
 		listeners: map[*Listener]struct{}{},
 		sessions:  map[string]*presence{},
 		awaited:   map[string]chan struct{}{},
-		feeds:     newFeeds(),
 	}
 	n.keeper.init(n)
 	if _, err := n.renew(ctx, "0"); err != nil {
 		return nil, err
 	}
-	if err := n.joinBus(ctx); err != nil {
+	if err := n.bus.Join(ctx); err != nil {
 		return nil, err
 	}
 	// The loops outlive the call to NewNode; Close ends them.
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.stop = stop
 	n.wg.Go(func() { n.readInbox(run) })
-	n.wg.Go(func() { n.tailBus(run) })
+	n.wg.Go(func() {
+		n.bus.Run(run, bus.Handlers{
+			SessionEnded:  func(m bus.SessionEnded) { n.endSession(m.Session) },
+			CallCancelled: n.cancelCall,
+		})
+	})
 	n.wg.Go(func() { n.look(run) })
 	n.wg.Go(func() { n.keeper.run(run) })
 	return n, nil
@@ -160,8 +119,11 @@ func NewNode(ctx context.Context, client rueidis.Client, store *sessionstore.Sto
 // ID returns the random name of the instance.
 func (n *Node) ID() string { return n.id }
 
+// Publisher returns a publisher for the fleet, with the node's Redis client.
+func (n *Node) Publisher() *Publisher { return &Publisher{n.link} }
+
 // Log returns the logs of the fleet's streams.
-func (n *Node) Log() *Log { return n.log }
+func (n *Node) Log() *eventlog.Log { return n.log }
 
 // Ready returns nil if Redis answers and the rest of the fleet sees this
 // instance as alive.
@@ -235,7 +197,7 @@ func (n *Node) Close(ctx context.Context) {
 	n.wg.Wait()
 	// An inbox that stays would have the fleet wait for a dead instance.
 	if err := n.rdb.Do(ctx, n.rdb.B().Del().Key(n.keys.Inbox(n.id)).Build()).Error(); err != nil {
-		n.opts.Logger.Warn("inbox not removed", "error", err)
+		n.logger.Warn("inbox not removed", "error", err)
 	}
 }
 
@@ -244,7 +206,7 @@ func (n *Node) Close(ctx context.Context) {
 func (n *Node) waitForStreams() {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(2 * n.opts.Timeout); n.Streams() > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * n.opts.RedisTimeout); n.Streams() > 0 && time.Now().Before(deadline); {
 		<-tick.C
 	}
 }
@@ -326,7 +288,7 @@ func (n *Node) removeReader(r *Reader) {
 	delete(n.readers, r.id)
 	n.release(r.stream.Session)
 	if r.feed != nil {
-		n.feeds.remove(r.feed)
+		r.feed.Close()
 	}
 }
 
@@ -340,6 +302,36 @@ func (n *Node) conn(id string) *Conn {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.conns[id]
+}
+
+// End tells the fleet that a session has ended: its streams and calls end on
+// every instance, and none serves it from its cache any more.
+func (n *Node) End(ctx context.Context, session string) error {
+	n.endSession(session)
+	return n.bus.Publish(ctx, bus.SessionEnded{Session: session})
+}
+
+// Cancel tells the fleet that the client of a session has cancelled its request
+// with the given raw id.
+func (n *Node) Cancel(ctx context.Context, session string, id json.RawMessage) error {
+	return n.bus.Publish(ctx, bus.CallCancelled{Session: session, ID: id})
+}
+
+// cancelCall cancels a call if it runs here. It does not block.
+func (n *Node) cancelCall(m bus.CallCancelled) {
+	if c := n.call(m.Session, m.ID); c != nil {
+		n.background(c.cancel)
+	}
+}
+
+// call returns the call with the given id that runs here, or nil.
+func (n *Node) call(session string, id json.RawMessage) *Conn {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if p := n.sessions[session]; p != nil {
+		return p.calls[jsonrpcmsg.IDKey(id)]
+	}
+	return nil
 }
 
 // endSession ends what runs of a session here, after the session has ended.
@@ -363,12 +355,4 @@ func (n *Node) endSession(id string) {
 	for _, r := range readers {
 		r.close(closing{})
 	}
-}
-
-// readerRef is how a reader is named to the fleet: its instance and itself.
-func (n *Node) readerRef(r *Reader) string { return n.id + "/" + r.id }
-
-func splitRef(ref string) (instance, reader string) {
-	instance, reader, _ = strings.Cut(ref, "/")
-	return instance, reader
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
@@ -51,7 +52,7 @@ func (f *fleet) moved(t testing.TB, server *mcp.Server, session, id string) *vie
 // as its last event, and returns it.
 func (f *fleet) responses(t testing.TB, session string, stream string) *jsonrpcmsg.Message {
 	t.Helper()
-	events, _, ended, err := f.log.Read(t.Context(), StreamID{session, stream}, 0)
+	events, _, ended, err := f.log.Read(t.Context(), eventlog.StreamID{Session: session, Stream: stream}, 0)
 	if err != nil || !ended {
 		t.Fatalf("the log: ended %v, %v", ended, err)
 	}
@@ -336,10 +337,10 @@ func TestAClientElsewhereGetsTheResponseOfALongOutage(t *testing.T) {
 func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 	t.Parallel()
 	for _, speaks := range []bool{true, false} {
-		t.Run(fmt.Sprint("the reply becomes a stream: ", speaks), func(t *testing.T) {
+		t.Run(fmt.Sprint("the response becomes a stream: ", speaks), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := newBubbleFleet(t, Options{Log: LogOptions{MaxStreams: 4}}, long)
+				f := newBubbleFleet(t, Options{Log: eventlog.Options{MaxStreams: 4}}, long)
 				sid := beginSession(t, f.store)
 				f.moved(t, speaker(t, 0), beginSession(t, f.store), "1").rest(t) // Redis knows the script
 				takes := 30 * time.Second
@@ -368,7 +369,7 @@ func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 						t.Errorf("answered with %+v after %v", m, time.Since(begun))
 					}
 				} else {
-					if m := decode(t, r.answer(t).Body); textOf(t, m) != "done" {
+					if m := decode(t, r.response(t).Body); textOf(t, m) != "done" {
 						t.Errorf("answered with %+v", m)
 					}
 					f.links[0].Heal()
@@ -409,8 +410,8 @@ func TestAClientThatLeavesWhileItsStreamIsOpenedKeepsNoReader(t *testing.T) {
 		if n := f.nodes[0].Streams(); n != 0 {
 			t.Errorf("%d readers are left", n)
 		}
-		states, err := f.log.states(t.Context(), []StreamID{r.conn.streamID()})
-		if err != nil || states[0].next == 0 || states[0].reader != "" {
+		states, err := f.log.States(t.Context(), []eventlog.StreamID{r.conn.streamID()})
+		if err != nil || states[0].Next == 0 || states[0].Reader != "" {
 			t.Errorf("the stream: %+v, %v", states, err)
 		}
 		<-r.conn.Done()
@@ -420,7 +421,7 @@ func TestAClientThatLeavesWhileItsStreamIsOpenedKeepsNoReader(t *testing.T) {
 func TestAStreamThatCannotBeOpenedLeavesOneBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newBubbleFleet(t, Options{Log: LogOptions{MaxStreams: 1}})
+		f := newBubbleFleet(t, Options{Log: eventlog.Options{MaxStreams: 1}})
 		sid := beginSession(t, f.store)
 		f.open(t, sid)
 		said := make(chan error, 1)
@@ -429,10 +430,10 @@ func TestAStreamThatCannotBeOpenedLeavesOneBody(t *testing.T) {
 			return text("done"), ctx.Err()
 		}, nil)
 		r := f.call(t, f.nodes[0], server, sid, toolCall("7"))
-		if m := decode(t, r.answer(t).Body); textOf(t, m) != "done" {
+		if m := decode(t, r.response(t).Body); textOf(t, m) != "done" {
 			t.Errorf("answered with %+v", m)
 		}
-		if err := <-said; err == nil || !strings.Contains(err.Error(), ErrTooManyStreams.Error()) {
+		if err := <-said; err == nil || !strings.Contains(err.Error(), eventlog.ErrTooManyStreams.Error()) {
 			t.Errorf("the handler was told %v", err)
 		}
 		f.idle(t)
@@ -447,7 +448,7 @@ func TestAnEventWhoseWriterCouldNotSendItIsFound(t *testing.T) {
 		v := f.resume(t, f.nodes[1], sid, nil)
 		synctest.Wait()
 		// Appended by an instance that died before it could tell the reader.
-		f.append(t, StreamID{sid, standaloneStream}, `{"jsonrpc":"2.0","method":"m"}`)
+		f.append(t, eventlog.StandaloneOf(sid), `{"jsonrpc":"2.0","method":"m"}`)
 		start := time.Now()
 		if m := v.message(t); m.Method != "m" || time.Since(start) > f.store.TTL() {
 			t.Errorf("%+v after %v", m, time.Since(start))

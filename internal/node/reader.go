@@ -5,12 +5,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/bus"
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
-
-// standaloneStream is the stream of GET requests, which belongs to no call.
-const standaloneStream = rediskeys.Standalone
 
 // How long a client is asked to wait before it reconnects.
 const (
@@ -21,9 +21,9 @@ const (
 	reconnectSoon = 100 * time.Millisecond
 )
 
-// rememberedTags is how far back a reader notices that an event is another one
+// rememberedNonces is how far back a reader notices that an event is another one
 // than it had under the same offset.
-const rememberedTags = 64
+const rememberedNonces = 64
 
 // A Reader is one open HTTP response that follows a stream. A stream has at
 // most one at any time: a newer one takes over.
@@ -33,24 +33,24 @@ const rememberedTags = 64
 type Reader struct {
 	node   *Node
 	id     string
-	stream StreamID
+	stream eventlog.StreamID
 
 	wake  chan struct{} // has room for one: something below has changed
-	feed  *feed         // of the bus; nil unless the stream is the standalone one
+	feed  *bus.Feed     // of the bus; nil unless the stream is the standalone one
 	loads loads         // of what the feed wants
 	told  string        // the last position on the bus that the client was sent; for Serve alone
 
 	mu      sync.Mutex
-	queue   []Event
-	bytes   int                    // of the queue's data
-	next    int64                  // offset of the next event to queue; unattached before Attach
-	sent    int64                  // offset after the last event sent to the client
-	sentID  EventID                // of the last event sent to the client, or its place if there is none
-	sentAt  *position              // where on the bus the client is with what it was sent; nil if unknown
-	behind  bool                   // the log may have events that are not queued
-	news    int                    // how often behind was set, so that a look into the log knows what it missed
-	tags    [rememberedTags]string // of the last events queued, by offset
-	ended   bool                   // the event before next is the stream's last
+	queue   []eventlog.Event
+	bytes   int                      // of the queue's data
+	next    int64                    // offset of the next event to queue; unattached before Attach
+	sent    int64                    // offset after the last event sent to the client
+	sentID  eventlog.ID              // of the last event sent to the client, or its place if there is none
+	sentAt  *bus.Position            // where on the bus the client is with what it was sent; nil if unknown
+	behind  bool                     // the log may have events that are not queued
+	news    int                      // how often behind was set, so that a look into the log knows what it missed
+	nonces  [rememberedNonces]string // of the last events queued, by offset
+	ended   bool                     // the event before next is the stream's last
 	closed  *closing
 	last    []byte // a message that is in no log, to send before the end
 	writer  string // instance that writes the stream; empty for the standalone stream
@@ -70,12 +70,19 @@ type closing struct {
 
 // newReader registers a reader of a stream, so that events find it from then
 // on. It must be released with [Reader.Release].
-func (n *Node) newReader(stream StreamID) (*Reader, error) {
+func (n *Node) newReader(stream eventlog.StreamID) (*Reader, error) {
 	r := &Reader{node: n, id: n.nextID(), stream: stream, wake: make(chan struct{}, 1), next: unattached}
-	if IsStandalone(stream.Stream) {
-		r.feed, r.loads.turn = &feed{tail: &n.tail, wake: r.signal}, make(turn, 1)
+	if eventlog.IsStandalone(stream.Stream) {
+		r.feed, r.loads.turn = n.bus.NewFeed(r.signal), make(turn, 1)
 	}
 	return r, n.addReader(r)
+}
+
+// LostCall returns what a client gets that wants to resume a call's stream after
+// id when the log no longer has it: an error response to the call, with an event
+// id after which nothing follows.
+func LostCall(id eventlog.ID, err error) sse.Event {
+	return sse.Event{ID: eventlog.End(id.Stream).String(), Data: jsonrpcmsg.EncodeError(eventlog.CallOf(id.Stream), err)}
 }
 
 // A Resumption is a stream that is to be served to a client.
@@ -86,14 +93,14 @@ type Resumption struct {
 
 // Resume makes a new connection the reader of a session's stream: behind the
 // last event that the client got or, for the standalone stream without such an
-// event, behind what its last reader has sent. It fails with [ErrLost] if the
+// event, behind what its last reader has sent. It fails with [eventlog.ErrLost] if the
 // log does not have the client's event. The caller serves the stream with
 // [Reader.Serve] and must release it.
-func (n *Node) Resume(ctx context.Context, rec sessionstore.Record, after *EventID) (*Resumption, error) {
-	stream := StreamID{rec.ID, standaloneStream}
+func (n *Node) Resume(ctx context.Context, rec sessionstore.Record, after *eventlog.ID) (*Resumption, error) {
+	stream := eventlog.StandaloneOf(rec.ID)
 	if after != nil {
 		if after.IsEnd() {
-			return nil, ErrLost
+			return nil, eventlog.ErrLost
 		}
 		stream.Stream = after.Stream
 	}
@@ -110,7 +117,7 @@ func (n *Node) Resume(ctx context.Context, rec sessionstore.Record, after *Event
 		return nil, err
 	}
 	r.attach(a)
-	if after != nil && after.Offset != noOffset {
+	if after != nil && after.HasOffset() {
 		r.mu.Lock()
 		r.sentID = *after
 		r.mu.Unlock()
@@ -119,7 +126,7 @@ func (n *Node) Resume(ctx context.Context, rec sessionstore.Record, after *Event
 		n.takeOver(ctx, a.Previous)
 	}
 	if r.feed != nil {
-		if err := n.openFeed(ctx, r, rec, a.Position, after != nil && *after == Anew()); err != nil {
+		if err := n.openFeed(ctx, r, rec, a.Position, after != nil && *after == eventlog.Anew()); err != nil {
 			r.Release(ctx)
 			return nil, err
 		}
@@ -130,10 +137,10 @@ func (n *Node) Resume(ctx context.Context, rec sessionstore.Record, after *Event
 	return &Resumption{Reader: r, Empty: a.Ended && a.From == a.Next}, nil
 }
 
-func (r *Reader) attach(a Attachment) {
+func (r *Reader) attach(a eventlog.Attachment) {
 	r.mu.Lock()
 	r.next, r.sent, r.writer, r.call = a.From, a.From, a.Writer, a.Call
-	r.sentID = EventID{Stream: r.stream.Stream, Offset: a.From}
+	r.sentID = eventlog.ID{Stream: r.stream.Stream, Offset: a.From}
 	r.logged(a.Events, a.Next, a.Ended, 0)
 	r.mu.Unlock()
 	r.signal()
@@ -141,10 +148,10 @@ func (r *Reader) attach(a Attachment) {
 
 // deliver takes an event that was just appended, or with end the news that the
 // stream has ended before or behind it.
-func (r *Reader) deliver(e Event, end bool) {
+func (r *Reader) deliver(e eventlog.Event, end bool) {
 	r.mu.Lock()
 	switch {
-	case e.ID.Tag == "":
+	case e.ID.Nonce == "":
 	case r.closed != nil && r.legacy == nil:
 		r.fallBehind() // it is for the client's next connection
 	default:
@@ -152,7 +159,7 @@ func (r *Reader) deliver(e Event, end bool) {
 	}
 	switch {
 	case !end:
-	case r.behind, r.next == unattached, e.ID.Tag == "" && e.ID.Offset > r.next:
+	case r.behind, r.next == unattached, e.ID.Nonce == "" && e.ID.Offset > r.next:
 		r.fallBehind() // the log says where the end is
 	default:
 		r.ended = true
@@ -163,7 +170,7 @@ func (r *Reader) deliver(e Event, end bool) {
 
 // push queues the next event. What is not the next, or does not fit, is left in
 // the log. r.mu must be held.
-func (r *Reader) push(e Event) {
+func (r *Reader) push(e eventlog.Event) {
 	switch {
 	case r.next != unattached && e.ID.Offset < r.next:
 		r.compare(e.ID)
@@ -174,7 +181,7 @@ func (r *Reader) push(e Event) {
 	default:
 		r.queue = append(r.queue, e)
 		r.bytes += len(e.Data)
-		r.tags[r.next%rememberedTags] = e.ID.Tag
+		r.nonces[r.next%rememberedNonces] = e.ID.Nonce
 		r.next++
 	}
 }
@@ -182,11 +189,11 @@ func (r *Reader) push(e Event) {
 // compare looks at an event whose offset has been queued before. It is the same
 // event, come twice, or Redis has lost the end of the log in a failover and this
 // is what took its place. r.mu must be held.
-func (r *Reader) compare(id EventID) {
-	if id.Offset < r.next-rememberedTags {
+func (r *Reader) compare(id eventlog.ID) {
+	if id.Offset < r.next-rememberedNonces {
 		return
 	}
-	if had := r.tags[id.Offset%rememberedTags]; had != "" && had != id.Tag {
+	if had := r.nonces[id.Offset%rememberedNonces]; had != "" && had != id.Nonce {
 		r.loseTail()
 	}
 }
@@ -208,7 +215,7 @@ func (r *Reader) fallBehind() {
 // logged takes what a look into the log found: events, where the log ends, and
 // whether the stream has ended. What happened since news may have been missed.
 // r.mu must be held.
-func (r *Reader) logged(events []Event, next int64, ended bool, news int) {
+func (r *Reader) logged(events []eventlog.Event, next int64, ended bool, news int) {
 	for _, e := range events {
 		r.push(e)
 	}
@@ -322,7 +329,7 @@ func (r *Reader) Standalone() bool { return r.feed != nil }
 
 // Last returns the event id from which the client can resume, given what it has
 // been sent.
-func (r *Reader) Last() EventID {
+func (r *Reader) Last() eventlog.ID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id := r.sentID
@@ -346,6 +353,6 @@ func (r *Reader) Release(ctx context.Context) {
 		return
 	}
 	if err := r.node.log.Detach(ctx, r.stream, r.node.readerRef(r), sent, position); err != nil {
-		r.node.opts.Logger.Warn("stream not detached", "error", err)
+		r.node.logger.Warn("stream not detached", "error", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
@@ -53,13 +54,13 @@ func drawPlan(rt *rapid.T) deliveryPlan {
 func (p deliveryPlan) run(t *testing.T) (sent, got []string) {
 	f := newBubbleFleet(t, Options{MaxQueue: 3, MaxQueueBytes: 100})
 	sid := beginSession(t, f.store)
-	id := StreamID{sid, newCallStream(json.RawMessage(`1`))}
-	first, err := f.log.Open(t.Context(), id, "w", "", json.RawMessage(`1`))
+	id := eventlog.StreamID{Session: sid, Stream: eventlog.NewCallStream(json.RawMessage(`1`))}
+	first, err := f.log.Open(t.Context(), eventlog.Opening{Stream: id, Nonce: eventlog.NewNonce(), Writer: "w", Call: json.RawMessage(`1`)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	type delivery struct {
-		e   Event
+		e   eventlog.Event
 		end bool
 	}
 	var underway []delivery
@@ -75,17 +76,17 @@ func (p deliveryPlan) run(t *testing.T) (sent, got []string) {
 		client = newClient(t, f.nodes[on%2], id, after)
 	}
 	appendEvent := func(size int, end bool) {
-		a := Append{Writer: "w", Tag: newTag(), Data: []byte(fmt.Sprint(len(sent)+1) + strings.Repeat(".", size)), End: end}
+		a := eventlog.Append{Writer: "w", Nonce: eventlog.NewNonce(), Data: []byte(fmt.Sprint(len(sent)+1) + strings.Repeat(".", size)), End: end}
 		if end && p.endAlone {
-			a.Tag, a.Data = "", nil
+			a.Nonce, a.Data = "", nil
 		} else {
 			sent = append(sent, string(a.Data))
 		}
-		offset, _, err := f.log.Append(t.Context(), id, a)
+		e, _, err := f.log.Append(t.Context(), id, a)
 		if err != nil {
 			t.Fatal(err)
 		}
-		underway = append(underway, delivery{Event{EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}, a.Data}, end})
+		underway = append(underway, delivery{e, end})
 	}
 	deliver := func(i int, keep bool) {
 		d := underway[i]
@@ -154,12 +155,12 @@ type client struct {
 	mu   sync.Mutex
 	left bool
 	data []string
-	last EventID
+	last eventlog.ID
 	err  error
 	over bool
 }
 
-func newClient(t *testing.T, n *Node, id StreamID, after *EventID) *client {
+func newClient(t *testing.T, n *Node, id eventlog.StreamID, after *eventlog.ID) *client {
 	t.Helper()
 	res, err := n.Resume(t.Context(), sessionstore.Record{ID: id.Session}, after)
 	if err != nil {
@@ -189,7 +190,7 @@ func (c *client) take(e sse.Event) {
 		return
 	}
 	if e.ID != "" {
-		id, err := ParseEventID(e.ID)
+		id, err := eventlog.ParseID(e.ID)
 		if err != nil {
 			panic(err)
 		}
@@ -201,7 +202,7 @@ func (c *client) take(e sse.Event) {
 }
 
 // leave makes the client deaf and returns the last event it has.
-func (c *client) leave() *EventID {
+func (c *client) leave() *eventlog.ID {
 	synctest.Wait() // what is on the wire has arrived
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -345,49 +346,49 @@ func TestAConnectionEndsWithWhatItsClientHasToKnow(t *testing.T) {
 	const response = `{"jsonrpc":"2.0","id":1,"result":{}}`
 	for _, test := range []struct {
 		name string
-		end  func(t *testing.T, f *fleet, id StreamID, r *Reader)
+		end  func(t *testing.T, f *fleet, id eventlog.StreamID, r *Reader)
 		want sse.Event // zero for nothing
 		err  error
 	}{
-		{"a newer connection takes over", func(t *testing.T, f *fleet, id StreamID, r *Reader) {
+		{"a newer connection takes over", func(t *testing.T, f *fleet, id eventlog.StreamID, r *Reader) {
 			f.standaloneReader(t, f.nodes[1], id.Session).Release(t.Context())
 		}, sse.Event{Retry: reconnectLater}, errClosed},
-		{"a newer connection on the same instance", func(t *testing.T, f *fleet, id StreamID, r *Reader) {
+		{"a newer connection on the same instance", func(t *testing.T, f *fleet, id eventlog.StreamID, r *Reader) {
 			f.standaloneReader(t, f.nodes[0], id.Session).Release(t.Context())
 		}, sse.Event{Retry: reconnectLater}, errClosed},
-		{"the instance leaves", func(t *testing.T, f *fleet, _ StreamID, _ *Reader) {
+		{"the instance leaves", func(t *testing.T, f *fleet, _ eventlog.StreamID, _ *Reader) {
 			f.nodes[0].Close(t.Context())
 		}, sse.Event{Retry: reconnectSoon}, errClosed},
-		{"streams are closed", func(t *testing.T, f *fleet, _ StreamID, _ *Reader) {
+		{"streams are closed", func(t *testing.T, f *fleet, _ eventlog.StreamID, _ *Reader) {
 			f.nodes[0].CloseStreams(time.Minute)
 		}, sse.Event{Retry: time.Minute}, errClosed},
-		{"the session ends elsewhere", func(t *testing.T, f *fleet, id StreamID, _ *Reader) {
+		{"the session ends elsewhere", func(t *testing.T, f *fleet, id eventlog.StreamID, _ *Reader) {
 			if err := errors.Join(f.store.Delete(t.Context(), id.Session), f.nodes[1].End(t.Context(), id.Session)); err != nil {
 				t.Error(err)
 			}
 		}, sse.Event{}, errClosed},
-		{"the first reason counts", func(_ *testing.T, _ *fleet, _ StreamID, r *Reader) {
+		{"the first reason counts", func(_ *testing.T, _ *fleet, _ eventlog.StreamID, r *Reader) {
 			r.mu.Lock() // until both have been said
 			r.closed = &closing{retry: time.Second}
 			r.mu.Unlock()
 			r.close(closing{retry: time.Hour})
 		}, sse.Event{Retry: time.Second}, errClosed},
-		{"a response that could not be logged", func(_ *testing.T, _ *fleet, _ StreamID, r *Reader) {
+		{"a response that could not be logged", func(_ *testing.T, _ *fleet, _ eventlog.StreamID, r *Reader) {
 			r.deliverUnlogged([]byte(response))
 		}, sse.Event{Data: []byte(response)}, nil},
-		{"that response, and the instance leaves", func(_ *testing.T, _ *fleet, _ StreamID, r *Reader) {
+		{"that response, and the instance leaves", func(_ *testing.T, _ *fleet, _ eventlog.StreamID, r *Reader) {
 			r.mu.Lock()
 			r.closed = &closing{retry: time.Second}
 			r.mu.Unlock()
 			r.deliverUnlogged([]byte(response))
 		}, sse.Event{Data: []byte(response)}, nil},
-		{"that response, but the log has one too", func(_ *testing.T, _ *fleet, _ StreamID, r *Reader) {
+		{"that response, but the log has one too", func(_ *testing.T, _ *fleet, _ eventlog.StreamID, r *Reader) {
 			r.mu.Lock()
 			r.last, r.ended = []byte(response), true
 			r.mu.Unlock()
 			r.signal()
 		}, sse.Event{}, nil},
-		{"the stream's end, and the instance leaves", func(_ *testing.T, _ *fleet, _ StreamID, r *Reader) {
+		{"the stream's end, and the instance leaves", func(_ *testing.T, _ *fleet, _ eventlog.StreamID, r *Reader) {
 			r.mu.Lock()
 			r.ended = true
 			r.mu.Unlock()
@@ -403,7 +404,7 @@ func TestAConnectionEndsWithWhatItsClientHasToKnow(t *testing.T) {
 				v := newViewer(t)
 				go func() { v.finish(serve(t.Context(), r, v)) }()
 				synctest.Wait()
-				test.end(t, f, StreamID{sid, standaloneStream}, r)
+				test.end(t, f, eventlog.StandaloneOf(sid), r)
 				got, _ := v.next(t)
 				v.wantEnd(t)
 				if diff := cmp.Diff(test.want, got, emptyIsNil); diff != "" {
@@ -425,8 +426,8 @@ func TestAReaderWhoseLogIsGoneEndsAndIsNotLeftWaiting(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newBubbleFleet(t, Options{})
 				sid := beginSession(t, f.store)
-				id := StreamID{sid, newCallStream(json.RawMessage(`1`))}
-				first, err := f.log.Open(t.Context(), id, f.nodes[1].ID(), "", json.RawMessage(`1`))
+				id := eventlog.StreamID{Session: sid, Stream: eventlog.NewCallStream(json.RawMessage(`1`))}
+				first, err := f.log.Open(t.Context(), eventlog.Opening{Stream: id, Nonce: eventlog.NewNonce(), Writer: f.nodes[1].ID(), Call: json.RawMessage(`1`)})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -445,7 +446,7 @@ func TestAReaderWhoseLogIsGoneEndsAndIsNotLeftWaiting(t *testing.T) {
 					}
 				}
 				if gone == "log" { // nothing tells, until the next event
-					if _, _, err := f.log.Append(t.Context(), id, Append{Writer: f.nodes[1].ID(), Tag: newTag()}); !errors.Is(err, ErrLost) {
+					if _, _, err := f.log.Append(t.Context(), id, eventlog.Append{Writer: f.nodes[1].ID(), Nonce: eventlog.NewNonce()}); !errors.Is(err, eventlog.ErrLost) {
 						t.Error(err)
 					}
 					if err := f.do(t, "HINCRBY", f.keys.Stream(sid, id.Stream), "next", "1").Error(); err != nil {
@@ -471,8 +472,8 @@ func TestTheReaderOfAGoneStreamBeginsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
 		sid := beginSession(t, f.store)
-		id := StreamID{sid, newCallStream(json.RawMessage(`1`))}
-		first, err := f.log.Open(t.Context(), id, f.nodes[1].ID(), "", json.RawMessage(`1`))
+		id := eventlog.StreamID{Session: sid, Stream: eventlog.NewCallStream(json.RawMessage(`1`))}
+		first, err := f.log.Open(t.Context(), eventlog.Opening{Stream: id, Nonce: eventlog.NewNonce(), Writer: f.nodes[1].ID(), Call: json.RawMessage(`1`)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -494,10 +495,12 @@ func TestTheReaderOfAGoneStreamBeginsNoOther(t *testing.T) {
 
 func TestWhatAReaderLearnsFromADelivery(t *testing.T) {
 	t.Parallel()
-	event := func(offset int64) Event {
-		return Event{EventID{Stream: standaloneStream, Offset: offset, Tag: "AAAAAA"}, []byte("x")}
+	event := func(offset int64) eventlog.Event {
+		return eventlog.Event{ID: eventlog.ID{Stream: eventlog.Standalone, Offset: offset, Nonce: "AAAAAA"}, Data: []byte("x")}
 	}
-	end := func(offset int64) Event { return Event{ID: EventID{Stream: standaloneStream, Offset: offset}} }
+	end := func(offset int64) eventlog.Event {
+		return eventlog.Event{ID: eventlog.ID{Stream: eventlog.Standalone, Offset: offset}}
+	}
 	for _, test := range []struct {
 		name          string
 		happen        func(r *Reader)
@@ -514,14 +517,14 @@ func TestWhatAReaderLearnsFromADelivery(t *testing.T) {
 		{"the end", func(r *Reader) { r.deliver(end(2), true) }, 0, false, true},
 		{"the end, after a gap", func(r *Reader) { r.deliver(end(3), true) }, 0, true, false},
 		{"the end, while it has to look", func(r *Reader) { r.lookInLog(); r.deliver(end(2), true) }, 0, true, false},
-		{"all there is", func(r *Reader) { r.logged([]Event{event(2)}, 3, true, r.news) }, 1, false, true},
-		{"a part of what there is", func(r *Reader) { r.logged([]Event{event(2)}, 9, true, r.news) }, 1, true, false},
+		{"all there is", func(r *Reader) { r.logged([]eventlog.Event{event(2)}, 3, true, r.news) }, 1, false, true},
+		{"a part of what there is", func(r *Reader) { r.logged([]eventlog.Event{event(2)}, 9, true, r.news) }, 1, true, false},
 		{"news while it looked", func(r *Reader) {
 			news := r.news
 			r.deliver(event(4), false)
-			r.logged([]Event{event(2), event(3)}, 4, false, news)
+			r.logged([]eventlog.Event{event(2), event(3)}, 4, false, news)
 		}, 2, true, false},
-		{"more than fit, from the log", func(r *Reader) { r.logged([]Event{event(2), event(3), event(4)}, 5, true, r.news) }, 2, true, false},
+		{"more than fit, from the log", func(r *Reader) { r.logged([]eventlog.Event{event(2), event(3), event(4)}, 5, true, r.news) }, 2, true, false},
 		{"anything before it is attached", func(r *Reader) {
 			r.next = unattached
 			r.deliver(event(0), false)
@@ -530,13 +533,13 @@ func TestWhatAReaderLearnsFromADelivery(t *testing.T) {
 		{"anything before, once it is attached", func(r *Reader) {
 			r.next = unattached
 			r.deliver(event(2), false)
-			r.attach(Attachment{From: 2, Next: 2})
+			r.attach(eventlog.Attachment{From: 2, Next: 2})
 		}, 0, true, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			r := &Reader{node: &Node{opts: Options{MaxQueue: 2}.withDefaults()}, wake: make(chan struct{}, 1)}
-			r.attach(Attachment{From: 2, Next: 2})
+			r.attach(eventlog.Attachment{From: 2, Next: 2})
 			<-r.wake
 			test.happen(r)
 			got := r.take()
@@ -552,8 +555,8 @@ func TestResumeBehindTheEndIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
 		sid := beginSession(t, f.store)
-		end := EventID{Stream: newCallStream(json.RawMessage(`1`)), Offset: endOffset}
-		if _, err := f.nodes[0].Resume(t.Context(), sessionstore.Record{ID: sid}, &end); !errors.Is(err, ErrLost) {
+		end := eventlog.End(eventlog.NewCallStream(json.RawMessage(`1`)))
+		if _, err := f.nodes[0].Resume(t.Context(), sessionstore.Record{ID: sid}, &end); !errors.Is(err, eventlog.ErrLost) {
 			t.Errorf("resumed: %v", err)
 		}
 		if n := f.nodes[0].Streams(); n != 0 {
@@ -571,7 +574,7 @@ func TestNoReaderStaysWhenResumeFails(t *testing.T) {
 		if _, err := n.Resume(t.Context(), sessionstore.Record{ID: sessionstore.NewID()}, nil); !errors.Is(err, sessionstore.ErrNotFound) {
 			t.Errorf("no session: %v", err)
 		}
-		if _, err := n.Resume(t.Context(), sessionstore.Record{ID: sid}, &EventID{Stream: newCallStream(nil), Offset: 1, Tag: newTag()}); !errors.Is(err, ErrLost) {
+		if _, err := n.Resume(t.Context(), sessionstore.Record{ID: sid}, &eventlog.ID{Stream: eventlog.NewCallStream(nil), Offset: 1, Nonce: eventlog.NewNonce()}); !errors.Is(err, eventlog.ErrLost) {
 			t.Errorf("no stream: %v", err)
 		}
 		f.links[0].Cut()
@@ -594,14 +597,14 @@ func TestNoReaderStaysWhenResumeFails(t *testing.T) {
 func TestAClosedConnectionTakesNoMoreEvents(t *testing.T) {
 	t.Parallel()
 	for _, carries := range []bool{false, true} {
-		r := &Reader{node: &Node{opts: Options{}.withDefaults(), feeds: newFeeds()}, wake: make(chan struct{}, 1)}
+		r := &Reader{node: &Node{opts: Options{}.withDefaults()}, wake: make(chan struct{}, 1)}
 		if carries {
 			r.carry()
 		}
-		r.attach(Attachment{})
-		r.deliver(Event{EventID{Tag: "before"}, []byte(`1`)}, false)
+		r.attach(eventlog.Attachment{})
+		r.deliver(eventlog.Event{ID: eventlog.ID{Nonce: "before"}, Data: []byte(`1`)}, false)
 		r.close(closing{retry: time.Second})
-		r.deliver(Event{EventID{Offset: 1, Tag: "behind"}, []byte(`2`)}, true)
+		r.deliver(eventlog.Event{ID: eventlog.ID{Offset: 1, Nonce: "behind"}, Data: []byte(`2`)}, true)
 		want := map[bool]int{false: 1, true: 2}[carries]
 		if todo := r.take(); len(todo.events) != want || todo.ended != carries || todo.closed == nil {
 			t.Errorf("the stream of a legacy session %v: %d events, ended %v, want %d", carries, len(todo.events), todo.ended, want)
@@ -613,11 +616,11 @@ func TestAClosedConnectionTakesNoMoreEvents(t *testing.T) {
 // larger than the bound goes through alone.
 func TestTheQueueOfAConnectionIsBoundedInBytes(t *testing.T) {
 	t.Parallel()
-	r := &Reader{node: &Node{opts: Options{MaxQueueBytes: 10}.withDefaults(), feeds: newFeeds()}, wake: make(chan struct{}, 1)}
-	r.attach(Attachment{})
+	r := &Reader{node: &Node{opts: Options{MaxQueueBytes: 10}.withDefaults()}, wake: make(chan struct{}, 1)}
+	r.attach(eventlog.Attachment{})
 	var offset int64
 	deliver := func(size int) {
-		r.deliver(Event{EventID{Offset: offset, Tag: newTag()}, make([]byte, size)}, false)
+		r.deliver(eventlog.Event{ID: eventlog.ID{Offset: offset, Nonce: eventlog.NewNonce()}, Data: make([]byte, size)}, false)
 		offset++
 	}
 	wantQueued := func(events int, behind bool) {

@@ -17,6 +17,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
@@ -31,18 +32,19 @@ type rig struct {
 	client rueidis.Client
 	prefix string
 	keys   rediskeys.Space
+	rdb    redisx.Client
 	store  *sessionstore.Store
-	log    *Log
+	log    *eventlog.Log
 }
 
 // testTTL is a short life of sessions: an hour of a bubble is not for nothing,
 // its instances look around.
 const testTTL = 30 * time.Second
 
-func newRig(t testing.TB, client rueidis.Client, opts LogOptions, ttl ...time.Duration) *rig {
+func newRig(t testing.TB, client rueidis.Client, opts eventlog.Options, ttl ...time.Duration) *rig {
 	t.Helper()
 	prefix := redistest.NewPrefix()
-	store, err := sessionstore.NewStore(client, &sessionstore.Options{Prefix: prefix, TTL: append(ttl, testTTL)[0]})
+	store, err := sessionstore.NewStore(&sessionstore.Options{Redis: client, Prefix: prefix, SessionTTL: append(ttl, testTTL)[0]})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +52,8 @@ func newRig(t testing.TB, client rueidis.Client, opts LogOptions, ttl ...time.Du
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{client, prefix, space, store, &Log{redisx.New(client, 0), space, opts.withDefaults()}}
+	rdb := redisx.New(client, 0)
+	return &rig{client, prefix, space, rdb, store, eventlog.New(rdb, space, opts)}
 }
 
 // testParams are the initialize parameters of a client that can everything.
@@ -68,34 +71,27 @@ func beginSession(t testing.TB, store *sessionstore.Store) string {
 }
 
 // open begins a stream written by "w" and read by "r/1".
-func (r *rig) open(t testing.TB, session string) StreamID {
+func (r *rig) open(t testing.TB, session string) eventlog.StreamID {
 	t.Helper()
-	id := StreamID{session, newCallStream(json.RawMessage(`1`))}
-	if _, err := r.log.Open(t.Context(), id, "w", "r/1", json.RawMessage(`1`)); err != nil {
+	id := eventlog.StreamID{Session: session, Stream: eventlog.NewCallStream(json.RawMessage(`1`))}
+	if _, err := r.log.Open(t.Context(), eventlog.Opening{Stream: id, Nonce: eventlog.NewNonce(), Writer: "w", Reader: "r/1", Call: json.RawMessage(`1`)}); err != nil {
 		t.Fatal(err)
 	}
 	return id
 }
 
 // append adds an event to a stream of "w", or to the standalone one.
-func (r *rig) append(t testing.TB, id StreamID, data string) EventID {
+func (r *rig) append(t testing.TB, id eventlog.StreamID, data string) eventlog.ID {
 	t.Helper()
-	a := Append{Tag: newTag(), Data: []byte(data)}
-	if !IsStandalone(id.Stream) {
+	a := eventlog.Append{Nonce: eventlog.NewNonce(), Data: []byte(data)}
+	if !eventlog.IsStandalone(id.Stream) {
 		a.Writer = "w"
 	}
-	offset, _, err := r.log.Append(t.Context(), id, a)
+	e, _, err := r.log.Append(t.Context(), id, a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}
-}
-
-func (r *rig) end(t testing.TB, id StreamID) {
-	t.Helper()
-	if _, _, err := r.log.Append(t.Context(), id, Append{Writer: "w", End: true}); err != nil {
-		t.Fatal(err)
-	}
+	return e.ID
 }
 
 // do runs one command, past everything.
@@ -107,21 +103,7 @@ func (r *rig) do(t testing.TB, args ...string) rueidis.RedisResult {
 	return r.client.Do(ctx, r.client.B().Arbitrary(args[0]).Keys(args[1]).Args(args[2:]...).Build())
 }
 
-// loseTail does to a log what the failover to a replica does that had not yet
-// received the last events.
-func (r *rig) loseTail(t testing.TB, id StreamID, events int) {
-	t.Helper()
-	for range events {
-		if err := r.do(t, "RPOP", r.keys.Log(id.Session, id.Stream)).Error(); err != nil {
-			t.Fatal(err)
-		}
-		if err := r.do(t, "HINCRBY", r.keys.Stream(id.Session, id.Stream), "next", "-1").Error(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func datas(events []Event) []string {
+func datas(events []eventlog.Event) []string {
 	out := make([]string, len(events))
 	for i, e := range events {
 		out[i] = string(e.Data)
@@ -163,15 +145,15 @@ func newBubbleFleet(t testing.TB, opts Options, ttl ...time.Duration) *fleet {
 
 func (f *fleet) join(t testing.TB, client rueidis.Client, opts Options) *Node {
 	t.Helper()
-	store, err := sessionstore.NewStore(client, &sessionstore.Options{Prefix: f.prefix, TTL: f.store.TTL()})
+	store, err := sessionstore.NewStore(&sessionstore.Options{Redis: client, Prefix: f.prefix, SessionTTL: f.store.TTL()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts.Prefix = f.prefix
+	opts.Redis, opts.Store, opts.Prefix = client, store, f.prefix
 	if os.Getenv("TEST_LOG") != "" {
 		opts.Logger = slog.New(slog.NewTextHandler(t.Output(), nil)).With("node", len(f.nodes))
 	}
-	n, err := NewNode(t.Context(), client, store, &opts)
+	n, err := NewNode(t.Context(), &opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,11 +264,11 @@ func (v *viewer) wantEnd(t testing.TB) {
 	}
 }
 
-func (v *viewer) lastID(t testing.TB) *EventID {
+func (v *viewer) lastID(t testing.TB) *eventlog.ID {
 	t.Helper()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	id, err := ParseEventID(v.last)
+	id, err := eventlog.ParseID(v.last)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +298,7 @@ func serve(ctx context.Context, r *Reader, v *viewer) error {
 }
 
 // resume follows a stream through an instance.
-func (f *fleet) resume(t testing.TB, n *Node, sid string, after *EventID) *viewer {
+func (f *fleet) resume(t testing.TB, n *Node, sid string, after *eventlog.ID) *viewer {
 	t.Helper()
 	r, err := n.Resume(t.Context(), sessionstore.Record{ID: sid}, after)
 	if err != nil {
@@ -327,12 +309,12 @@ func (f *fleet) resume(t testing.TB, n *Node, sid string, after *EventID) *viewe
 	return v
 }
 
-// A callReply is what a client gets to a call: one answer, or a stream.
-type callReply struct {
+// A callResponse is what a client gets to a call: one body, or a stream.
+type callResponse struct {
 	*viewer
 	conn     *Conn
-	answered chan Answer
-	streamed chan struct{} // closed when the reply becomes a stream
+	answered chan Response
+	streamed chan struct{} // closed when the response becomes a stream
 }
 
 // testState is what the SDK knows of a session.
@@ -347,7 +329,7 @@ func testState(t testing.TB) *mcp.ServerSessionState {
 }
 
 // accept has an instance run a message of a client on a server.
-func (f *fleet) accept(t testing.TB, n *Node, server *mcp.Server, session, message string, change ...func(*Request)) *callReply {
+func (f *fleet) accept(t testing.TB, n *Node, server *mcp.Server, session, message string, change ...func(*Request)) *callResponse {
 	t.Helper()
 	state := testState(t)
 	req := Request{Session: session, Message: decode(t, []byte(message)), Extra: &mcp.RequestExtra{Header: http.Header{}}, Client: state.InitializeParams.Capabilities, Resumable: true}
@@ -368,17 +350,17 @@ func (f *fleet) accept(t testing.TB, n *Node, server *mcp.Server, session, messa
 			_ = ss.Close()
 		}()
 	}
-	return &callReply{viewer: newViewer(t), conn: conn, answered: make(chan Answer, 1), streamed: make(chan struct{})}
+	return &callResponse{viewer: newViewer(t), conn: conn, answered: make(chan Response, 1), streamed: make(chan struct{})}
 }
 
 // call is accept for a call, which is answered.
-func (f *fleet) call(t testing.TB, n *Node, server *mcp.Server, session, message string, change ...func(*Request)) *callReply {
+func (f *fleet) call(t testing.TB, n *Node, server *mcp.Server, session, message string, change ...func(*Request)) *callResponse {
 	t.Helper()
 	r := f.accept(t, n, server, session, message, change...)
 	go func() {
 		ctx := context.WithoutCancel(t.Context())
 		select {
-		case a := <-r.conn.Answer():
+		case a := <-r.conn.Response():
 			r.answered <- a
 			r.finish(nil)
 		case reader := <-r.conn.Stream():
@@ -393,16 +375,16 @@ func (f *fleet) call(t testing.TB, n *Node, server *mcp.Server, session, message
 	return r
 }
 
-// answer returns the reply that is one body.
-func (r *callReply) answer(t testing.TB) Answer {
+// response returns the response that is one body.
+func (r *callResponse) response(t testing.TB) Response {
 	t.Helper()
 	select {
 	case a := <-r.answered:
 		return a
 	case <-r.streamed:
-		t.Fatal("the reply is a stream")
+		t.Fatal("the response is a stream")
 	case <-time.After(time.Hour):
-		t.Fatal("there is no reply")
+		t.Fatal("there is no response")
 	}
 	panic("not reached")
 }
@@ -459,14 +441,14 @@ func echo() *mcp.Server {
 	return oneTool(func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) { return text("echo"), nil }, nil)
 }
 
-// reply answers a question of the server through an instance.
-func (f *fleet) reply(t testing.TB, n *Node, session string, question *jsonrpcmsg.Message, result string) {
+// respond answers a server request of the server through an instance.
+func (f *fleet) respond(t testing.TB, n *Node, session string, request *jsonrpcmsg.Message, result string) {
 	t.Helper()
-	if question.ID == nil || question.Method == "" {
-		t.Fatalf("not a question: %+v", question)
+	if request.ID == nil || request.Method == "" {
+		t.Fatalf("not a server request: %+v", request)
 	}
-	m := &jsonrpcmsg.Message{ID: question.ID, Result: json.RawMessage(result)}
-	if err := n.Reply(t.Context(), session, m); err != nil {
+	m := &jsonrpcmsg.Message{ID: request.ID, Result: json.RawMessage(result)}
+	if err := n.ForwardResponse(t.Context(), session, m); err != nil {
 		t.Fatal(err)
 	}
 }

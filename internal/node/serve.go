@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
@@ -21,18 +22,28 @@ type ServeOptions struct {
 	KeepAlive time.Duration
 }
 
-func (o ServeOptions) event(id EventID, data []byte) sse.Event {
+func (o ServeOptions) event(id eventlog.ID, data []byte) sse.Event {
 	if o.Named {
 		return sse.Event{Name: "message", Data: data}
 	}
 	return sse.Event{ID: id.String(), Data: data}
 }
 
+// An EventWriter takes the events of a stream to its client. A [sse.Writer] is
+// one.
+type EventWriter interface {
+	Write(events ...sse.Event) error
+	// Comment shows that the stream lives.
+	Comment(text string) error
+	// ExtendDeadline is called before the response ends.
+	ExtendDeadline()
+}
+
 // Serve sends the stream's events to w until the stream ends, the connection
 // breaks or ctx ends. It returns nil only if the client was sent everything,
 // and otherwise the reason for which the connection ended. w must have been
 // started.
-func (r *Reader) Serve(ctx context.Context, w *sse.Writer, opts ServeOptions) error {
+func (r *Reader) Serve(ctx context.Context, w EventWriter, opts ServeOptions) error {
 	quiet := time.NewTimer(opts.KeepAlive)
 	defer quiet.Stop()
 	defer w.ExtendDeadline() // for what net/http writes at the end
@@ -67,7 +78,7 @@ func (r *Reader) Serve(ctx context.Context, w *sse.Writer, opts ServeOptions) er
 			if !errors.Is(err, redisx.ErrUnavailable) || todo.closed != nil {
 				return err
 			}
-			r.node.opts.Logger.Warn("stream not read", "error", err)
+			r.node.logger.Warn("stream not read", "error", err)
 			retry = time.After(time.Second)
 		}
 		select {
@@ -86,7 +97,7 @@ func (r *Reader) Serve(ctx context.Context, w *sse.Writer, opts ServeOptions) er
 // keepAlive shows that the stream lives. If the bus went on without anything for
 // the client, it is told where it is: back after a long quiet time it would seem
 // to have missed more than is known.
-func (r *Reader) keepAlive(w *sse.Writer, opts ServeOptions) error {
+func (r *Reader) keepAlive(w EventWriter, opts ServeOptions) error {
 	id := r.Last()
 	if !opts.Priming || id.Position == r.told {
 		return w.Comment("keep-alive")
@@ -97,7 +108,7 @@ func (r *Reader) keepAlive(w *sse.Writer, opts ServeOptions) error {
 
 // todo is what a reader has to do next.
 type todo struct {
-	events []Event
+	events []eventlog.Event
 	behind bool
 	ended  bool
 	last   []byte
@@ -113,7 +124,7 @@ func (r *Reader) take() todo {
 }
 
 // write sends events of the log and reports whether there were any.
-func (r *Reader) write(w *sse.Writer, events []Event, opts ServeOptions) (wrote bool, err error) {
+func (r *Reader) write(w EventWriter, events []eventlog.Event, opts ServeOptions) (wrote bool, err error) {
 	if len(events) == 0 {
 		return false, nil
 	}
@@ -139,24 +150,24 @@ func (r *Reader) write(w *sse.Writer, events []Event, opts ServeOptions) (wrote 
 
 // writeChanges sends what the stream has to hear of the bus, and reports
 // whether that was anything.
-func (r *Reader) writeChanges(w *sse.Writer, opts ServeOptions) (wrote bool, err error) {
+func (r *Reader) writeChanges(w EventWriter, opts ServeOptions) (wrote bool, err error) {
 	if r.feed == nil {
 		return false, nil
 	}
-	items, _ := r.feed.take() // what was lost is replaced
+	items, _ := r.feed.Take() // what was lost is replaced
 	if len(items) > 0 {
 		id := r.Last()
 		out := make([]sse.Event, 0, len(items))
 		for _, i := range items {
-			id.Position = i.at.String()
-			out = append(out, opts.event(id, i.change.message))
+			id.Position = i.At.String()
+			out = append(out, opts.event(id, i.Change.Message()))
 		}
 		if err := w.Write(out...); err != nil {
 			return false, err
 		}
 		r.told = id.Position
 	}
-	if at, known := r.feed.position(); known {
+	if at, known := r.feed.Position(); known {
 		r.mu.Lock()
 		r.sentAt = &at
 		r.mu.Unlock()
@@ -168,7 +179,7 @@ func (r *Reader) writeChanges(w *sse.Writer, opts ServeOptions) (wrote bool, err
 var errClosed = errors.New("stream closed by the server")
 
 // finish ends the connection if there is a reason to.
-func (r *Reader) finish(w *sse.Writer, t todo) (done bool, err error) {
+func (r *Reader) finish(w EventWriter, t todo) (done bool, err error) {
 	switch {
 	case t.ended && !t.behind && (t.closed == nil || !t.closed.lost):
 		return true, nil // a response in the log is the one that counts
@@ -181,7 +192,7 @@ func (r *Reader) finish(w *sse.Writer, t todo) (done bool, err error) {
 			err = w.Write(sse.Event{Retry: t.closed.retry})
 		}
 		if t.closed.lost {
-			return true, errors.Join(ErrLost, err)
+			return true, errors.Join(eventlog.ErrLost, err)
 		}
 		return true, errors.Join(errClosed, err)
 	default:

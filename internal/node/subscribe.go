@@ -4,12 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"sync/atomic"
 	"time"
 
-	"github.com/modelcontextprotocol/go-sdk/mcp"
-
+	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
@@ -17,7 +15,7 @@ import (
 // Position returns the position on the bus up to which this instance has read.
 // A subscription from there on misses no update that is made after it was
 // confirmed.
-func (n *Node) Position() string { return n.tail.position().String() }
+func (n *Node) Position() string { return n.bus.Position().String() }
 
 // Subscribe subscribes a session to a resource, from a position on the bus on.
 // When it returns nil the session's standalone stream, if it is open, gets every
@@ -54,10 +52,10 @@ func (n *Node) resubscribe(ctx context.Context, ref string) {
 	switch instance, id := splitRef(ref); instance {
 	case "":
 	case n.id:
-		n.background(func() { n.reloadSubscriptions(id, "", "") })
+		n.background(func() { n.reloadSubscriptions(subscriptionsChanged{Reader: id}) })
 	default:
-		if _, err := n.send(ctx, instance, "k", kindSubscriptions, "r", id); err != nil {
-			n.opts.Logger.Warn("reader not told of its subscriptions", "error", err)
+		if _, err := n.send(ctx, instance, subscriptionsChanged{Reader: id}); err != nil {
+			n.logger.Warn("reader not told of its subscriptions", "error", err)
 		}
 	}
 }
@@ -72,13 +70,13 @@ func (n *Node) haveReloaded(ctx context.Context, ref string, now func() (ref str
 	waiter, done := n.await()
 	defer n.unawait(waiter)
 	instance, id := splitRef(ref)
-	alive, err := n.send(ctx, instance, "k", kindSubscriptions, "r", id, "i", n.id, "w", waiter)
+	alive, err := n.send(ctx, instance, subscriptionsChanged{Reader: id, Instance: n.id, Waiter: waiter})
 	if err != nil || !alive { // a dead instance's reader serves nobody
 		return err
 	}
 	tick := time.NewTicker(askAgain)
 	defer tick.Stop()
-	for deadline := time.Now().Add(n.opts.Timeout); ; {
+	for deadline := time.Now().Add(n.opts.RedisTimeout); ; {
 		select {
 		case <-done:
 			return nil
@@ -120,14 +118,14 @@ func (n *Node) happened(name string) {
 }
 
 // reloadSubscriptions is reload for another instance, which may wait for it.
-func (n *Node) reloadSubscriptions(reader, instance, waiter string) {
+func (n *Node) reloadSubscriptions(m subscriptionsChanged) {
 	ctx := context.Background() // of a message from the inbox; each call to Redis is bounded
-	err := n.reload(ctx, reader)
-	if err == nil && waiter != "" {
-		_, err = n.send(ctx, instance, "k", kindSubscribed, "w", waiter)
+	err := n.reload(ctx, m.Reader)
+	if err == nil && m.Waiter != "" {
+		_, err = n.send(ctx, m.Instance, subscriptionsLoaded{Waiter: m.Waiter})
 	}
 	if err != nil {
-		n.opts.Logger.Warn("subscriptions not loaded", "error", err)
+		n.logger.Warn("subscriptions not loaded", "error", err)
 	}
 }
 
@@ -145,11 +143,7 @@ func (n *Node) reload(ctx context.Context, reader string) error {
 		if err != nil {
 			return err
 		}
-		// From here on what is heard of them is marked; what was heard before is
-		// looked for.
-		n.feeds.expect(r.feed, subs)
-		r.feed.subscribe(subs)
-		n.listFeed(r)
+		r.feed.Subscribe(subs)
 		r.signal()
 		return nil
 	})
@@ -179,25 +173,16 @@ func (l *loads) do(load func() error) error {
 	return err
 }
 
-// listFeed lists a reader's feed under what it wants, unless the reader has
-// been released.
-func (n *Node) listFeed(r *Reader) {
-	n.feeds.add(r.feed)
-	if n.reader(r.id) == nil {
-		n.feeds.remove(r.feed)
-	}
-}
-
-func (n *Node) subscriptions(ctx context.Context, session string) (map[string]position, error) {
+func (n *Node) subscriptions(ctx context.Context, session string) (map[string]bus.Position, error) {
 	stored, err := n.store.Subscriptions(ctx, session)
 	if err != nil {
 		return nil, err
 	}
-	subs := make(map[string]position, len(stored))
+	subs := make(map[string]bus.Position, len(stored))
 	for uri, from := range stored {
 		// A position that cannot be read is the beginning: too many updates
 		// are better than too few.
-		subs[uri], _ = parsePosition(from)
+		subs[uri], _ = bus.ParsePosition(from)
 	}
 	return subs, nil
 }
@@ -212,13 +197,13 @@ func (n *Node) openFeed(ctx context.Context, r *Reader, rec sessionstore.Record,
 	case position == "":
 		position = rec.Position
 	}
-	at, known := parsePosition(position)
+	at, known := bus.ParsePosition(position)
 	if known {
 		r.told = position
 		r.mu.Lock()
 		r.sentAt = &at
 		r.mu.Unlock()
-		n.reach(ctx, at)
+		n.bus.Reach(ctx, at)
 	}
 	return r.loads.do(func() error {
 		// The reader is known to Redis: from now on a subscription that changes
@@ -227,22 +212,25 @@ func (n *Node) openFeed(ctx context.Context, r *Reader, rec sessionstore.Record,
 		if err != nil {
 			return err
 		}
-		r.feed.open(at, known, subs, announced(rec.ServerCapabilities))
-		n.listFeed(r)
+		r.feed.Open(at, known, subs, announced(rec.ServerCapabilities))
 		return nil
 	})
 }
 
 // announced returns the lists whose changes a server announces.
-func announced(capabilities json.RawMessage) map[string]bool {
-	var caps mcp.ServerCapabilities
-	wanted := map[string]bool{}
-	if json.Unmarshal(capabilities, &caps) != nil {
-		return wanted
+func announced(capabilities json.RawMessage) map[bus.List]bool {
+	var declared map[string]json.RawMessage
+	announced := map[bus.List]bool{}
+	if json.Unmarshal(capabilities, &declared) != nil {
+		return announced
 	}
-	wanted["tools"] = caps.Tools != nil && caps.Tools.ListChanged
-	wanted["prompts"] = caps.Prompts != nil && caps.Prompts.ListChanged
-	wanted["resources"] = caps.Resources != nil && caps.Resources.ListChanged
-	maps.DeleteFunc(wanted, func(_ string, announces bool) bool { return !announces })
-	return wanted
+	for _, list := range bus.Lists {
+		var of struct {
+			ListChanged bool `json:"listChanged"`
+		}
+		if json.Unmarshal(declared[list.Capability()], &of) == nil && of.ListChanged {
+			announced[list] = true
+		}
+	}
+	return announced
 }

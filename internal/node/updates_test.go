@@ -14,8 +14,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/redis/rueidis"
 	"pgregory.net/rapid"
 
+	"github.com/mcpfleet/mcpfleet/internal/bus"
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
@@ -29,13 +32,13 @@ type spectator struct {
 	rec  sessionstore.Record
 	v    *viewer
 	stop func()
-	last *EventID // of the last event it had
-	got  []string // all news
+	last *eventlog.ID // of the last event it had
+	got  []string     // all news
 	seen func(news string)
 }
 
 // connect opens the stream through an instance.
-func (s *spectator) connect(n *Node, after *EventID) error {
+func (s *spectator) connect(n *Node, after *eventlog.ID) error {
 	r, err := n.Resume(s.t.Context(), s.rec, after)
 	if err != nil {
 		return err
@@ -66,7 +69,7 @@ func (s *spectator) read(limit int) {
 
 func (s *spectator) take(e sse.Event) {
 	if e.ID != "" {
-		id, err := ParseEventID(e.ID)
+		id, err := eventlog.ParseID(e.ID)
 		if err != nil {
 			s.t.Error(err)
 		}
@@ -118,7 +121,7 @@ func (f *fleet) spectator(t *testing.T, uris ...string) *spectator {
 	return &spectator{t: t, f: f, rec: f.begin(t, announcesAll, uris...)}
 }
 
-func (s *spectator) mustConnect(n *Node, after *EventID) {
+func (s *spectator) mustConnect(n *Node, after *eventlog.ID) {
 	s.t.Helper()
 	if err := s.connect(n, after); err != nil {
 		s.t.Fatal(err)
@@ -127,7 +130,7 @@ func (s *spectator) mustConnect(n *Node, after *EventID) {
 
 func (f *fleet) note(t testing.TB, session, what string) {
 	t.Helper()
-	if err := f.nodes[0].Notify(t.Context(), session, "notifications/"+what, map[string]any{}); err != nil {
+	if err := f.nodes[0].Publisher().Notify(t.Context(), session, "notifications/"+what, map[string]any{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -171,7 +174,7 @@ func TestWhoWasAwayTooLongIsResynchronized(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
 		s := f.spectator(t, "a:b", "c:d")
-		all := slices.Concat([]string{"a:b", "c:d"}, lists)
+		all := append([]string{"a:b", "c:d"}, allLists()...)
 		s.mustConnect(f.nodes[0], nil)
 		f.updated(t, "a:b")
 		s.wantNews("a:b")
@@ -179,17 +182,17 @@ func TestWhoWasAwayTooLongIsResynchronized(t *testing.T) {
 		f.updated(t, "other")
 		synctest.Wait()
 		for i := range f.nodes {
-			f.nodes[i].tail.reset(f.nodes[i].tail.position()) // as after 20,000 changes
+			f.nodes[i] = f.newcomer(t)
 		}
 		f.updated(t, "other")
 		synctest.Wait()
-		for _, after := range []*EventID{
+		for _, after := range []*eventlog.ID{
 			s.last,
-			{Stream: standaloneStream, Offset: 0, Position: "1-1"},
-			{Stream: standaloneStream, Offset: 0},                                     // no position
-			{Stream: standaloneStream, Offset: 0, Position: "99999999999999999999-0"}, // none that can be
-			{Stream: standaloneStream, Offset: 0, Position: "9999999999999-0"},        // of the future
-			{Stream: standaloneStream, Offset: noOffset},                              // nothing is known
+			{Stream: eventlog.Standalone, Offset: 0, Position: "1-1"},
+			{Stream: eventlog.Standalone, Offset: 0},                                     // no position
+			{Stream: eventlog.Standalone, Offset: 0, Position: "99999999999999999999-0"}, // none that can be
+			{Stream: eventlog.Standalone, Offset: 0, Position: "9999999999999-0"},        // of the future
+			new(eventlog.Anew()), // nothing is known
 		} {
 			s.mustConnect(f.nodes[1], after)
 			s.wantAnyOrder(slices.Clone(all)...)
@@ -203,22 +206,44 @@ func TestWhoWasAwayTooLongIsResynchronized(t *testing.T) {
 	})
 }
 
+// newcomer returns an instance that knows nothing of what was on the bus before
+// its last message.
+func (f *fleet) newcomer(t testing.TB) *Node {
+	t.Helper()
+	if err := f.do(t, "XTRIM", f.keys.Bus(), "MAXLEN", "1").Error(); err != nil {
+		t.Fatal(err)
+	}
+	return f.join(t, f.links[0].Client(t), Options{})
+}
+
+// withheld is a client that gets what is read of one stream only after release
+// was closed.
+type withheld struct {
+	rueidis.Client
+	key     string
+	release chan struct{}
+}
+
+func (w *withheld) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+	if cmd.IsBlock() && slices.Contains(cmd.Commands(), w.key) {
+		<-w.release
+	}
+	return w.Client.Do(ctx, cmd)
+}
+
 // A client that comes from an instance which was quicker has missed nothing.
 func TestAnInstanceHearsTheBusAsFarAsItsClientHas(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
 		s := f.spectator(t, "a:b")
-		a, b := f.nodes[0], f.nodes[1]
-		s.mustConnect(a, nil)
+		slow := &withheld{Client: f.links[1].Client(t), key: f.keys.Bus(), release: make(chan struct{})}
+		b := f.join(t, slow, Options{})
+		s.mustConnect(f.nodes[0], nil)
 		f.updated(t, "a:b")
 		s.wantNews("a:b")
 		s.leave(everything)
-		entries := f.bus(t)
-		before, _ := parsePosition(entries[len(entries)-2].ID)
-		b.tail.mu.Lock() // as if it had not heard of the update yet
-		b.tail.changes, b.tail.last = b.tail.changes[:len(b.tail.changes)-1], before
-		b.tail.mu.Unlock()
+		time.AfterFunc(time.Second, func() { close(slow.release) })
 		s.mustConnect(b, s.last)
 		s.wantNews()
 		f.updated(t, "a:b")
@@ -232,8 +257,8 @@ func TestAResyncThatIsBrokenOffBeginsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{}, long)
 		s := f.spectator(t, "a:b", "c:d")
-		all := slices.Concat([]string{"a:b", "c:d"}, lists)
-		anew := Anew()
+		all := append([]string{"a:b", "c:d"}, allLists()...)
+		anew := eventlog.Anew()
 		for read := range len(all) {
 			s.mustConnect(f.nodes[0], &anew)
 			s.leave(read)
@@ -259,7 +284,7 @@ func TestUpdatesAreNotLogged(t *testing.T) {
 			f.updated(t, "a:b")
 			v.wantNews(t, "a:b")
 		}
-		if n, err := f.do(t, "EXISTS", f.keys.Log(rec.ID, standaloneStream)).AsInt64(); err != nil || n != 0 {
+		if n, err := f.do(t, "EXISTS", f.keys.Log(rec.ID, eventlog.Standalone)).AsInt64(); err != nil || n != 0 {
 			t.Errorf("there is a log of updates: %d, %v", n, err)
 		}
 	})
@@ -284,8 +309,8 @@ func TestOnlyWhatIsWantedIsSent(t *testing.T) {
 			s := &spectator{t: t, f: f, rec: f.begin(t, capabilities)}
 			s.mustConnect(f.nodes[1], nil)
 			f.updated(t, "a:b")
-			for _, list := range lists {
-				if err := f.nodes[0].ListChanged(t.Context(), list); err != nil {
+			for _, list := range bus.Lists {
+				if err := f.nodes[0].Publisher().ListChanged(t.Context(), list); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -352,7 +377,7 @@ func TestFromEveryIDAClientCanResume(t *testing.T) {
 			}
 			s.leave(everything)
 			for i, e := range all {
-				id, err := ParseEventID(e.ID)
+				id, err := eventlog.ParseID(e.ID)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -451,9 +476,9 @@ func TestChangesAreNotHeldBackByTheLog(t *testing.T) {
 				t.Error("50 events came before the update")
 				s.v.hangUp()
 			}
-			r.deliver(Event{EventID{Stream: standaloneStream, Offset: int64(count), Tag: newTag()}, []byte(`{"jsonrpc":"2.0","method":"notifications/note"}`)}, false)
+			r.deliver(eventlog.Event{ID: eventlog.ID{Stream: eventlog.Standalone, Offset: int64(count), Nonce: eventlog.NewNonce()}, Data: []byte(`{"jsonrpc":"2.0","method":"notifications/note"}`)}, false)
 		})
-		r.deliver(Event{EventID{Stream: standaloneStream, Offset: 0, Tag: newTag()}, []byte(`{"jsonrpc":"2.0","method":"notifications/note"}`)}, false)
+		r.deliver(eventlog.Event{ID: eventlog.ID{Stream: eventlog.Standalone, Offset: 0, Nonce: eventlog.NewNonce()}, Data: []byte(`{"jsonrpc":"2.0","method":"notifications/note"}`)}, false)
 		_ = r.Serve(t.Context(), sse.NewWriter(&tapped{s.v, w}, time.Second), serveOptions)
 		r.Release(t.Context())
 	})
@@ -487,8 +512,7 @@ func TestAQuietClientIsToldItsPosition(t *testing.T) {
 			t.Fatalf("the client has the id %v, the bus is at %s", s.last, f.nodes[0].Position())
 		}
 		s.leave(everything)
-		f.nodes[1].tail.reset(f.nodes[1].tail.position()) // what was before is forgotten
-		s.mustConnect(f.nodes[1], s.last)
+		s.mustConnect(f.newcomer(t), s.last)
 		s.wantNews()
 	})
 }
@@ -509,7 +533,7 @@ func TestAConfirmedSubscriptionMissesNothing(t *testing.T) {
 			}
 			f.updated(t, uri)
 			entries := f.bus(t)
-			made, _ := parsePosition(entries[len(entries)-1].ID)
+			made, _ := bus.ParsePosition(entries[len(entries)-1].ID)
 			// The client gets an id behind which the update is not looked for.
 			f.note(t, rec.ID, "note")
 			var got []string
@@ -519,11 +543,11 @@ func TestAConfirmedSubscriptionMissesNothing(t *testing.T) {
 					continue
 				}
 				got = append(got, news(t, decode(t, e.Data)))
-				id, err := ParseEventID(e.ID)
+				id, err := eventlog.ParseID(e.ID)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if at, _ := parsePosition(id.Position); !at.before(made) && !slices.Contains(got, uri) {
+				if at, _ := bus.ParsePosition(id.Position); !at.Before(made) && !slices.Contains(got, uri) {
 					t.Fatal("the id promises an update that was not sent")
 				}
 			}
@@ -695,7 +719,7 @@ var acts = []string{
 // run plays it and returns what went wrong.
 func (p performance) run(t *testing.T) (problem string) {
 	f := newBubbleFleet(t, Options{MaxQueue: 3}, 2*time.Minute)
-	publisher, err := NewPublisher(f.client, f.prefix, 0)
+	publisher, err := NewPublisher(&PublisherOptions{Redis: f.client, Prefix: f.prefix})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
@@ -49,56 +50,61 @@ func (c *Conn) respond(ctx context.Context, resp *jsonrpc.Response) error {
 	defer c.out.Unlock()
 	switch {
 	case failed == nil:
-		c.reply(ctx, sdkcompat.EncodeResponse(c.req.Message.ID, resp))
+		c.complete(ctx, sdkcompat.EncodeResponse(c.req.Message.ID, resp))
 	case errors.As(failed, new(*jsonrpc.Error)):
-		c.reply(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, failed))
-	case c.phase == phaseJSON && c.req.Outlet != OutletStandalone:
+		c.complete(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, failed))
+	case c.phase == phaseJSON && c.req.ResponseMode != ResponseRelayed:
 		c.phase = phaseDone
-		c.answer <- Answer{Err: failed}
+		c.response <- Response{Err: failed}
 	default:
-		c.reply(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the result could not be stored"}))
+		c.complete(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the result could not be stored"}))
 	}
 	return nil
 }
 
-// reply completes the reply with a response, if it is not complete yet. c.out
+// complete completes the HTTP response with a JSON-RPC response, if it is not
+// complete yet. c.out
 // must be held.
-func (c *Conn) reply(ctx context.Context, response []byte) {
-	if c.phase == phaseJSON && c.aside() {
-		c.withdrawQuestions(ctx)
+func (c *Conn) complete(ctx context.Context, response []byte) {
+	if c.phase == phaseJSON && c.shared() {
+		c.withdrawServerRequests(ctx)
 	}
 	switch {
-	case c.phase == phaseJSON && c.req.Outlet == OutletStandalone:
+	case c.phase == phaseJSON && c.req.ResponseMode == ResponseRelayed:
 		c.phase = phaseDone
 		c.conclude(ctx, response)
 	case c.phase == phaseJSON:
 		// If the client has left meanwhile it has no event id to ask with, so
-		// nobody will take the answer out of the channel.
+		// nobody will take the response out of the channel.
 		c.phase = phaseDone
-		c.answer <- Answer{Body: response}
+		c.response <- Response{Body: response}
 	case c.phase == phaseStream:
-		c.withdrawQuestions(ctx)
+		c.withdrawServerRequests(ctx)
 		c.endStream(ctx, response)
 	}
 }
 
-// open begins the reply's stream. c.out must be held, and phase be phaseJSON.
+// open begins the stream of the response. c.out must be held, and phase be phaseJSON.
 func (c *Conn) open(ctx context.Context) error {
 	switch {
-	case !c.req.Message.IsCall(), c.req.AnswerOnly:
+	case !c.req.Message.IsCall(), c.req.ResponseOnly:
 		return errors.New("nothing can be sent with this request")
 	case !c.leftAt().IsZero():
 		return errors.New("the client's connection broke before it had an event id to resume from")
 	}
-	if c.opens.tag == "" {
-		c.opens = opening{StreamID{c.session, newCallStream(c.req.Message.ID)}, newTag()}
+	if c.opening.Nonce == "" {
+		c.opening = eventlog.Opening{
+			Stream: eventlog.StreamID{Session: c.session, Stream: eventlog.NewCallStream(c.req.Message.ID)},
+			Nonce:  eventlog.NewNonce(), Writer: c.node.id, Call: c.req.Message.ID,
+		}
 	}
-	stream := c.opens.stream
+	stream := c.opening.Stream
 	reader, err := c.node.newReader(stream)
 	if err != nil {
 		return err
 	}
-	first, err := c.node.log.open(ctx, stream, c.opens.tag, c.node.id, c.node.readerRef(reader), c.req.Message.ID)
+	c.opening.Reader = c.node.readerRef(reader)
+	first, err := c.node.log.Open(ctx, c.opening)
 	if err != nil {
 		c.node.removeReader(reader)
 		if errors.Is(err, redisx.ErrUnavailable) {
@@ -108,10 +114,10 @@ func (c *Conn) open(ctx context.Context) error {
 		}
 		return err
 	}
-	reader.attach(Attachment{Events: []Event{first}, Next: 1, Writer: c.node.id, Call: c.req.Message.ID})
+	reader.attach(eventlog.Attachment{Events: []eventlog.Event{first}, Next: 1, Writer: c.node.id, Call: c.req.Message.ID})
 	c.phase, c.reader = phaseStream, reader
 	c.mu.Lock()
-	c.sid, c.orphan = stream, StreamID{}
+	c.sid, c.orphan = stream, eventlog.StreamID{}
 	c.mu.Unlock()
 	c.stream <- reader
 	if !c.leftAt().IsZero() {
@@ -130,9 +136,9 @@ func (c *Conn) emit(ctx context.Context, data []byte) error {
 // emitLocked is emit with c.out held.
 func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 	if c.phase == phaseDone {
-		return errors.New("the reply is complete")
+		return errors.New("the response is complete")
 	}
-	if c.aside() {
+	if c.shared() {
 		return c.standalone(ctx, data)
 	}
 	if c.phase == phaseJSON {
@@ -140,7 +146,7 @@ func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 			return c.unsent(err)
 		}
 	}
-	return c.unsent(c.node.say(ctx, c.streamID(), c.node.id, data, c.node.deliver))
+	return c.unsent(c.node.appendAndDeliver(ctx, c.streamID(), c.node.id, data))
 }
 
 var errAway = errors.New("the session store is unavailable")
@@ -149,7 +155,7 @@ var errAway = errors.New("the session store is unavailable")
 // and Redis's own words are not for clients.
 func (c *Conn) unsent(err error) error {
 	if errors.Is(err, redisx.ErrUnavailable) {
-		c.node.opts.Logger.Warn("message not sent", "error", err)
+		c.node.logger.Warn("message not sent", "error", err)
 		return errAway
 	}
 	return err
@@ -160,9 +166,9 @@ func (c *Conn) unsent(err error) error {
 // an id. c.out must be held.
 func (c *Conn) endStream(ctx context.Context, response []byte) {
 	c.phase = phaseDone
-	a := Append{Writer: c.node.id, Data: response, End: true}
+	a := eventlog.Append{Writer: c.node.id, Data: response, End: true}
 	if response != nil {
-		a.Tag = newTag()
+		a.Nonce = eventlog.NewNonce()
 	}
 	switch err := c.appendLast(ctx, c.streamID(), a); {
 	case errors.Is(err, redisx.ErrUnavailable):
@@ -177,13 +183,13 @@ func (c *Conn) endStream(ctx context.Context, response []byte) {
 // endLate appends the last event of a call when Redis is back, for whoever reads
 // the stream then: its writer lives, so nobody else will. If the instance leaves before, it is dead,
 // and a reader ends the stream.
-func (n *Node) endLate(id StreamID, a Append) {
+func (n *Node) endLate(id eventlog.StreamID, a eventlog.Append) {
 	n.background(func() {
 		ctx := context.Background() // nobody waits for this; each call to Redis is bounded
 		for !n.isClosed() {
-			offset, reader, err := n.log.Append(ctx, id, a)
+			e, reader, err := n.log.Append(ctx, id, a)
 			if err == nil {
-				n.deliver(ctx, reader, Event{EventID{Stream: id.Stream, Offset: offset, Tag: a.Tag}, a.Data}, a.End)
+				n.deliver(ctx, reader, e, a.End)
 			}
 			if !errors.Is(err, redisx.ErrUnavailable) {
 				return
@@ -228,7 +234,7 @@ func (c *Conn) speaks(ctx context.Context) bool { return ctx.Value(connKey{}) ==
 
 // standalone sends a message that belongs to no call.
 func (c *Conn) standalone(ctx context.Context, data []byte) error {
-	if c.req.AnswerOnly {
+	if c.req.ResponseOnly {
 		return errors.New("there is no session before initialize is answered")
 	}
 	return c.unsent(c.node.Standalone(ctx, c.session, data))

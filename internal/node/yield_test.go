@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
@@ -13,15 +14,15 @@ import (
 // other one says.
 func TestAConnectionEndsThatMissedItsTakeOver(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(t *testing.T, f *fleet, sid string) (*viewer, StreamID){
-		"call's stream": func(t *testing.T, f *fleet, sid string) (*viewer, StreamID) {
+	for name, open := range map[string]func(t *testing.T, f *fleet, sid string) (*viewer, eventlog.StreamID){
+		"call's stream": func(t *testing.T, f *fleet, sid string) (*viewer, eventlog.StreamID) {
 			r := f.call(t, f.nodes[0], speaker(t, time.Hour), sid, toolCall("7"))
 			r.message(t)
 			r.hangUp()
-			return f.resume(t, f.nodes[1], sid, r.lastID(t)), StreamID{sid, r.lastID(t).Stream}
+			return f.resume(t, f.nodes[1], sid, r.lastID(t)), eventlog.StreamID{Session: sid, Stream: r.lastID(t).Stream}
 		},
-		"standalone stream": func(t *testing.T, f *fleet, sid string) (*viewer, StreamID) {
-			return f.resume(t, f.nodes[1], sid, nil), StreamID{sid, standaloneStream}
+		"standalone stream": func(t *testing.T, f *fleet, sid string) (*viewer, eventlog.StreamID) {
+			return f.resume(t, f.nodes[1], sid, nil), eventlog.StandaloneOf(sid)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -31,8 +32,8 @@ func TestAConnectionEndsThatMissedItsTakeOver(t *testing.T) {
 				sid := beginSession(t, f.store)
 				v, stream := open(t, f, sid)
 				time.Sleep(testTTL)
-				a := Append{Tag: newTag(), Data: []byte(`{"jsonrpc":"2.0","method":"for/the/other"}`)}
-				if !IsStandalone(stream.Stream) {
+				a := eventlog.Append{Nonce: eventlog.NewNonce(), Data: []byte(`{"jsonrpc":"2.0","method":"for/the/other"}`)}
+				if !eventlog.IsStandalone(stream.Stream) {
 					a.Writer = f.nodes[0].ID()
 				}
 				if _, err := f.log.Attach(t.Context(), stream, f.nodes[0].ID()+"/other", nil); err != nil {

@@ -115,7 +115,7 @@ func TestNotFoundNeverComesFromTheCache(t *testing.T) {
 func TestACachedRecordExpires(t *testing.T) {
 	t.Parallel()
 	eachCaching(t, func(t *testing.T, s *redistest.Server) {
-		store := storeOf(t, s.Client(t, deaf), &sessionstore.Options{Prefix: s.Prefix(t), CacheTTL: time.Hour, MaxLifetime: time.Second})
+		store := storeOf(t, s.Client(t, deaf), &sessionstore.Options{Prefix: s.Prefix(t), CacheTTL: time.Hour, SessionLifetime: time.Second})
 		id := create(t, store, sessionstore.Record{})
 		if _, err := store.Load(t.Context(), id); err != nil {
 			t.Fatal(err)
@@ -157,7 +157,7 @@ func TestACachedLoadNeedsNoRedis(t *testing.T) {
 	t.Parallel()
 	eachCaching(t, func(t *testing.T, s *redistest.Server) {
 		link := s.Link()
-		store := storeOf(t, link.Client(t), &sessionstore.Options{Prefix: s.Prefix(t), CacheTTL: time.Hour, Timeout: 100 * time.Millisecond})
+		store := storeOf(t, link.Client(t), &sessionstore.Options{Prefix: s.Prefix(t), CacheTTL: time.Hour, RedisTimeout: 100 * time.Millisecond})
 		id := create(t, store, sessionstore.Record{})
 		if _, err := store.Load(t.Context(), id); err != nil {
 			t.Fatal(err)

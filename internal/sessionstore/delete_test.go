@@ -29,7 +29,7 @@ func TestDeleteLeavesNothing(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		prefix, c := s.Prefix(t), s.Client(t)
-		opts := &sessionstore.Options{Prefix: prefix, MaxPerOwner: 2}
+		opts := &sessionstore.Options{Prefix: prefix, SessionsPerUser: 2}
 		store, other := storeOf(t, c, opts), newStore(t, s, opts)
 		id, bystander := create(t, store, sessionstore.Record{Owner: "o"}), create(t, store, sessionstore.Record{})
 		before := len(redistest.Keys(t, c, prefix))
@@ -41,7 +41,7 @@ func TestDeleteLeavesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := sessionstore.NewValues[int](store, "n").CompareAndSet(t.Context(), id, 0, 1); err != nil {
+		if _, err := valuesOf[int](store, "n").CompareAndSet(t.Context(), id, 0, 1); err != nil {
 			t.Fatal(err)
 		}
 		sp := space(t, prefix)
@@ -72,7 +72,7 @@ func TestDeletionBeatsRacingChanges(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		prefix, c := s.Prefix(t), s.Client(t)
-		opts := &sessionstore.Options{Prefix: prefix, MaxPerOwner: 100}
+		opts := &sessionstore.Options{Prefix: prefix, SessionsPerUser: 100}
 		deleter, racer := storeOf(t, c, opts), newStore(t, s, opts)
 		for range 20 {
 			id := create(t, deleter, sessionstore.Record{Owner: "o"})

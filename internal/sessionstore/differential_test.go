@@ -15,6 +15,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
+	"github.com/mcpfleet/mcpfleet/session"
 )
 
 // A program is run on a miniredis and on a redis-server, which must answer
@@ -25,7 +26,7 @@ type instruction struct {
 	Op          string
 	Session     int
 	Owner, Text string
-	Version     sessionstore.Version
+	Version     session.Version
 	Lifetime    bool
 }
 
@@ -41,7 +42,7 @@ func drawProgram(t *rapid.T) program {
 			Session:  rapid.IntRange(0, 3).Draw(t, "session"),
 			Owner:    rapid.SampledFrom([]string{"", "alice", "bob"}).Draw(t, "owner"),
 			Text:     rapid.OneOf(rapid.SampledFrom([]string{"", "a", "b", "c"}), rapid.StringN(0, 20, 40)).Draw(t, "text"),
-			Version:  sessionstore.Version(rapid.IntRange(0, 6).Draw(t, "version")),
+			Version:  session.Version(rapid.IntRange(0, 6).Draw(t, "version")),
 			Lifetime: rapid.Bool().Draw(t, "lifetime"),
 		}
 	}), 1, 40).Draw(t, "program")
@@ -61,12 +62,12 @@ func newMachine(client rueidis.Client, prefix string) (*machine, error) {
 	if m.keys, err = rediskeys.New(prefix); err != nil {
 		return nil, err
 	}
-	opts := sessionstore.Options{Prefix: prefix, MaxPerOwner: 2, MaxValues: 2, MaxValue: 30, MaxSubscriptions: 2}
-	if m.immortal, err = sessionstore.NewStore(client, &opts); err != nil {
+	opts := sessionstore.Options{Redis: client, Prefix: prefix, SessionsPerUser: 2, MaxValues: 2, MaxValue: 30, MaxSubscriptions: 2}
+	if m.immortal, err = sessionstore.NewStore(&opts); err != nil {
 		return nil, err
 	}
-	opts.MaxLifetime = 3 * time.Minute
-	m.mortal, err = sessionstore.NewStore(client, &opts)
+	opts.SessionLifetime = 3 * time.Minute
+	m.mortal, err = sessionstore.NewStore(&opts)
 	return m, err
 }
 
@@ -77,7 +78,7 @@ func (m *machine) step(ctx context.Context, ids []string, in instruction) string
 	if in.Lifetime {
 		store = m.mortal
 	}
-	v := sessionstore.NewValues[string](store, []string{"x", "y", "z"}[len(in.Text)%3])
+	v := valuesOf[string](store, []string{"x", "y", "z"}[len(in.Text)%3])
 	switch in.Op {
 	case "create":
 		r, err := store.Create(ctx, sessionstore.Record{ID: id, Owner: in.Owner, InitializeParams: []byte(in.Text)})

@@ -16,18 +16,19 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
+	"github.com/mcpfleet/mcpfleet/session"
 )
 
 // A request is one operation of a history and a response its outcome.
 type request struct {
 	op    string
-	old   sessionstore.Version
+	old   session.Version
 	value int
 }
 
 type response struct {
 	value   int
-	version sessionstore.Version
+	version session.Version
 	yes     bool
 	err     error // a sentinel, or nil
 	unknown bool  // Redis was away: it may have happened, now or later
@@ -120,7 +121,7 @@ func run(nodes []node, seed uint64, op func(n node, rng *rand.Rand) (request, fu
 type valueState struct {
 	gone          bool
 	value         int
-	version, last sessionstore.Version
+	version, last session.Version
 }
 
 var valueModel = porcupine.Model{
@@ -156,7 +157,7 @@ var valueModel = porcupine.Model{
 func valueOps(t *testing.T, id string) func(n node, rng *rand.Rand) (request, func() response) {
 	ctx := t.Context()
 	return func(n node, rng *rand.Rand) (request, func() response) {
-		v := sessionstore.NewValues[int](n.store, "v")
+		v := valuesOf[int](n.store, "v")
 		in := request{value: rng.IntN(100)}
 		switch p := rng.IntN(100); {
 		case p < 25:
@@ -167,7 +168,7 @@ func valueOps(t *testing.T, id string) func(n node, rng *rand.Rand) (request, fu
 				return respond(err, response{value: value, version: version})
 			}
 		case p < 60:
-			in.op, in.old = "cas", sessionstore.Version(rng.IntN(12))
+			in.op, in.old = "cas", session.Version(rng.IntN(12))
 			return in, func() response {
 				version, err := v.CompareAndSet(ctx, id, in.old, in.value)
 				return respond(err, response{version: version})

@@ -35,3 +35,7 @@ func validIDByte(i int, c byte) bool {
 	}
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f'
 }
+
+// ShortID is as much of a session's id as goes into logs: without authentication
+// the whole id is all that a session's user has to know.
+func ShortID(id string) string { return id[:min(8, len(id))] }

@@ -31,6 +31,23 @@ func (s *Store) Load(ctx context.Context, id string) (Record, error) {
 	return r, nil
 }
 
+// LoadOwned is [Store.Load] for a request of owner. A session of another owner
+// is not found: nobody can tell it from one that does not exist. A cached record
+// is never a reason to refuse a request: the record is read again first.
+func (s *Store) LoadOwned(ctx context.Context, id, owner string) (Record, error) {
+	r, err := s.Load(ctx, id)
+	if err == nil && r.Owner != owner {
+		r, err = s.LoadFresh(ctx, id)
+	}
+	if err != nil {
+		return Record{}, err
+	}
+	if r.Owner != owner {
+		return Record{}, ErrNotFound
+	}
+	return r, nil
+}
+
 // LoadFresh returns a session's record as it is in Redis now, bypassing the
 // cache.
 func (s *Store) LoadFresh(ctx context.Context, id string) (Record, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
+	"github.com/mcpfleet/mcpfleet/session"
 )
 
 func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
@@ -23,11 +24,21 @@ func newStore(t testing.TB, s *redistest.Server, opts *sessionstore.Options) *se
 
 func storeOf(t testing.TB, c rueidis.Client, opts *sessionstore.Options) *sessionstore.Store {
 	t.Helper()
-	store, err := sessionstore.NewStore(c, opts)
+	o := sessionstore.Options{}
+	if opts != nil {
+		o = *opts
+	}
+	o.Redis = c
+	store, err := sessionstore.NewStore(&o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return store
+}
+
+// valuesOf returns a store's values with a type, as users have them.
+func valuesOf[T any](store *sessionstore.Store, name string) *session.Values[T] {
+	return session.NewValues[T]((*session.Store)(store), name)
 }
 
 func space(t testing.TB, prefix string) rediskeys.Space {
@@ -78,7 +89,7 @@ func mustTouch(t testing.TB, store *sessionstore.Store, id string, streams ...st
 
 // everyCall names each call that concerns one session.
 func everyCall(t testing.TB, store *sessionstore.Store) map[string]func(id string) error {
-	values := sessionstore.NewValues[int](store, "n")
+	values := valuesOf[int](store, "n")
 	ctx := t.Context()
 	return map[string]func(id string) error{
 		"Load":           func(id string) error { _, err := store.Load(ctx, id); return err },

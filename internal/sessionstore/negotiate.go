@@ -27,8 +27,8 @@ func (s *Store) Negotiate(ctx context.Context, id string, a Agreement) error {
 	if a.ProtocolVersion == "" {
 		return fmt.Errorf("negotiate session: the protocol version is empty")
 	}
-	if n := len(a.InitializeParams); n > s.opts.MaxParams {
-		return fmt.Errorf("negotiate session: initialize params of %d bytes, %d are allowed: %w", n, s.opts.MaxParams, ErrTooLarge)
+	if n := len(a.InitializeParams); n > s.opts.MaxInitialize {
+		return fmt.Errorf("negotiate session: initialize params of %d bytes, %d are allowed: %w", n, s.opts.MaxInitialize, ErrTooLarge)
 	}
 	reply, err := s.update(ctx, sessionNegotiate, id,
 		fields[fieldParams], string(a.InitializeParams),

@@ -12,7 +12,7 @@ import (
 func TestASessionIsNegotiatedOnce(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		opts := &sessionstore.Options{Prefix: s.Prefix(t), MaxParams: 20}
+		opts := &sessionstore.Options{Prefix: s.Prefix(t), MaxInitialize: 20}
 		mine, other := newStore(t, s, opts), newStore(t, s, opts)
 		id := create(t, mine, sessionstore.Record{Owner: "o", Legacy: true, Position: "1-0"})
 		agreed := sessionstore.Agreement{

@@ -1,36 +1,43 @@
 package sessionstore
 
 import (
-	"fmt"
+	"cmp"
+	"errors"
 	"time"
 
+	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/options"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
-// Options adjust a [Store]. The zero value is valid. All instances of a fleet
-// should use the same.
+// Options adjust a [Store]. Only Redis is required; the zero value of any other
+// field means its default. All instances of a fleet should use the same.
 type Options struct {
+	// Redis is the client that the store uses. It must send its reads to
+	// primaries. The caller owns it and closes it.
+	Redis rueidis.Client
 	// Prefix is the first part of every key. If empty, it is "mcp". Letters,
 	// digits and _ . : - are allowed.
 	Prefix string
-	// TTL is how long an unused session lives. If zero, it is 5 minutes.
+	// SessionTTL is how long an unused session lives. If zero, it is 5 minutes.
 	// Values under 1 second are an error.
-	TTL time.Duration
-	// MaxLifetime ends a session this long after its creation, even if it is in
-	// use. If zero, a session in use does not end. Values under 1 second are an
-	// error.
-	MaxLifetime time.Duration
-	// MaxPerOwner bounds the sessions of one owner; sessions without an owner
+	SessionTTL time.Duration
+	// SessionLifetime ends a session this long after its creation, even if it is
+	// in use. If zero, a session in use does not end. Values under 1 second are
+	// an error.
+	SessionLifetime time.Duration
+	// SessionsPerUser bounds the sessions of one owner; sessions without an owner
 	// are not counted. The bound is approximate: a crash between the two steps
 	// of a creation leaves a place taken until the TTL has passed. If zero,
 	// there is no bound and nothing is counted.
-	MaxPerOwner int
+	SessionsPerUser int
 	// CacheTTL bounds how stale a record from [Store.Load] may be. If zero, it
 	// is 5 seconds. Values under 1 millisecond are an error. To read without a
 	// cache, give the client rueidis.ClientOption.DisableCache.
 	CacheTTL time.Duration
-	// MaxParams bounds the initialize params in bytes. If zero, it is 16 KiB.
-	MaxParams int
+	// MaxInitialize bounds the initialize params in bytes. If zero, it is 16 KiB.
+	MaxInitialize int
 	// MaxValue bounds one of a session's [Values], as JSON, in bytes. If zero,
 	// it is 64 KiB.
 	MaxValue int
@@ -39,58 +46,35 @@ type Options struct {
 	// MaxSubscriptions bounds the resources that a session is subscribed to. If
 	// zero, it is 1,000.
 	MaxSubscriptions int
-	// Timeout bounds one call to Redis. If zero, it is 2 seconds.
-	Timeout time.Duration
+	// RedisTimeout bounds one call to Redis. If zero, it is 2 seconds.
+	RedisTimeout time.Duration
 }
 
-func (o *Options) withDefaults() Options {
-	var d Options
-	if o != nil {
-		d = *o
-	}
-	orDefault(&d.TTL, 5*time.Minute)
-	orDefault(&d.CacheTTL, 5*time.Second)
-	orDefault(&d.MaxParams, 16<<10)
-	orDefault(&d.MaxValue, 64<<10)
-	orDefault(&d.MaxValues, 64)
-	orDefault(&d.MaxSubscriptions, 1000)
-	orDefault(&d.Timeout, redisx.DefaultTimeout)
-	return d
+func (o Options) withDefaults() Options {
+	options.OrDefault(&o.SessionTTL, 5*time.Minute)
+	options.OrDefault(&o.CacheTTL, 5*time.Second)
+	options.OrDefault(&o.MaxInitialize, 16<<10)
+	options.OrDefault(&o.MaxValue, 64<<10)
+	options.OrDefault(&o.MaxValues, 64)
+	options.OrDefault(&o.MaxSubscriptions, 1000)
+	options.OrDefault(&o.RedisTimeout, redisx.DefaultTimeout)
+	return o
 }
 
-func orDefault[T comparable](field *T, def T) {
-	if *field == *new(T) {
-		*field = def
+// validate does not check Prefix, which is checked where it is used.
+func (o Options) validate() error {
+	if o.Redis == nil {
+		return errors.New("Options.Redis is nil")
 	}
-}
-
-// validate is called after withDefaults. Prefix is checked where it is used.
-func (o *Options) validate() error {
-	for _, f := range []struct {
-		name     string
-		is, from time.Duration
-	}{
-		{"TTL", o.TTL, time.Second},
-		{"CacheTTL", o.CacheTTL, time.Millisecond},
-		{"Timeout", o.Timeout, time.Millisecond},
-	} {
-		if f.is < f.from {
-			return fmt.Errorf("Options.%s is %v, under %v", f.name, f.is, f.from)
-		}
-	}
-	if o.MaxLifetime != 0 && o.MaxLifetime < time.Second {
-		return fmt.Errorf("Options.MaxLifetime is %v, under %v", o.MaxLifetime, time.Second)
-	}
-	for _, f := range []struct {
-		name string
-		is   int
-	}{
-		{"MaxPerOwner", o.MaxPerOwner}, {"MaxParams", o.MaxParams}, {"MaxValue", o.MaxValue}, {"MaxValues", o.MaxValues},
-		{"MaxSubscriptions", o.MaxSubscriptions},
-	} {
-		if f.is < 0 {
-			return fmt.Errorf("Options.%s is %d, under 0", f.name, f.is)
-		}
-	}
-	return nil
+	return cmp.Or(
+		options.AtLeast("SessionTTL", o.SessionTTL, time.Second),
+		options.AtLeast("SessionLifetime", o.SessionLifetime, time.Second),
+		options.NonNegative("SessionsPerUser", o.SessionsPerUser),
+		options.AtLeast("CacheTTL", o.CacheTTL, time.Millisecond),
+		options.NonNegative("MaxInitialize", o.MaxInitialize),
+		options.NonNegative("MaxValue", o.MaxValue),
+		options.NonNegative("MaxValues", o.MaxValues),
+		options.NonNegative("MaxSubscriptions", o.MaxSubscriptions),
+		options.AtLeast("RedisTimeout", o.RedisTimeout, time.Millisecond),
+	)
 }

@@ -27,7 +27,7 @@ func TestWithoutRedisEveryCallFailsInTime(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := redistest.NewBubble(t)
 				link := b.Link()
-				store := storeOf(t, link.Client(t), &sessionstore.Options{MaxPerOwner: 9})
+				store := storeOf(t, link.Client(t), &sessionstore.Options{SessionsPerUser: 9})
 				calls := everyCall(t, store)
 				calls["Create"] = func(string) error {
 					_, err := store.Create(t.Context(), sessionstore.Record{Owner: "o"})
@@ -69,7 +69,7 @@ func TestAnUnknownOutcomeCanBeTriedAgain(t *testing.T) {
 		b := redistest.NewBubble(t)
 		link := b.Link()
 		store, other := storeOf(t, link.Client(t, oneConnection), nil), storeOf(t, b.Client(t), nil)
-		values := sessionstore.NewValues[int](store, "n")
+		values := valuesOf[int](store, "n")
 		id := create(t, store, sessionstore.Record{})
 		// The connection is open and the script loaded before the link freezes.
 		if _, err := values.CompareAndSet(t.Context(), id, 5, 7); err != sessionstore.ErrConflict {
@@ -82,9 +82,9 @@ func TestAnUnknownOutcomeCanBeTriedAgain(t *testing.T) {
 		link.Heal()
 		synctest.Wait()
 
-		_, err = sessionstore.NewValues[int](other, "n").CompareAndSet(t.Context(), id, 0, 7)
+		_, err = valuesOf[int](other, "n").CompareAndSet(t.Context(), id, 0, 7)
 		wantErr(t, "the same again", err, sessionstore.ErrConflict)
-		if n, version, err := sessionstore.NewValues[int](other, "n").Get(t.Context(), id); n != 7 || version != 1 || err != nil {
+		if n, version, err := valuesOf[int](other, "n").Get(t.Context(), id); n != 7 || version != 1 || err != nil {
 			t.Errorf("value %d at version %d, %v", n, version, err)
 		}
 	})
@@ -107,7 +107,7 @@ func TestAnOutageBetweenTwoStepsCostsOneTimeout(t *testing.T) {
 		b := redistest.NewBubble(t)
 		link, calm := b.Link(), b.Client(t)
 		client := &hooked{link.Client(t), func() {}}
-		store := storeOf(t, client, &sessionstore.Options{MaxPerOwner: 1})
+		store := storeOf(t, client, &sessionstore.Options{SessionsPerUser: 1})
 		// All scripts are loaded, so that each step is one command.
 		if err := store.Delete(t.Context(), create(t, store, sessionstore.Record{Owner: "o"})); err != nil {
 			t.Fatal(err)
@@ -177,8 +177,8 @@ func TestWithoutMemoryRedisIsUnavailable(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	c := server.Client(t)
-	store := storeOf(t, c, &sessionstore.Options{MaxPerOwner: 5})
-	values := sessionstore.NewValues[int](store, "n")
+	store := storeOf(t, c, &sessionstore.Options{SessionsPerUser: 5})
+	values := valuesOf[int](store, "n")
 	id := create(t, store, sessionstore.Record{Owner: "o"})
 	if _, err := values.CompareAndSet(t.Context(), id, 0, 1); err != nil {
 		t.Fatal(err)
@@ -207,7 +207,7 @@ func TestWithoutMemoryRedisIsUnavailable(t *testing.T) {
 		"SetLogLevel":    func() error { return calls["SetLogLevel"](id) },
 		"Values.Update":  func() error { return calls["Values.Update"](id) },
 		"Values.CompareAndSet": func() error {
-			_, err := sessionstore.NewValues[int](store, "other").CompareAndSet(t.Context(), id, 0, 1)
+			_, err := valuesOf[int](store, "other").CompareAndSet(t.Context(), id, 0, 1)
 			return err
 		},
 	} {
@@ -256,7 +256,7 @@ func TestWithoutPermissionNothingIsStored(t *testing.T) {
 			prefix := server.Prefix(t)
 			setUser(t, admin, denied)
 			limited := server.Client(t, func(o *rueidis.ClientOption) { o.Username, o.Password = denied, "secret" })
-			store := storeOf(t, limited, &sessionstore.Options{Prefix: prefix, MaxPerOwner: 5})
+			store := storeOf(t, limited, &sessionstore.Options{Prefix: prefix, SessionsPerUser: 5})
 			for _, owner := range []string{"o", ""} {
 				if denied == "zadd" && owner == "" {
 					continue // not needed then
@@ -277,7 +277,7 @@ func TestWithoutPermissionNothingIsStored(t *testing.T) {
 		opts := &sessionstore.Options{Prefix: prefix}
 		id := create(t, storeOf(t, admin, opts), sessionstore.Record{})
 		store := storeOf(t, limited, opts)
-		_, err := sessionstore.NewValues[int](store, "n").CompareAndSet(t.Context(), id, 0, 1)
+		_, err := valuesOf[int](store, "n").CompareAndSet(t.Context(), id, 0, 1)
 		wantErr(t, "CompareAndSet", err, sessionstore.ErrUnavailable)
 		_, err = store.Touch(t.Context(), id)
 		wantErr(t, "Touch", err, sessionstore.ErrUnavailable)
@@ -307,7 +307,7 @@ func setUser(t *testing.T, admin rueidis.Client, denied string) {
 func TestARestartedRedisIsUsedAgain(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	store := storeOf(t, server.Client(t), &sessionstore.Options{Timeout: 200 * time.Millisecond})
+	store := storeOf(t, server.Client(t), &sessionstore.Options{RedisTimeout: 200 * time.Millisecond})
 	id := create(t, store, sessionstore.Record{})
 	if _, err := store.Load(t.Context(), id); err != nil {
 		t.Fatal(err)

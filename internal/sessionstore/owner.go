@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/redis/rueidis"
 )
 
@@ -17,7 +18,7 @@ import (
 // count are not its caller's: release and refresh return none.
 
 // counts reports whether the sessions of owner are counted.
-func (s *Store) counts(owner string) bool { return s.opts.MaxPerOwner > 0 && owner != "" }
+func (s *Store) counts(owner string) bool { return s.opts.SessionsPerUser > 0 && owner != "" }
 
 // reserve counts a session among its owner's before it is created. It reports
 // whether the place is this call's to give back.
@@ -26,11 +27,11 @@ func (s *Store) reserve(ctx context.Context, owner, id string) (bool, error) {
 		return false, nil
 	}
 	kept := s.kept()
-	if s.opts.MaxLifetime > 0 {
-		kept = min(kept, s.opts.MaxLifetime)
+	if s.opts.SessionLifetime > 0 {
+		kept = min(kept, s.opts.SessionLifetime)
 	}
 	reply, err := ownerReserve.Exec(ctx, s.rdb, []string{s.keys.OwnerSessions(owner)},
-		id, millis(kept), strconv.Itoa(s.opts.MaxPerOwner))
+		id, redisx.Millis(kept), strconv.Itoa(s.opts.SessionsPerUser))
 	if err != nil {
 		return false, err
 	}
@@ -39,7 +40,7 @@ func (s *Store) reserve(ctx context.Context, owner, id string) (bool, error) {
 		return false, fmt.Errorf("reserve a session of the owner: unexpected reply: %w", err)
 	}
 	if n == 0 {
-		return false, fmt.Errorf("sessions of one owner, %d are allowed: %w", s.opts.MaxPerOwner, ErrTooMany)
+		return false, fmt.Errorf("sessions of one owner, %d are allowed: %w", s.opts.SessionsPerUser, ErrTooMany)
 	}
 	return n == 1, nil
 }
@@ -63,6 +64,6 @@ func (s *Store) releaseCommand(owner, id string) rueidis.Completed {
 // refresh keeps the place of a session that lives on.
 func (s *Store) refresh(ctx context.Context, owner, id string, left time.Duration) {
 	if s.counts(owner) {
-		_, _ = ownerRefresh.Exec(ctx, s.rdb, []string{s.keys.OwnerSessions(owner)}, id, millis(left))
+		_, _ = ownerRefresh.Exec(ctx, s.rdb, []string{s.keys.OwnerSessions(owner)}, id, redisx.Millis(left))
 	}
 }

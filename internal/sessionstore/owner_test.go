@@ -16,7 +16,7 @@ func TestAnOwnerHasOnlySoManySessions(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		prefix := s.Prefix(t)
-		store := newStore(t, s, &sessionstore.Options{Prefix: prefix, MaxPerOwner: 3})
+		store := newStore(t, s, &sessionstore.Options{Prefix: prefix, SessionsPerUser: 3})
 		var created, refused atomic.Int64
 		var wg sync.WaitGroup
 		for range 20 {
@@ -49,7 +49,7 @@ func TestAnOwnerHasOnlySoManySessions(t *testing.T) {
 func TestADeletedSessionGivesItsPlaceBack(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		store := newStore(t, s, &sessionstore.Options{Prefix: s.Prefix(t), MaxPerOwner: 1})
+		store := newStore(t, s, &sessionstore.Options{Prefix: s.Prefix(t), SessionsPerUser: 1})
 		for range 3 {
 			id := create(t, store, sessionstore.Record{Owner: "o"})
 			_, err := store.Create(t.Context(), sessionstore.Record{Owner: "o"})
@@ -64,7 +64,7 @@ func TestADeletedSessionGivesItsPlaceBack(t *testing.T) {
 func TestASessionThatWasNotCreatedGivesItsPlaceBack(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		store := newStore(t, s, &sessionstore.Options{Prefix: s.Prefix(t), MaxPerOwner: 1})
+		store := newStore(t, s, &sessionstore.Options{Prefix: s.Prefix(t), SessionsPerUser: 1})
 		id := create(t, store, sessionstore.Record{})
 		_, err := store.Create(t.Context(), sessionstore.Record{ID: id, Owner: "o"})
 		wantErr(t, "create again", err, sessionstore.ErrExists)
@@ -76,7 +76,7 @@ func TestPlacesFollowTheLivesOfSessions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := redistest.NewBubble(t)
-		store := storeOf(t, b.Client(t), &sessionstore.Options{TTL: time.Minute, MaxPerOwner: 2})
+		store := storeOf(t, b.Client(t), &sessionstore.Options{SessionTTL: time.Minute, SessionsPerUser: 2})
 		used := create(t, store, sessionstore.Record{Owner: "o"})
 		create(t, store, sessionstore.Record{Owner: "o"}) // and never used
 		for range 4 {
@@ -100,7 +100,7 @@ func TestTouchDoesNotBringAPlaceBack(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		prefix, c := s.Prefix(t), s.Client(t)
-		store := storeOf(t, c, &sessionstore.Options{Prefix: prefix, MaxPerOwner: 2})
+		store := storeOf(t, c, &sessionstore.Options{Prefix: prefix, SessionsPerUser: 2})
 		id := create(t, store, sessionstore.Record{Owner: "o"})
 		do(t, c, "DEL", space(t, prefix).OwnerSessions("o"))
 		mustTouch(t, store, id)

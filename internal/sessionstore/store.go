@@ -2,9 +2,7 @@ package sessionstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -20,7 +18,7 @@ import (
 // Every method that takes the id of a session fails with [ErrNotFound] if there
 // is no such session, including ids of the wrong form (see [ValidID]), and with
 // [ErrUnavailable] if Redis does not confirm a command within
-// [Options.Timeout]. Methods do not stop when their context ends: a change
+// [Options.RedisTimeout]. Methods do not stop when their context ends: a change
 // given up half-way would have an unknown outcome for no gain.
 type Store struct {
 	rdb   redisx.Client
@@ -29,40 +27,39 @@ type Store struct {
 	ended *forgotten
 }
 
-// NewStore returns a store that uses client, which the caller still owns and
-// closes. The client must send its reads to primaries. NewStore does no I/O: if
+// NewStore returns a store of the sessions in opts.Redis. It does no I/O: if
 // Redis is unavailable, the first call of a method fails.
-func NewStore(client rueidis.Client, opts *Options) (*Store, error) {
-	if client == nil {
-		return nil, errors.New("session store: the Redis client is nil")
+func NewStore(opts *Options) (*Store, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	if err := opts.validate(); err != nil {
+		return nil, err
 	}
 	o := opts.withDefaults()
-	if err := o.validate(); err != nil {
-		return nil, fmt.Errorf("session store: %w", err)
-	}
 	space, err := rediskeys.New(o.Prefix)
 	if err != nil {
-		return nil, fmt.Errorf("session store: Options.Prefix: %w", err)
+		return nil, fmt.Errorf("Options.Prefix: %w", err)
 	}
 	return &Store{
-		rdb:  redisx.New(client, o.Timeout),
+		rdb:  redisx.New(o.Redis, o.RedisTimeout),
 		keys: space,
 		opts: o,
 		// A read that was under way when the session ended may still fill the
 		// cache, so its time is added.
-		ended: newForgotten(o.CacheTTL + o.Timeout),
+		ended: newForgotten(o.CacheTTL + o.RedisTimeout),
 	}, nil
 }
 
 // TTL returns how long an unused session lives.
-func (s *Store) TTL() time.Duration { return s.opts.TTL }
+func (s *Store) TTL() time.Duration { return s.opts.SessionTTL }
 
 // TouchEvery returns how long a session in use may go without [Store.Touch].
-func (s *Store) TouchEvery() time.Duration { return s.opts.TTL / 4 }
+func (s *Store) TouchEvery() time.Duration { return s.opts.SessionTTL / 4 }
 
 // kept returns how long Redis keeps an untouched session: longer than the TTL
 // by as much as the last touch may be older than the last use.
-func (s *Store) kept() time.Duration { return s.opts.TTL + s.TouchEvery() }
+func (s *Store) kept() time.Duration { return s.opts.SessionTTL + s.TouchEvery() }
 
 // Create stores a new session. It gives r an id if it has none, and sets
 // Created and Expires. It fails with [ErrTooLarge] if r's params are larger
@@ -78,8 +75,8 @@ func (s *Store) Create(ctx context.Context, r Record) (Record, error) {
 	if !ValidID(r.ID) {
 		return Record{}, fmt.Errorf("create session: id %q is not a lower-case version 4 UUID", r.ID)
 	}
-	if n := len(r.InitializeParams); n > s.opts.MaxParams {
-		return Record{}, fmt.Errorf("create session: initialize params of %d bytes, %d are allowed: %w", n, s.opts.MaxParams, ErrTooLarge)
+	if n := len(r.InitializeParams); n > s.opts.MaxInitialize {
+		return Record{}, fmt.Errorf("create session: initialize params of %d bytes, %d are allowed: %w", n, s.opts.MaxInitialize, ErrTooLarge)
 	}
 	if err := checkLevel(r.LogLevel); err != nil {
 		return Record{}, err
@@ -96,7 +93,7 @@ func (s *Store) Create(ctx context.Context, r Record) (Record, error) {
 }
 
 func (s *Store) create(ctx context.Context, r Record) (Record, error) {
-	args := append([]string{millis(s.kept()), millis(s.opts.MaxLifetime)}, r.arguments()...)
+	args := append([]string{redisx.Millis(s.kept()), redisx.Millis(s.opts.SessionLifetime)}, r.arguments()...)
 	reply, err := sessionCreate.Exec(ctx, s.rdb, []string{s.keys.Session(r.ID)}, args...)
 	if err != nil {
 		return Record{}, err
@@ -174,5 +171,3 @@ func (s *Store) update(ctx context.Context, script *redisx.Script, id string, ar
 	}
 	return reply, err
 }
-
-func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

@@ -16,7 +16,7 @@ import (
 func TestARecordComesBackAsItWasStored(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		opts := &sessionstore.Options{Prefix: s.Prefix(t), MaxLifetime: time.Hour}
+		opts := &sessionstore.Options{Prefix: s.Prefix(t), SessionLifetime: time.Hour}
 		mine, other := newStore(t, s, opts), newStore(t, s, opts)
 		for _, r := range []sessionstore.Record{
 			{},
@@ -69,7 +69,7 @@ func TestTheCallerMayChangeALoadedRecord(t *testing.T) {
 func TestCreateRefusesAnIDInUse(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
-		store := newStore(t, s, &sessionstore.Options{Prefix: s.Prefix(t), MaxPerOwner: 1})
+		store := newStore(t, s, &sessionstore.Options{Prefix: s.Prefix(t), SessionsPerUser: 1})
 		id := create(t, store, sessionstore.Record{Owner: "first"})
 		for _, owner := range []string{"first", "second"} {
 			_, err := store.Create(t.Context(), sessionstore.Record{ID: id, Owner: owner})
@@ -89,7 +89,7 @@ func TestCreateRefusesAnIDInUse(t *testing.T) {
 func TestCreateBoundsWhatAClientSends(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewMiniredis(t)
-	store := newStore(t, s, &sessionstore.Options{MaxParams: 10})
+	store := newStore(t, s, &sessionstore.Options{MaxInitialize: 10})
 	create(t, store, sessionstore.Record{InitializeParams: []byte(`{"a":"bc"}`)})
 	_, err := store.Create(t.Context(), sessionstore.Record{InitializeParams: []byte(`{"a":"bcd"}`)})
 	wantErr(t, "params of 11 bytes", err, sessionstore.ErrTooLarge)
@@ -213,24 +213,27 @@ func TestNewStoreNamesTheFieldThatIsWrong(t *testing.T) {
 	t.Parallel()
 	c := redistest.NewMiniredis(t).Client(t)
 	for field, opts := range map[string]*sessionstore.Options{
-		"Prefix":      {Prefix: "a{b}"},
-		"TTL":         {TTL: time.Millisecond},
-		"MaxLifetime": {MaxLifetime: time.Microsecond},
-		"MaxPerOwner": {MaxPerOwner: -1},
-		"CacheTTL":    {CacheTTL: -1},
-		"MaxParams":   {MaxParams: -1},
-		"MaxValue":    {MaxValue: -1},
-		"MaxValues":   {MaxValues: -1},
-		"Timeout":     {Timeout: -time.Second},
+		"Prefix":          {Prefix: "a{b}"},
+		"SessionTTL":      {SessionTTL: time.Millisecond},
+		"SessionLifetime": {SessionLifetime: time.Microsecond},
+		"SessionsPerUser": {SessionsPerUser: -1},
+		"CacheTTL":        {CacheTTL: -1},
+		"MaxInitialize":   {MaxInitialize: -1},
+		"MaxValue":        {MaxValue: -1},
+		"MaxValues":       {MaxValues: -1},
+		"RedisTimeout":    {RedisTimeout: -time.Second},
 
 		"MaxSubscriptions": {MaxSubscriptions: -1},
 	} {
-		if _, err := sessionstore.NewStore(c, opts); err == nil || !strings.Contains(err.Error(), "Options."+field) {
+		opts.Redis = c
+		if _, err := sessionstore.NewStore(opts); err == nil || !strings.Contains(err.Error(), "Options."+field) {
 			t.Errorf("%+v: error %v, want one that names %s", opts, err, field)
 		}
 	}
-	if _, err := sessionstore.NewStore(nil, nil); err == nil {
-		t.Error("no client is accepted")
+	for _, opts := range []*sessionstore.Options{nil, {}} {
+		if _, err := sessionstore.NewStore(opts); err == nil || err.Error() != "Options.Redis is nil" {
+			t.Errorf("%+v: error %v", opts, err)
+		}
 	}
 }
 

@@ -148,7 +148,7 @@ func TestSubscriptionsLiveAsLongAsTheirSession(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := redistest.NewBubble(t).Client(t)
-		store := storeOf(t, c, &sessionstore.Options{TTL: time.Minute})
+		store := storeOf(t, c, &sessionstore.Options{SessionTTL: time.Minute})
 		id := create(t, store, sessionstore.Record{})
 		time.Sleep(30 * time.Second)
 		subscribe(t, store, id, "a:b", "1-0")

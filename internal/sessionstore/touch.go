@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // A Pulse is what [Store.Touch] learns about a session.
@@ -29,7 +30,7 @@ func (s *Store) Touch(ctx context.Context, id string, streams ...string) (Pulse,
 	for _, stream := range streams {
 		touched = append(touched, s.keys.Stream(id, stream), s.keys.Log(id, stream))
 	}
-	reply, err := sessionTouch.Exec(ctx, s.rdb, touched, append([]string{millis(s.kept())}, streams...)...)
+	reply, err := sessionTouch.Exec(ctx, s.rdb, touched, append([]string{redisx.Millis(s.kept())}, streams...)...)
 	if err != nil {
 		return Pulse{}, err
 	}

@@ -24,7 +24,7 @@ func TestASessionLivesTTLAfterItsLastUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := redistest.NewBubble(t)
-		store := storeOf(t, b.Client(t), &sessionstore.Options{TTL: time.Minute})
+		store := storeOf(t, b.Client(t), &sessionstore.Options{SessionTTL: time.Minute})
 		id := create(t, store, sessionstore.Record{})
 		for range 100 {
 			mustTouch(t, store, id)
@@ -49,9 +49,9 @@ func TestAnUnusedSessionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := redistest.NewBubble(t)
 		c := b.Client(t)
-		store := storeOf(t, c, &sessionstore.Options{MaxPerOwner: 3})
+		store := storeOf(t, c, &sessionstore.Options{SessionsPerUser: 3})
 		id := create(t, store, sessionstore.Record{Owner: "o"})
-		values := sessionstore.NewValues[int](store, "n")
+		values := valuesOf[int](store, "n")
 		time.Sleep(time.Minute)
 		if _, err := values.CompareAndSet(t.Context(), id, 0, 1); err != nil {
 			t.Fatal(err)
@@ -75,8 +75,8 @@ func TestUseDoesNotProlongAnAbsoluteLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := redistest.NewBubble(t)
 		c := b.Client(t)
-		store := storeOf(t, c, &sessionstore.Options{TTL: time.Minute, MaxLifetime: 10 * time.Minute, MaxPerOwner: 1})
-		values := sessionstore.NewValues[int](store, "n")
+		store := storeOf(t, c, &sessionstore.Options{SessionTTL: time.Minute, SessionLifetime: 10 * time.Minute, SessionsPerUser: 1})
+		values := valuesOf[int](store, "n")
 		id := create(t, store, sessionstore.Record{Owner: "o"})
 		start := time.Now()
 		do(t, c, "HSET", space(t, "mcp").Stream(id, "7"), "next", "1")
@@ -104,7 +104,7 @@ func TestAShortLifetimeIsNotStretchedToTTL(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := storeOf(t, redistest.NewBubble(t).Client(t), &sessionstore.Options{
-			TTL: time.Minute, MaxLifetime: 2 * time.Second, MaxPerOwner: 2,
+			SessionTTL: time.Minute, SessionLifetime: 2 * time.Second, SessionsPerUser: 2,
 		})
 		touched, untouched := create(t, store, sessionstore.Record{Owner: "o"}), create(t, store, sessionstore.Record{Owner: "o"})
 		mustTouch(t, store, touched)
@@ -125,7 +125,7 @@ func TestRedisHasTheClock(t *testing.T) {
 		m.ClockTTL(false) // the clock stands still, or the jump would end all keys
 		m.SetTime(time.Now().Add(offset))
 		s := redistest.Of(m)
-		store := newStore(t, s, &sessionstore.Options{MaxLifetime: time.Hour})
+		store := newStore(t, s, &sessionstore.Options{SessionLifetime: time.Hour})
 		r, err := store.Create(t.Context(), sessionstore.Record{})
 		if err != nil {
 			t.Fatal(err)
@@ -144,9 +144,9 @@ func TestTouchKeepsEverythingOfTheSession(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		prefix, c := s.Prefix(t), s.Client(t)
-		store := storeOf(t, c, &sessionstore.Options{Prefix: prefix, TTL: time.Hour, MaxPerOwner: 5})
+		store := storeOf(t, c, &sessionstore.Options{Prefix: prefix, SessionTTL: time.Hour, SessionsPerUser: 5})
 		id := create(t, store, sessionstore.Record{Owner: "o"})
-		if _, err := sessionstore.NewValues[int](store, "n").CompareAndSet(t.Context(), id, 0, 1); err != nil {
+		if _, err := valuesOf[int](store, "n").CompareAndSet(t.Context(), id, 0, 1); err != nil {
 			t.Fatal(err)
 		}
 		sp := space(t, prefix)
@@ -187,9 +187,9 @@ func TestEveryKeyHasATTLFromTheStart(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		prefix, c := s.Prefix(t), s.Client(t)
-		store := storeOf(t, c, &sessionstore.Options{Prefix: prefix, MaxPerOwner: 5})
+		store := storeOf(t, c, &sessionstore.Options{Prefix: prefix, SessionsPerUser: 5})
 		id := create(t, store, sessionstore.Record{Owner: "o"})
-		values := sessionstore.NewValues[string](store, "v")
+		values := valuesOf[string](store, "v")
 		if _, err := values.Update(t.Context(), id, func(string) (string, error) { return "x", nil }); err != nil {
 			t.Fatal(err)
 		}
@@ -209,7 +209,7 @@ func TestValuesEndWithTheirSession(t *testing.T) {
 		store := storeOf(t, c, &sessionstore.Options{Prefix: prefix})
 		id := create(t, store, sessionstore.Record{})
 		do(t, c, "PEXPIRE", space(t, prefix).Session(id), "30000")
-		if _, err := sessionstore.NewValues[int](store, "n").CompareAndSet(t.Context(), id, 0, 1); err != nil {
+		if _, err := valuesOf[int](store, "n").CompareAndSet(t.Context(), id, 0, 1); err != nil {
 			t.Fatal(err)
 		}
 		for _, k := range redistest.Keys(t, c, prefix) {

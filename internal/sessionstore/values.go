@@ -3,123 +3,78 @@ package sessionstore
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 )
 
-// Values is one value of type T per session: a counter, a cart, the state of a
-// dialogue. It replaces a map from session ids to T in the process, in which an
-// instance would not find what other instances stored. A tool gets the id of
-// its session from req.Session.ID().
-//
-// A value is stored as JSON and lives as long as its session. Values is safe
-// for concurrent use, in this process and by all instances.
-//
-// Every method fails with [ErrNotFound] if there is no such session and with
-// [ErrUnavailable] if Redis is unavailable; see [Store].
-type Values[T any] struct {
+// Values is one value per session, as JSON. Package session gives it a type.
+type Values struct {
 	store *Store
 	name  string
 	err   error
 }
-
-// A Version identifies one state of one value of one session. It is 0 while the
-// value is not set; no other version is ever used again after a change.
-type Version int64
 
 // Names appear in Redis as fields next to those that begin with a colon.
 var validName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
 // NewValues returns the values called name of all sessions in store. A name
 // consists of up to 64 letters, digits and _ . -; with any other name, every
-// method returns an error. All users of the same name share the values and must
-// use types with the same JSON.
-func NewValues[T any](store *Store, name string) *Values[T] {
-	v := &Values[T]{store: store, name: name}
+// method returns an error.
+func NewValues(store *Store, name string) *Values {
+	v := &Values{store: store, name: name}
 	if !validName.MatchString(name) {
 		v.err = fmt.Errorf("session value name %q: up to 64 letters, digits and _ . - are allowed", name)
 	}
 	return v
 }
 
-// Get returns a session's value and its version, or the zero T and 0 if it is
-// not set. It reads from Redis, not from a cache, so it sees every earlier
-// change.
-func (v *Values[T]) Get(ctx context.Context, id string) (T, Version, error) {
-	var zero T
+// Get returns a session's value and its version, or nil and 0 if it is not set.
+// It reads from Redis, not from a cache.
+func (v *Values) Get(ctx context.Context, id string) (json.RawMessage, int64, error) {
 	keys, err := v.keys(id)
 	if err != nil {
-		return zero, 0, err
+		return nil, 0, err
 	}
 	reply, err := valueGet.Exec(ctx, v.store.rdb, keys, v.name)
 	if err != nil {
-		return zero, 0, err
+		return nil, 0, err
 	}
 	if reply.IsNil() {
-		return zero, 0, ErrNotFound
+		return nil, 0, ErrNotFound
 	}
 	stored, err := reply.ToString()
 	if err != nil {
-		return zero, 0, v.wrap(err)
+		return nil, 0, v.Wrap(err)
 	}
 	if stored == "" {
-		return zero, 0, nil
+		return nil, 0, nil
 	}
-	return v.decode(stored)
-}
-
-// decode reads what value_set.lua stored: version, a space and JSON.
-func (v *Values[T]) decode(stored string) (T, Version, error) {
-	var value, zero T
+	// What value_set.lua stored: version, a space and JSON.
 	number, text, _ := strings.Cut(stored, " ")
 	version, err := strconv.ParseInt(number, 10, 64)
 	if err != nil {
-		return zero, 0, v.wrap(err)
+		return nil, 0, v.Wrap(err)
 	}
-	if err := json.Unmarshal([]byte(text), &value); err != nil {
-		return zero, 0, v.wrap(err) // not value: Unmarshal may have filled a part
-	}
-	return value, Version(version), nil
-}
-
-// encode returns value as JSON, if it is small enough.
-func (v *Values[T]) encode(value T) (string, error) {
-	text, err := json.Marshal(value)
-	if err != nil {
-		return "", v.wrap(err)
-	}
-	if limit := v.store.opts.MaxValue; len(text) > limit {
-		return "", v.wrap(fmt.Errorf("%d bytes, %d are allowed: %w", len(text), limit, ErrTooLarge))
-	}
-	return string(text), nil
+	return json.RawMessage(text), version, nil
 }
 
 // CompareAndSet stores a session's value if it is at version old, and returns
 // its new version. It fails with [ErrConflict] if the value is at another
-// version, [ErrTooLarge] if its JSON is larger than [Options.MaxValue] and
-// [ErrTooMany] if the session already has [Options.MaxValues] others.
-//
-// After [ErrUnavailable] the outcome is unknown: the value may or may not have
-// been stored. Calling again with the same arguments is safe and does not store
-// twice, but ErrConflict may then mean that the first call succeeded; only the
-// value itself can tell. (If [Values.Delete] is used, version 0 can return, and
-// a repeated call may store a second time.)
-func (v *Values[T]) CompareAndSet(ctx context.Context, id string, old Version, value T) (Version, error) {
+// version, [ErrTooLarge] if it is larger than [Options.MaxValue] and
+// [ErrTooMany] if the session already has [Options.MaxValues] others. After
+// [ErrUnavailable] it may or may not have been stored.
+func (v *Values) CompareAndSet(ctx context.Context, id string, old int64, value json.RawMessage) (int64, error) {
 	keys, err := v.keys(id)
 	if err != nil {
 		return 0, err
 	}
-	text, err := v.encode(value)
-	if err != nil {
-		return 0, err
+	if limit := v.store.opts.MaxValue; len(value) > limit {
+		return 0, v.Wrap(fmt.Errorf("%d bytes, %d are allowed: %w", len(value), limit, ErrTooLarge))
 	}
 	reply, err := valueSet.Exec(ctx, v.store.rdb, keys, v.name,
-		strconv.FormatInt(int64(old), 10), text, strconv.Itoa(v.store.opts.MaxValues))
+		strconv.FormatInt(old, 10), string(value), strconv.Itoa(v.store.opts.MaxValues))
 	if err != nil {
 		return 0, err
 	}
@@ -129,63 +84,18 @@ func (v *Values[T]) CompareAndSet(ctx context.Context, id string, old Version, v
 	version, err := reply.AsInt64()
 	switch {
 	case err != nil:
-		return 0, v.wrap(err)
+		return 0, v.Wrap(err)
 	case version == 0:
 		return 0, ErrConflict
 	case version < 0:
-		return 0, v.wrap(fmt.Errorf("%d values are allowed: %w", v.store.opts.MaxValues, ErrTooMany))
+		return 0, v.Wrap(fmt.Errorf("%d values are allowed: %w", v.store.opts.MaxValues, ErrTooMany))
 	}
-	return Version(version), nil
-}
-
-// updateTries bounds the conflicts that Update sits out.
-const updateTries = 64
-
-// Update sets a session's value to the result of f, which is given the current
-// value, and returns it. f is called again if another change came first, so it
-// must have no side effects; an error of f ends Update and is returned
-// unchanged. Update gives up with [ErrConflict] after 64 tries, and when ctx
-// ends. After [ErrUnavailable] the change may or may not have been made.
-func (v *Values[T]) Update(ctx context.Context, id string, f func(T) (T, error)) (T, error) {
-	var zero T
-	for try := range updateTries {
-		old, version, err := v.Get(ctx, id)
-		if err != nil {
-			return zero, err
-		}
-		value, err := f(old)
-		if err != nil {
-			return zero, err
-		}
-		_, err = v.CompareAndSet(ctx, id, version, value)
-		if err == nil {
-			return value, nil
-		}
-		if !errors.Is(err, ErrConflict) {
-			return zero, err
-		}
-		if err := pause(ctx, try); err != nil {
-			return zero, v.wrap(err)
-		}
-	}
-	return zero, v.wrap(ErrConflict)
-}
-
-// pause lets the others of a crowd go first: up to 1, 2, 4 ... 64 ms.
-func pause(ctx context.Context, try int) error {
-	timer := time.NewTimer(rand.N(time.Millisecond << min(try, 6)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return version, nil
 }
 
 // Delete removes a session's value, as if it had never been set. After
 // [ErrUnavailable] it may or may not have been removed.
-func (v *Values[T]) Delete(ctx context.Context, id string) error {
+func (v *Values) Delete(ctx context.Context, id string) error {
 	keys, err := v.keys(id)
 	if err != nil {
 		return err
@@ -198,7 +108,7 @@ func (v *Values[T]) Delete(ctx context.Context, id string) error {
 }
 
 // keys returns the keys of the scripts, if there can be a value.
-func (v *Values[T]) keys(id string) ([]string, error) {
+func (v *Values) keys(id string) ([]string, error) {
 	if v.err != nil {
 		return nil, v.err
 	}
@@ -208,4 +118,5 @@ func (v *Values[T]) keys(id string) ([]string, error) {
 	return []string{v.store.keys.Session(id), v.store.keys.Values(id)}, nil
 }
 
-func (v *Values[T]) wrap(err error) error { return fmt.Errorf("session value %s: %w", v.name, err) }
+// Wrap adds the name of the values to an error.
+func (v *Values) Wrap(err error) error { return fmt.Errorf("session value %s: %w", v.name, err) }

@@ -1,15 +1,23 @@
 // Package deps tests which modules the library brings to its users, and which
-// of its packages may import which.
+// of our packages imports which.
 package deps
 
 import (
+	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
-const module = "github.com/mcpfleet/mcpfleet"
+const (
+	module = "github.com/mcpfleet/mcpfleet"
+	root   = "../../.."
+)
 
 // Whoever imports the library gets these modules and no other. Test tools and
 // demo conveniences (miniredis, .env readers, exporters) are not among them.
@@ -30,36 +38,109 @@ var allowed = []string{
 	"golang.org/x/time",
 }
 
-// mayImport says which packages of ours each library package may import,
-// besides internal ones.
-var mayImport = map[string][]string{
-	"session":    {},
-	"transport":  {"session"},
-	"mcp":        {"session", "transport"},
-	"everything": {},
+// The packages that users import.
+var library = []string{"mcp", "transport", "session", "everything", "auth", "auth/server", "auth/fakeupstream"}
 
-	"auth":              {},
-	"auth/server":       {"auth"},
-	"auth/fakeupstream": {"auth", "auth/server"},
+// tree is what each package imports of ours, from the ground up; tests and test
+// tools aside. An arrow that is not here needs a reason, and one that is no
+// longer there has to go.
+var tree = map[string]string{
+	// Leaves: each can be read alone.
+	"internal/bodylimit":  "",
+	"internal/cors":       "",
+	"internal/fetch":      "",
+	"internal/htmlpage":   "",
+	"internal/jsonrpcmsg": "",
+	"internal/jwks":       "",
+	"internal/loopback":   "",
+	"internal/options":    "",
+	"internal/rediskeys":  "",
+	"internal/redisx":     "",
+	"internal/sse":        "",
+
+	"internal/sdkcompat":    "internal/jsonrpcmsg",
+	"internal/limit":        "internal/rediskeys internal/redisx",
+	"internal/sessionstore": "internal/options internal/rediskeys internal/redisx",
+	"internal/eventlog":     "internal/jsonrpcmsg internal/options internal/rediskeys internal/redisx internal/sessionstore",
+	"internal/bus":          "internal/rediskeys internal/redisx",
+
+	// The instances of a fleet.
+	"internal/node": "internal/bus internal/eventlog internal/jsonrpcmsg internal/options internal/rediskeys internal/redisx " +
+		"internal/sdkcompat internal/sessionstore internal/sse",
+	"internal/httperror": "internal/jsonrpcmsg internal/node internal/sessionstore internal/sse",
+	"internal/runner":    "internal/httperror internal/jsonrpcmsg internal/node internal/sdkcompat internal/sessionstore",
+
+	// Sessions: what users import. These three and auth know nothing of each
+	// other.
+	"session": "internal/sessionstore",
+	"transport": "internal/bus internal/eventlog internal/httperror internal/jsonrpcmsg internal/node internal/options internal/runner " +
+		"internal/sessionstore internal/sse session",
+	"mcp": "internal/bodylimit internal/bus internal/cors internal/eventlog internal/httperror internal/jsonrpcmsg internal/loopback " +
+		"internal/node internal/options internal/runner internal/sdkcompat internal/sessionstore internal/sse session",
+
+	"auth": "internal/bodylimit internal/cors internal/fetch internal/jwks",
+	"auth/server": "auth internal/bodylimit internal/cors internal/fetch internal/htmlpage internal/jwks internal/limit internal/loopback " +
+		"internal/rediskeys internal/redisx",
+	"auth/fakeupstream": "auth/server internal/bodylimit internal/htmlpage internal/limit internal/rediskeys internal/redisx",
+
+	// Any SDK server can be served: this one knows neither Redis nor instances.
+	"everything": "",
+
+	"docs":                          "",
+	"examples/minimal":              "mcp",
+	"examples/internal/demo":        "auth auth/fakeupstream auth/server internal/loopback internal/rediskeys mcp",
+	"examples/everything":           "auth everything examples/internal/demo mcp",
+	"examples/conformance":          "auth examples/conformance/fixtures examples/internal/demo mcp",
+	"examples/conformance/fixtures": "",
 }
 
-func TestLibraryPackagesImportOnlyWhatTheyMay(t *testing.T) {
+// isTestTool reports whether a package is a tool of tests, which may import
+// anything and is imported by tests only.
+func isTestTool(pkg string) bool { return strings.HasPrefix(pkg+"/", "internal/testing/") }
+
+func TestPackagesImportWhatTheTreeSays(t *testing.T) {
 	t.Parallel()
-	for pkg, ours := range mayImport {
+	imports := map[string]string{}
+	for _, line := range goList(t, `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "./...") {
+		var ours []string
+		for path := range strings.FieldsSeq(line) {
+			if inside, ok := strings.CutPrefix(path, module+"/"); ok {
+				ours = append(ours, inside)
+			}
+		}
+		if pkg := ours[0]; !isTestTool(pkg) {
+			imports[pkg] = strings.Join(ours[1:], " ")
+		}
+	}
+	if diff := cmp.Diff(tree, imports); diff != "" {
+		t.Errorf("imports differ from the tree (-tree +imports):\n%s", diff)
+	}
+}
+
+func TestTheTreeHasNoTestTools(t *testing.T) {
+	t.Parallel()
+	for pkg, imports := range tree {
+		for imported := range strings.FieldsSeq(imports) {
+			if isTestTool(imported) {
+				t.Errorf("%s may import %s, a tool of tests", pkg, imported)
+			}
+			if _, ok := tree[imported]; !ok {
+				t.Errorf("%s may import %s, which is not in the tree", pkg, imported)
+			}
+		}
+	}
+}
+
+func TestUsersGetNoOtherModules(t *testing.T) {
+	t.Parallel()
+	for _, pkg := range library {
 		t.Run(pkg, func(t *testing.T) {
 			t.Parallel()
-			for _, line := range list(t, "./"+pkg) {
+			for _, line := range goList(t, "{{with .Module}}{{.Path}}{{end}} {{.ImportPath}}", "-deps", "./"+pkg) {
 				dep, path, _ := strings.Cut(line, " ")
-				inside, isOurs := strings.CutPrefix(path, module+"/")
 				switch {
-				case isOurs && (inside == pkg || slices.Contains(ours, inside)):
-				case isOurs && strings.HasPrefix(inside, "internal/") && !strings.HasPrefix(inside, "internal/testing/"):
-					if pkg == "everything" {
-						t.Errorf("imports %s: it must know neither Redis nor instances", path)
-					}
-				case isOurs:
-					t.Errorf("imports %s", path)
-				case dep != "" && !slices.Contains(allowed, dep):
+				case dep == "" || dep == module: // of the standard library, or ours
+				case !slices.Contains(allowed, dep):
 					t.Errorf("imports %s of module %s", path, dep)
 				case pkg == "everything" && dep == "github.com/redis/rueidis":
 					t.Errorf("imports %s: it must know neither Redis nor instances", path)
@@ -69,15 +150,31 @@ func TestLibraryPackagesImportOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
-// list returns the module and path of every package that pkg depends on; the
-// standard library's have no module.
-func list(t *testing.T, pkg string) []string {
+// goList returns what go list says, a line for each package.
+func goList(t *testing.T, format string, args ...string) []string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}} {{.ImportPath}}", pkg)
-	cmd.Dir = "../../.."
+	noteFiles(t)
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-f", format}, args...)...)
+	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
 	return strings.Split(strings.TrimRight(string(out), "\n"), "\n")
+}
+
+// noteFiles looks at every Go file, so that go test runs the tests again when
+// one has changed: it does not see what go list reads.
+func noteFiles(t *testing.T) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".go" {
+			return err
+		}
+		_, err = os.Stat(path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -1,0 +1,252 @@
+package eventlog
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/options"
+	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
+)
+
+// A StreamID identifies one stream of one session.
+type StreamID struct {
+	Session string
+	Stream  string
+}
+
+// An Event is one entry of a stream's log.
+type Event struct {
+	ID   ID
+	Data []byte // a JSON-RPC message; empty for the event that begins a call's stream
+}
+
+// Options bound a [Log]. The zero value of a field means its default.
+type Options struct {
+	// MaxEvents and MaxEventBytes bound what is stored of one stream; beyond them, the
+	// oldest events are dropped. If zero, 1,000 events and 16 MiB.
+	MaxEvents, MaxEventBytes int
+	// MaxStreams bounds the unfinished call streams of a session. If zero, 16.
+	MaxStreams int
+	// ResumeFor is how long a stream can still be resumed after it has ended. If
+	// zero, 5 minutes.
+	ResumeFor time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	options.OrDefault(&o.MaxEvents, 1000)
+	options.OrDefault(&o.MaxEventBytes, 16<<20)
+	options.OrDefault(&o.MaxStreams, 16)
+	options.OrDefault(&o.ResumeFor, 5*time.Minute)
+	return o
+}
+
+// A Log stores the events of streams in Redis. An event is appended to its
+// stream's log before any client sees it, so that any instance can resume the
+// stream, even after its writer died. Its methods are safe for concurrent use,
+// block for one call to Redis, and fail with [sessionstore.ErrNotFound] if the
+// session does not exist and [sessionstore.ErrUnavailable] if Redis does not answer.
+type Log struct {
+	rdb  redisx.Client
+	keys rediskeys.Space
+	opts Options
+}
+
+// New returns the logs of the streams in a key space. It does no I/O.
+func New(rdb redisx.Client, keys rediskeys.Space, opts Options) *Log {
+	return &Log{rdb, keys, opts.withDefaults()}
+}
+
+var (
+	//go:embed lua/stream_open.lua
+	streamOpenLua string
+	//go:embed lua/stream_append.lua
+	streamAppendLua string
+	//go:embed lua/stream_attach.lua
+	streamAttachLua string
+	//go:embed lua/stream_read.lua
+	streamReadLua string
+	//go:embed lua/stream_detach.lua
+	streamDetachLua string
+
+	streamOpen   = redisx.NewScript("open stream", streamOpenLua)
+	streamAppend = redisx.NewScript("append event", streamAppendLua)
+	streamAttach = redisx.NewScript("attach to stream", streamAttachLua)
+	streamRead   = redisx.NewScript("read stream", streamReadLua)
+	streamDetach = redisx.NewScript("detach from stream", streamDetachLua)
+)
+
+// An Opening describes the stream of a call that [Log.Open] begins.
+type Opening struct {
+	Stream StreamID // must be new
+	Nonce  string   // of the first event
+	Writer string   // the instance that will append
+	Reader string   // the connection that follows the stream, or empty
+	Call   json.RawMessage
+}
+
+// Open begins the stream of a call. It returns the stream's first event, which
+// has no data: it gives a client an id to resume from before anything happened.
+// After [sessionstore.ErrUnavailable] the outcome is unknown; repeated with the
+// same nonce it is the same stream. A session that has too many open streams
+// gets [ErrTooManyStreams].
+func (l *Log) Open(ctx context.Context, o Opening) (Event, error) {
+	session, stream := o.Stream.Session, o.Stream.Stream
+	msg, err := streamOpen.Exec(ctx, l.rdb,
+		[]string{l.keys.Session(session), l.keys.OpenStreams(session), l.keys.Stream(session, stream), l.keys.Log(session, stream)},
+		stream, o.Writer, o.Reader, string(o.Call), o.Nonce, strconv.Itoa(l.opts.MaxStreams))
+	if err != nil {
+		return Event{}, err
+	}
+	status, err := msg.ToString()
+	if err != nil {
+		return Event{}, redisx.Unavailable("open stream", err)
+	}
+	if status == "full" {
+		return Event{}, ErrTooManyStreams
+	}
+	return Event{ID: ID{Stream: stream, Nonce: o.Nonce}}, statusError(status)
+}
+
+// An Append describes what [Log.Append] adds to a stream.
+type Append struct {
+	// Writer is the instance that opened the stream; empty for the standalone
+	// stream, which every instance writes to.
+	Writer string
+	// Nonce is new for each event: a repeated append with the same nonce changes
+	// nothing. Without a nonce no event is added.
+	Nonce string
+	Data  []byte
+	// End ends the stream, after the event if there is one.
+	End bool
+	// Again says that an earlier try may have succeeded unnoticed.
+	Again bool
+	// Once says that an earlier, delayed try may even arrive after this one: the
+	// event is then still appended only once, unless many events come in between.
+	// It is for events that do not end the stream.
+	Once bool
+}
+
+// again returns how the script is to look for an earlier try.
+func (a Append) again() string {
+	if a.Once && !a.Again {
+		return "recent"
+	}
+	return redisx.Flag(a.Again)
+}
+
+// Append adds an event to a stream, or ends it, and returns the event and the
+// stream's current reader; without a nonce the event's offset is that of the
+// next one. After [sessionstore.ErrUnavailable] the outcome is unknown; it is
+// then safe to repeat the append with Again set. It fails with [ErrEnded] or
+// [ErrFenced], and with [ErrLost] if a call's stream does not exist.
+func (l *Log) Append(ctx context.Context, id StreamID, a Append) (e Event, reader string, err error) {
+	msg, err := streamAppend.Exec(ctx, l.rdb,
+		[]string{
+			l.keys.Session(id.Session), l.keys.OpenStreams(id.Session), l.keys.EndedStreams(id.Session),
+			l.keys.Stream(id.Session, id.Stream), l.keys.Log(id.Session, id.Stream),
+		},
+		id.Stream, a.Writer, a.Nonce, rueidis.BinaryString(a.Data), redisx.Flag(a.End),
+		redisx.Millis(l.opts.ResumeFor), strconv.Itoa(l.opts.MaxEvents), strconv.Itoa(l.opts.MaxEventBytes),
+		a.again())
+	if err != nil {
+		return Event{}, "", err
+	}
+	r := newResult(msg)
+	if err := statusError(r.text()); err != nil {
+		return Event{}, "", err
+	}
+	e = Event{ID{Stream: id.Stream, Offset: r.number(), Nonce: a.Nonce}, a.Data}
+	return e, r.text(), r.err
+}
+
+// AppendRetried is [Log.Append], tried again while the connection to Redis
+// breaks; see [redisx.Client.RetryWrite].
+func (l *Log) AppendRetried(ctx context.Context, id StreamID, a Append) (e Event, reader string, err error) {
+	err = l.rdb.RetryWrite(func(rdb redisx.Client) (err error) {
+		e, reader, err = (&Log{rdb, l.keys, l.opts}).Append(ctx, id, a)
+		a.Again = true
+		return err
+	})
+	return e, reader, err
+}
+
+// An Attachment is what [Log.Attach] returns to the new reader of a stream.
+type Attachment struct {
+	Events   []Event         // the first of what follows the client's last event
+	From     int64           // offset of the first event that follows, here or not
+	Next     int64           // offset after the last event in the log
+	Ended    bool            // nothing will be added
+	Writer   string          // the instance that writes; empty for the standalone stream
+	Previous string          // the reader until now; empty if there was none
+	Call     json.RawMessage // the id of the stream's call; nil for the standalone stream
+	Position string          // where on the bus the client is, or the last reader's was; empty if unknown
+}
+
+// readPage is how many events one script returns at the most: Redis does
+// nothing else in the meantime.
+const readPage = 128
+
+// Attach makes reader the one connection that follows the stream, and returns
+// the events it has to send, at most 128; [Log.Read] returns the rest. With
+// after, they begin behind that event; Attach fails with [ErrLost] if that
+// event is not in the log. Without after, or with [Anew], which are for the
+// standalone stream, they begin behind what its last reader has sent.
+func (l *Log) Attach(ctx context.Context, id StreamID, reader string, after *ID) (Attachment, error) {
+	var at ID
+	if after != nil {
+		at = *after
+	}
+	if after == nil || at.Offset == noOffset {
+		at.Offset, at.Nonce = -1, ""
+	}
+	msg, err := streamAttach.Exec(ctx, l.rdb,
+		[]string{l.keys.Session(id.Session), l.keys.Stream(id.Session, id.Stream), l.keys.Log(id.Session, id.Stream)},
+		reader, strconv.FormatInt(at.Offset, 10), at.Nonce, strconv.Itoa(readPage),
+		redisx.Flag(after != nil && IsStandalone(id.Stream)), at.Position)
+	if err != nil {
+		return Attachment{}, err
+	}
+	r := newResult(msg)
+	if err := statusError(r.text()); err != nil {
+		return Attachment{}, err
+	}
+	a := Attachment{From: r.number(), Next: r.number(), Ended: r.text() == "1", Writer: r.text(), Previous: r.text()}
+	if call := r.text(); call != "" {
+		a.Call = json.RawMessage(call)
+	}
+	a.Position = r.text()
+	a.Events = r.events(id.Stream, a.From)
+	return a, r.err
+}
+
+// Read returns events from offset from on, at most 128, the offset after the
+// last event in the log, and whether the stream has ended. It fails with
+// [ErrLost] if the event at from was dropped.
+func (l *Log) Read(ctx context.Context, id StreamID, from int64) (events []Event, next int64, ended bool, err error) {
+	msg, err := streamRead.Exec(ctx, l.rdb,
+		[]string{l.keys.Stream(id.Session, id.Stream), l.keys.Log(id.Session, id.Stream)},
+		strconv.FormatInt(from, 10), strconv.Itoa(readPage))
+	if err != nil {
+		return nil, 0, false, err
+	}
+	r := newResult(msg)
+	if err := statusError(r.text()); err != nil {
+		return nil, 0, false, err
+	}
+	next, ended = r.number(), r.text() == "1"
+	return r.events(id.Stream, from), next, ended, r.err
+}
+
+// Detach records that reader has sent everything before offset seen, and all
+// changes up to a position on the bus, and no longer follows the stream. It
+// does nothing if another connection has taken over.
+func (l *Log) Detach(ctx context.Context, id StreamID, reader string, seen int64, position string) error {
+	_, err := streamDetach.Exec(ctx, l.rdb, []string{l.keys.Stream(id.Session, id.Stream)}, reader, strconv.FormatInt(seen, 10), position)
+	return err
+}

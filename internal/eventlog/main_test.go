@@ -1,0 +1,10 @@
+package eventlog
+
+import (
+	"os"
+	"testing"
+
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
+)
+
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }

@@ -1,0 +1,173 @@
+// Package runner has SDK servers handle the messages of sessions. Each message
+// gets a connection of its own, on whichever instance it arrived: the SDK's
+// session lasts for that one message, so what it would remember is restored from
+// the session's record before, and stored in Redis after.
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+)
+
+// A Runner runs the messages that arrive at one instance. It is safe for
+// concurrent use.
+type Runner struct {
+	node    *node.Node
+	store   *sessionstore.Store
+	logger  *slog.Logger
+	clients clientCache
+}
+
+// New returns a runner for the sessions of a store.
+func New(n *node.Node, store *sessionstore.Store, logger *slog.Logger) *Runner {
+	return &Runner{node: n, store: store, logger: logger}
+}
+
+// An Incoming is a message as it arrived.
+type Incoming struct {
+	// Record is that of the message's session. For initialize it is not stored
+	// yet.
+	Record  sessionstore.Record
+	Message *jsonrpcmsg.Message
+	// Extra is what handlers see of the request that brought the message.
+	Extra *mcp.RequestExtra
+	// Server returns the server that is to handle the message, or nil if there is
+	// none. It is called if the message is one for a server.
+	Server func() *mcp.Server
+}
+
+// An Execution is a message of a client with all that it takes to have a server
+// handle it.
+type Execution struct {
+	Request node.Request
+	Server  *mcp.Server
+
+	state *mcp.ServerSessionState // nil until initialize has a response
+	// claim, if not nil, reports whether the server shall handle the message.
+	// It is called when the message has been accepted on this instance.
+	claim func(context.Context) (bool, error)
+}
+
+// Call prepares and serves a call of a session.
+func (r *Runner) Call(ctx context.Context, in Incoming) (*node.Conn, error) {
+	e, err := r.Prepare(in)
+	if err != nil {
+		return nil, err
+	}
+	return r.Serve(ctx, e)
+}
+
+// Prepare returns what it takes to run a message. Nothing runs yet; the caller
+// may change the execution before it calls [Runner.Serve].
+func (r *Runner) Prepare(in Incoming) (Execution, error) {
+	rec, m := in.Record, in.Message
+	sdkcompat.WithoutNullArguments(m)
+	e := Execution{Request: node.Request{
+		Session:      rec.ID,
+		Message:      sdkcompat.WithoutListen(m),
+		Extra:        in.Extra,
+		Resumable:    rec.ProtocolVersion >= VersionPriming && !rec.Legacy,
+		ResponseOnly: rec.ProtocolVersion == "",
+	}}
+	if rec.ProtocolVersion != "" {
+		client, err := r.clients.decode(rec.InitializeParams)
+		if err != nil {
+			return e, fmt.Errorf("session %s: %w", sessionstore.ShortID(rec.ID), err)
+		}
+		e.Request.Client = client.Capabilities
+		e.state = sdkcompat.SessionState(client, rec.ProtocolVersion)
+		if m.IsCall() {
+			e.Request.OnResult = r.onResult(rec, m)
+		}
+	}
+	if e.Server = in.Server(); e.Server == nil {
+		return e, httperror.Refuse(http.StatusBadRequest, "no server available")
+	}
+	return e, nil
+}
+
+// onResult returns what has to be done about a call of a session when the
+// server has handled it: the SDK's own session, which lasts for one request,
+// forgets the log level and the subscriptions.
+func (r *Runner) onResult(rec sessionstore.Record, m *jsonrpcmsg.Message) func(context.Context, json.RawMessage) error {
+	switch m.Method {
+	case "logging/setLevel":
+		return func(ctx context.Context, _ json.RawMessage) error { return r.storeLevel(ctx, rec.ID, m.Params) }
+	case "resources/subscribe":
+		// Updates made from now on are the subscription's, although it is not
+		// confirmed yet.
+		position := r.node.Position()
+		return func(ctx context.Context, _ json.RawMessage) error {
+			return r.subscribe(ctx, rec.ID, m.Params, position)
+		}
+	case "resources/unsubscribe":
+		return func(ctx context.Context, _ json.RawMessage) error { return r.unsubscribe(ctx, rec.ID, m.Params) }
+	default:
+		return nil
+	}
+}
+
+// Serve has the server handle the message, on a connection of its own. It
+// returns nil if the message is not to be handled.
+func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
+	conn, err := r.node.Accept(e.Request)
+	if err != nil {
+		return nil, err
+	}
+	if e.claim != nil {
+		if claimed, err := e.claim(ctx); err != nil || !claimed {
+			_ = conn.Close() // our own connection's Close does not fail
+			return nil, err
+		}
+	}
+	ss, err := e.Server.Connect(conn.Context(ctx), conn, &mcp.ServerSessionOptions{State: e.state})
+	if err != nil {
+		_ = conn.Close() // our own connection's Close does not fail
+		return nil, err
+	}
+	sdkcompat.StopKeepAlive(e.Server, ss, conn.Done())
+	return conn, nil
+}
+
+// A clientCache keeps decoded initialize parameters: there are many sessions
+// but few clients, and decoding costs as much as the rest of a small call.
+type clientCache struct {
+	mu      sync.RWMutex // guards decoded
+	decoded map[string]*mcp.InitializeParams
+}
+
+// maxClients bounds the cache; with MaxInitialize, so its memory.
+const maxClients = 256
+
+// decode returns the decoded parameters, which are shared and must not be changed.
+func (c *clientCache) decode(raw json.RawMessage) (*mcp.InitializeParams, error) {
+	c.mu.RLock()
+	p := c.decoded[string(raw)]
+	c.mu.RUnlock()
+	if p != nil {
+		return p, nil
+	}
+	p, err := sdkcompat.DecodeInitialize(raw)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.decoded == nil || len(c.decoded) >= maxClients {
+		c.decoded = map[string]*mcp.InitializeParams{}
+	}
+	c.decoded[string(raw)] = p
+	return p, nil
+}

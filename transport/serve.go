@@ -1,0 +1,155 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/internal/httperror"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/runner"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+)
+
+// A Request is one message of a client.
+type Request struct {
+	// Session is the id of the client's session: over HTTP, its Mcp-Session-Id
+	// header. It is empty for initialize, and required for anything else.
+	Session string
+	// Owner is the authenticated user that sent the message. A session belongs to
+	// the owner who began it; for any other it does not exist. Without
+	// authentication it is empty, and whoever knows the id of such a session can
+	// use it.
+	Owner string
+	// Message is one JSON-RPC message.
+	Message json.RawMessage
+	// Extra is what handlers see of the request that brought the message, such as
+	// its header and token. It may be nil. The node sets its CloseSSEStream.
+	Extra *mcp.RequestExtra
+}
+
+// Serve acts on a message of a client. A call, and a notification that concerns
+// the server, is handled by server, on a connection that lasts for this message;
+// handlers have the values of ctx. The end of ctx does not cancel a call: the
+// client cancels it with notifications/cancelled, on any instance.
+//
+// Serve returns as soon as the message has been accepted; the caller must then
+// give the client the [Response]. If Serve fails, the caller gives the client the
+// error, with [WriteError] or [EncodeError]. It fails with
+//
+//   - session.ErrNotFound if there is no such session, or it is another owner's;
+//   - [ErrDuplicateID], [ErrTooManyCalls] or [ErrClosed];
+//   - session.ErrUnavailable if Redis is unavailable. What a notification or
+//     response asks for may nevertheless happen;
+//   - another error if Message is not a JSON-RPC message that can be served.
+func (n *Node) Serve(ctx context.Context, server *mcp.Server, req Request) (*Response, error) {
+	m, err := jsonrpcmsg.Decode(req.Message)
+	if err != nil {
+		return nil, n.failed(ctx, nil, err)
+	}
+	resp, err := n.serve(ctx, server, req, m)
+	if err != nil && !m.IsCall() {
+		return nil, n.failed(ctx, nil, err)
+	}
+	if err != nil {
+		return nil, n.failed(ctx, m.ID, err)
+	}
+	return resp, nil
+}
+
+func (n *Node) serve(ctx context.Context, server *mcp.Server, req Request, m *jsonrpcmsg.Message) (*Response, error) {
+	if v := m.MetaVersion(); v >= runner.VersionStateless {
+		return nil, runner.Unsupported(v, runner.SessionVersions())
+	}
+	if m.IsCall() && n.draining.Load() {
+		return nil, ErrClosed
+	}
+	in := runner.Incoming{Message: m, Extra: req.Extra, Server: func() *mcp.Server { return server }}
+	if m.Method == "initialize" {
+		return n.initialize(ctx, req, in)
+	}
+	if req.Session == "" {
+		return nil, invalid("a session is required, except to initialize")
+	}
+	var err error
+	if in.Record, err = n.session(ctx, req.Session, req.Owner); err != nil {
+		return nil, err
+	}
+	switch {
+	case m.IsCall():
+		return n.call(ctx, in)
+	case m.IsNotification():
+		err = n.runner.Notification(ctx, in)
+	default:
+		err = n.node.ForwardResponse(ctx, in.Record.ID, m)
+	}
+	return &Response{node: n, content: nothing(http.StatusAccepted)}, err
+}
+
+func invalid(format string, args ...any) error {
+	return httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, format, args...)
+}
+
+func (n *Node) initialize(ctx context.Context, req Request, in runner.Incoming) (*Response, error) {
+	switch {
+	case !in.Message.IsCall():
+		return nil, invalid("initialize needs an id")
+	case req.Session != "":
+		return nil, sessionstore.ErrNegotiated
+	}
+	in.Record = n.runner.NewRecord(req.Owner, in.Message.Params)
+	conn, began, err := n.runner.Initialize(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	session := func() string {
+		if !began() {
+			return ""
+		}
+		return in.Record.ID
+	}
+	return &Response{node: n, id: in.Message.ID, session: session, content: call{conn, ""}}, nil
+}
+
+func (n *Node) call(ctx context.Context, in runner.Incoming) (*Response, error) {
+	conn, err := n.runner.Call(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return &Response{node: n, id: in.Message.ID, content: call{conn, in.Record.ProtocolVersion}}, nil
+}
+
+// session returns a session of an owner, and keeps it alive. Sessions of the
+// HTTP+SSE transport are not served here.
+func (n *Node) session(ctx context.Context, id, owner string) (sessionstore.Record, error) {
+	rec, err := n.store.LoadOwned(ctx, id, owner)
+	if err == nil && rec.Legacy {
+		err = sessionstore.ErrNotFound
+	}
+	if err == nil {
+		n.node.Use(rec.ID)
+	}
+	return rec, err
+}
+
+// Delete ends an owner's session, wherever something of it runs. When it returns
+// nil, nothing can bring the session back. It fails with session.ErrNotFound if
+// there is no such session, or it is another owner's, and with
+// session.ErrUnavailable if Redis is unavailable.
+func (n *Node) Delete(ctx context.Context, session, owner string) error {
+	rec, err := n.session(ctx, session, owner)
+	if err == nil {
+		// A second Delete must not succeed because of a stale record.
+		rec, err = n.store.LoadFresh(ctx, rec.ID)
+	}
+	if err == nil {
+		err = n.runner.End(ctx, rec.ID)
+	}
+	if err != nil {
+		return n.failed(ctx, nil, err)
+	}
+	return nil
+}
