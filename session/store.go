@@ -106,7 +106,7 @@ func (s *Store) LoadFresh(ctx context.Context, id string) (Record, error) {
 // Delete ends a session. When it returns nil, nothing can bring the session
 // back, and its record, values and undelivered messages are deleted. This store
 // does not load it any more. Other instances may accept requests for it for
-// their CacheTTL at most; calls that run and streams that are open end within a
+// their CacheTTL at most; calls that run and streams that are open end within about a
 // quarter of the fleet's SessionTTL.
 //
 // If Redis fails between the two steps this takes, some undelivered messages
