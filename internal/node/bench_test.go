@@ -8,7 +8,6 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/internal/sse"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
@@ -37,15 +36,5 @@ func BenchmarkConn(b *testing.B) {
 			b.Fatal(a.Err)
 		}
 		<-conn.Done()
-	}
-}
-
-// BenchmarkAppendSSE is the price of one event's wire form.
-func BenchmarkAppendSSE(b *testing.B) {
-	e := sse.Event{ID: "g.123.ABCDEF", Data: []byte(toolCall("7"))}
-	var buf []byte
-	b.ReportAllocs()
-	for b.Loop() {
-		buf = sse.Append(buf[:0], e)
 	}
 }

@@ -68,7 +68,7 @@ func (n *Node) readInbox(ctx context.Context) {
 		entries, err := n.rdb.ReadStream(ctx, n.keys.Inbox(n.id), last)
 		for _, e := range entries {
 			last = e.ID
-			n.receive(ctx, e.FieldValues)
+			n.receive(e.FieldValues)
 		}
 		if err != nil {
 			redisx.Pause(ctx, n.logger, "inbox not read", err)
@@ -80,7 +80,7 @@ func (n *Node) readInbox(ctx context.Context) {
 
 // receive acts on one message of the inbox. It must not block. Kinds and versions
 // that it does not know are those of a newer instance.
-func (n *Node) receive(ctx context.Context, f map[string]string) {
+func (n *Node) receive(f map[string]string) {
 	if f["v"] != bus.EnvelopeVersion {
 		return
 	}

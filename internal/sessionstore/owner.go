@@ -7,8 +7,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // The sessions of an owner are counted in another slot than the sessions

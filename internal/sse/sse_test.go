@@ -363,3 +363,13 @@ func TestAWriterSaysWhenItHasBeenQuiet(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkAppend is the price of one event's wire form.
+func BenchmarkAppend(b *testing.B) {
+	e := Event{ID: "g.123.ABCDEF", Data: []byte(`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"tool","arguments":{},"_meta":{"progressToken":"p"}}}`)}
+	var buf []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = Append(buf[:0], e)
+	}
+}
