@@ -50,7 +50,6 @@ fuzz: ## one fuzz test for ten seconds: PKG, FUZZ
 	go test $(PKG) -run '^$$' -fuzz '^$(FUZZ)$$' -fuzztime 10s
 
 conformance: ## the official conformance suites, through three processes
-	npm ci --prefix internal/testing/npm --ignore-scripts --no-audit --no-fund
 	.ci/conformance 1
 
 browser: ## the pages of the demo in Chromium
