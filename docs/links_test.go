@@ -22,22 +22,25 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	code := regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	links := 0
 	for _, page := range append(pages, more...) {
-		for _, link := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(read(t, page), -1) {
-			if strings.Contains(link[1], "://") {
+		for _, found := range link.FindAllStringSubmatch(code.ReplaceAllString(read(t, page), "code"), -1) {
+			to := found[1]
+			if strings.Contains(to, "://") {
 				continue
 			}
 			links++
-			file, heading, _ := strings.Cut(link[1], "#")
+			file, heading, _ := strings.Cut(to, "#")
 			target := page
 			if file != "" {
 				target = filepath.Join(filepath.Dir(page), file)
 			}
 			if _, err := os.Stat(target); errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("%s: there is no %s", page, link[1])
+				t.Errorf("%s: there is no %s", page, to)
 			} else if heading != "" && !headings(read(t, target))[heading] {
-				t.Errorf("%s: there is no heading %s", page, link[1])
+				t.Errorf("%s: there is no heading %s", page, to)
 			}
 		}
 	}
