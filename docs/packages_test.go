@@ -17,7 +17,7 @@ const module = "github.com/mcpfleet/mcpfleet/"
 // Whoever merges the last of them deletes this list.
 var notYet = []string{
 	"internal/runner", "internal/httperror", "internal/bus", "internal/eventlog",
-	"internal/options", "internal/cors", "internal/loopback",
+	"internal/options", "internal/cors", "internal/loopback", "internal/signal",
 	"internal/node/inbox_message.go",
 	"server.credential", "server.authSession", "server.browserBinding",
 }
