@@ -23,7 +23,7 @@ var acts = []string{
 // run plays it and returns what went wrong.
 func (p performance) run(t *testing.T) (problem string) {
 	f := newBubbleFleet(t, Options{MaxQueue: 3}, 2*time.Minute)
-	publisher, err := NewPublisher(f.client, f.prefix, 0)
+	publisher, err := NewPublisher(&PublisherOptions{Redis: f.client, Prefix: f.prefix})
 	if err != nil {
 		t.Fatal(err)
 	}
