@@ -53,7 +53,7 @@ func TestStandaloneStreamThroughFiftyDisconnections(t *testing.T) {
 		said := make(chan struct{})
 		go func() {
 			defer close(said)
-			if err := sayNumbers(t, f, c); err != nil {
+			if err := sendNumbers(t, f, c); err != nil {
 				t.Error(err)
 			}
 		}()
@@ -63,9 +63,9 @@ func TestStandaloneStreamThroughFiftyDisconnections(t *testing.T) {
 	})
 }
 
-// sayNumbers has all numbers said on the session's standalone stream, by calls
+// sendNumbers has all numbers sent on the session's standalone stream, by calls
 // on random instances, one after the other.
-func sayNumbers(t *testing.T, f *fleettest.Fleet, c *fleettest.Client) error {
+func sendNumbers(t *testing.T, f *fleettest.Fleet, c *fleettest.Client) error {
 	const each = 20
 	for from := 0; from < numbers; from += each {
 		body := fleettest.Request(from, "tools/call", fmt.Sprintf(`{"name":"count","arguments":{"from":%d,"to":%d,"aside":true}}`, from, from+each))
@@ -87,12 +87,12 @@ func sayNumbers(t *testing.T, f *fleettest.Fleet, c *fleettest.Client) error {
 func startNumbers(t *testing.T, s *redistest.Server) *fleettest.Fleet {
 	t.Helper()
 	type arguments struct {
-		From  int  `json:"from,omitempty"`
-		To    int  `json:"to"`
-		Aside bool `json:"aside,omitempty"`
+		From       int  `json:"from,omitempty"`
+		To         int  `json:"to"`
+		Standalone bool `json:"aside,omitempty"`
 	}
 	count := func(ctx context.Context, req *mcp.CallToolRequest, a arguments) (*mcp.CallToolResult, any, error) {
-		if a.Aside {
+		if a.Standalone {
 			ctx = context.Background() // what is not said in a call's context is not on its stream
 		}
 		for i := a.From; i < a.To; i++ {

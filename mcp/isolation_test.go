@@ -39,8 +39,8 @@ func strangers(a *authority) map[string]string {
 	}
 }
 
-// asideAs has the session's server say something on its standalone stream.
-func asideAs(t testing.TB, c *fleettest.Client, id int, text string) {
+// standaloneAs has the session's server send a message on its standalone stream.
+func standaloneAs(t testing.TB, c *fleettest.Client, id int, text string) {
 	t.Helper()
 	wantText(t, c.Message(t, c.Post(t, toolCall(id, "aside", fmt.Sprintf(`{"text":%q}`, text)))), "said")
 }
@@ -53,7 +53,7 @@ func TestUserSessionIsolationOnEveryVerb(t *testing.T) {
 		alice := s.begun(t, a.token("alice"))
 		q := asked(t, alice, "form")
 		standalone := alice.Get(t, "")
-		asideAs(t, alice, 2, "first")
+		standaloneAs(t, alice, 2, "first")
 		if m := standalone.Message(t); !strings.Contains(string(m.Params), "first") {
 			t.Fatalf("her stream has %s", m.Params)
 		}
@@ -112,7 +112,7 @@ func TestUserSessionIsolationOnEveryVerb(t *testing.T) {
 		goesOn(t, "her call", answered)
 		accepts(t, alice, responseTo(q.ID, " by alice"))
 		contains(t, answered, "accept by alice")
-		asideAs(t, alice, 2, "still hers")
+		standaloneAs(t, alice, 2, "still hers")
 		contains(t, hers, "still hers")
 	})
 }
@@ -124,7 +124,7 @@ func TestUserSessionIsolationOfAUserWithASession(t *testing.T) {
 		alice, mallory := s.begun(t, a.token("alice")), s.begun(t, a.token("mallory"))
 		q := asked(t, alice, "form")
 		standalone := alice.Get(t, "")
-		asideAs(t, alice, 2, "SECRET")
+		standaloneAs(t, alice, 2, "SECRET")
 		standalone.Message(t)
 		hers, his, answered := messages(standalone), messages(mallory.Get(t, "")), messages(q.stream)
 		for _, instance := range s.instances {
