@@ -94,7 +94,7 @@ func TestKeptServerSessionNamesWhatToUse(t *testing.T) {
 			},
 		} {
 			err := use()
-			if err == nil || !strings.Contains(err.Error(), "keep its ID and call Notify of the fleet with it") {
+			if err == nil || !strings.Contains(err.Error(), "keep its ID and use Notify of fleet.Handler or fleet.Notifier") {
 				t.Errorf("%s: %v", what, err)
 			}
 		}

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"cmp"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -117,5 +118,10 @@ func (o Options) node(store *sessionstore.Store) *node.Options {
 		MaxQueue: o.MaxQueue, MaxQueueBytes: o.MaxQueueBytes, MaxCalls: o.MaxCalls,
 		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, RedisTimeout: o.RedisTimeout,
 		DefaultLogLevel: o.DefaultLogLevel, Logger: o.Logger,
+		RequestEnded: errRequestEnded,
 	}
 }
+
+// errRequestEnded is what a *mcp.ServerSession says that is used after its request
+// has ended.
+var errRequestEnded = fmt.Errorf("%w; any instance serves the session now: keep its ID and use Notify of a Node, not the *mcp.ServerSession", node.ErrRequestEnded)

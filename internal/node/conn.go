@@ -140,6 +140,39 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 	return c, nil
 }
 
+// addConn is the registry's part of [Node.Accept]; maxCalls bounds the calls, or the notifications, of its
+// session.
+func (g *registry) addConn(c *Conn, maxCalls int) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return ErrClosed
+	}
+	p, m := g.presence(c.session), c.req.Message
+	key := jsonrpcmsg.IDKey(m.ID)
+	switch {
+	case m.IsCall() && p.calls[key] != nil:
+		return ErrDuplicateID
+	case p.running(m.IsCall()) >= maxCalls:
+		return ErrTooManyCalls
+	case m.IsCall():
+		p.calls[key] = c
+	}
+	p.conns[c] = struct{}{}
+	g.conns[c.id] = c
+	return nil
+}
+
+// running returns how many calls, or notifications, of a session run here.
+func (p *presence) running(calls bool) (count int) {
+	for c := range p.conns {
+		if c.req.Message.IsCall() == calls {
+			count++
+		}
+	}
+	return count
+}
+
 // request returns the client's message as the SDK reads it.
 func (c *Conn) request() *jsonrpc.Request {
 	m := c.req.Message
@@ -208,61 +241,47 @@ func (c *Conn) Stream() <-chan *Reader { return c.stream }
 // Done is closed when the request has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// OpenStream turns the response into a stream now, unless it is complete.
-func (c *Conn) OpenStream(ctx context.Context) error {
-	c.out.Lock()
-	defer c.out.Unlock()
-	if c.phase != phaseJSON || c.shared() {
-		return nil
-	}
-	return c.open(ctx)
+// A queue holds what the SDK has yet to read. It never blocks the putter, and
+// is bounded by what is put: one request, one response to each server request, and
+// progress, of which it takes no more when it is full.
+type queue struct {
+	wake chan struct{}
+	mu   sync.Mutex // guards msgs
+	msgs []jsonrpc.Message
 }
 
-// Leave reports that the client's connection broke. The call goes on; what it
-// sends waits in the log if the client has an event id to resume from.
-func (c *Conn) Leave(ctx context.Context) {
-	c.mu.Lock()
-	if c.left.IsZero() {
-		c.left = time.Now()
-	}
-	c.mu.Unlock()
-	c.releaseUnserved(ctx)
-}
+// maxProgress is how full a queue may be that takes progress.
+const maxProgress = 64
 
-// releaseUnserved gives up a stream that was opened while the client left.
-func (c *Conn) releaseUnserved(ctx context.Context) {
+func (q *queue) init() { q.wake = make(chan struct{}, 1) }
+
+func (q *queue) put(m jsonrpc.Message) {
+	q.mu.Lock()
+	q.msgs = append(q.msgs, m)
+	q.mu.Unlock()
 	select {
-	case r := <-c.stream:
-		r.Release(ctx)
+	case q.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (c *Conn) leftAt() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.left
+// offer is put for messages that may be dropped.
+func (q *queue) offer(m jsonrpc.Message) {
+	q.mu.Lock()
+	full := len(q.msgs) >= maxProgress
+	q.mu.Unlock()
+	if !full {
+		q.put(m)
+	}
 }
 
-// finish ends the connection, and returns when it has ended: a node that leaves
-// must not leave a call to Redis behind. The SDK's own clean-up follows from the
-// error that Read returns then.
-func (c *Conn) finish() {
-	c.mu.Lock()
-	finished, orphan := c.finished, c.orphan
-	c.finished = true
-	c.mu.Unlock()
-	if finished {
-		<-c.done
-		return
+func (q *queue) take() jsonrpc.Message {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.msgs) == 0 {
+		return nil
 	}
-	if orphan.Stream != "" {
-		c.node.appendLate(orphan, eventlog.Append{Writer: c.node.id, End: true})
-	}
-	c.node.endRelay(context.Background(), c.req.relay) // nobody waits for it; the call to Redis is bounded
-	c.node.removeConn(c)
-	close(c.done)
-	if time.Since(c.accepted) > time.Second {
-		c.node.Use(c.session) // the session was in use until now
-	}
+	m := q.msgs[0]
+	q.msgs = q.msgs[1:]
+	return m
 }

@@ -140,39 +140,6 @@ func (g *registry) writes(stream eventlog.StreamID) bool {
 	return slices.ContainsFunc(conns, func(c *Conn) bool { return c.streamID() == stream })
 }
 
-// addConn adds a request; maxCalls bounds the calls, or the notifications, of its
-// session.
-func (g *registry) addConn(c *Conn, maxCalls int) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
-		return ErrClosed
-	}
-	p, m := g.presence(c.session), c.req.Message
-	key := jsonrpcmsg.IDKey(m.ID)
-	switch {
-	case m.IsCall() && p.calls[key] != nil:
-		return ErrDuplicateID
-	case p.running(m.IsCall()) >= maxCalls:
-		return ErrTooManyCalls
-	case m.IsCall():
-		p.calls[key] = c
-	}
-	p.conns[c] = struct{}{}
-	g.conns[c.id] = c
-	return nil
-}
-
-// running returns how many calls, or notifications, of a session run here.
-func (p *presence) running(calls bool) (count int) {
-	for c := range p.conns {
-		if c.req.Message.IsCall() == calls {
-			count++
-		}
-	}
-	return count
-}
-
 func (g *registry) removeConn(c *Conn) {
 	defer g.ended.Send()
 	g.mu.Lock()

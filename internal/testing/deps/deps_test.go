@@ -56,17 +56,18 @@ var tree = map[string]string{
 	"internal/options":    "",
 	"internal/rediskeys":  "",
 	"internal/redisx":     "",
+	"internal/signal":     "",
 	"internal/sse":        "",
 
 	"internal/sdkcompat":    "internal/jsonrpcmsg",
 	"internal/limit":        "internal/rediskeys internal/redisx",
 	"internal/sessionstore": "internal/options internal/rediskeys internal/redisx",
 	"internal/eventlog":     "internal/jsonrpcmsg internal/options internal/rediskeys internal/redisx internal/sessionstore",
-	"internal/bus":          "internal/rediskeys internal/redisx",
+	"internal/bus":          "internal/rediskeys internal/redisx internal/signal",
 
 	// The instances of a fleet.
 	"internal/node": "internal/bus internal/eventlog internal/jsonrpcmsg internal/options internal/rediskeys internal/redisx " +
-		"internal/sdkcompat internal/sessionstore internal/sse",
+		"internal/sdkcompat internal/sessionstore internal/signal internal/sse",
 	"internal/httperror": "internal/jsonrpcmsg internal/node internal/sessionstore internal/sse",
 	"internal/runner":    "internal/httperror internal/jsonrpcmsg internal/node internal/sdkcompat internal/sessionstore",
 
@@ -78,15 +79,16 @@ var tree = map[string]string{
 	"mcp": "internal/bodylimit internal/bus internal/cors internal/eventlog internal/httperror internal/jsonrpcmsg internal/loopback " +
 		"internal/node internal/options internal/runner internal/sdkcompat internal/sessionstore internal/sse session",
 
-	"auth": "internal/bodylimit internal/cors internal/fetch internal/jwks",
+	"auth": "internal/bodylimit internal/cors internal/fetch internal/jwks internal/options",
 	"auth/server": "auth internal/bodylimit internal/cors internal/fetch internal/htmlpage internal/jwks internal/limit internal/loopback " +
-		"internal/rediskeys internal/redisx",
+		"internal/options internal/rediskeys internal/redisx",
 	"auth/fakeupstream": "auth/server internal/bodylimit internal/htmlpage internal/limit internal/rediskeys internal/redisx",
 
 	// Any SDK server can be served: this one knows neither Redis nor instances.
 	"everything": "",
 
 	"docs":                          "",
+	"examples/client":               "",
 	"examples/minimal":              "mcp",
 	"examples/internal/demo":        "auth auth/fakeupstream auth/server internal/loopback internal/rediskeys mcp",
 	"examples/everything":           "auth everything examples/internal/demo mcp",

@@ -1,0 +1,67 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
+)
+
+// OpenStream turns the response into a stream now, unless it is complete.
+func (c *Conn) OpenStream(ctx context.Context) error {
+	c.out.Lock()
+	defer c.out.Unlock()
+	if c.phase != phaseJSON || c.shared() {
+		return nil
+	}
+	return c.open(ctx)
+}
+
+// Leave reports that the client's connection broke. The call goes on; what it
+// sends waits in the log if the client has an event id to resume from.
+func (c *Conn) Leave(ctx context.Context) {
+	c.mu.Lock()
+	if c.left.IsZero() {
+		c.left = time.Now()
+	}
+	c.mu.Unlock()
+	c.releaseUnserved(ctx)
+}
+
+// releaseUnserved gives up a stream that was opened while the client left.
+func (c *Conn) releaseUnserved(ctx context.Context) {
+	select {
+	case r := <-c.stream:
+		r.Release(ctx)
+	default:
+	}
+}
+
+func (c *Conn) leftAt() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.left
+}
+
+// finish ends the connection, and returns when it has ended: a node that leaves
+// must not leave a call to Redis behind. The SDK's own clean-up follows from the
+// error that Read returns then.
+func (c *Conn) finish() {
+	c.mu.Lock()
+	finished, orphan := c.finished, c.orphan
+	c.finished = true
+	c.mu.Unlock()
+	if finished {
+		<-c.done
+		return
+	}
+	if orphan.Stream != "" {
+		c.node.appendLate(orphan, eventlog.Append{Writer: c.node.id, End: true})
+	}
+	c.node.endRelay(context.Background(), c.req.relay) // nobody waits for it; the call to Redis is bounded
+	c.node.removeConn(c)
+	close(c.done)
+	if time.Since(c.accepted) > time.Second {
+		c.node.Use(c.session) // the session was in use until now
+	}
+}
