@@ -29,7 +29,7 @@ func (h *Handler) session(r *http.Request) (sessionstore.Record, error) {
 			"%s header is required, except to initialize", sessionHeader)
 	}
 	rec, err := h.owned(r, id)
-	if err == nil && rec.Legacy {
+	if err == nil && rec.HTTPSSE {
 		return sessionstore.Record{}, sessionstore.ErrNotFound
 	}
 	return rec, err

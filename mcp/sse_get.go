@@ -78,7 +78,7 @@ func (h *Handler) openSSESession(w http.ResponseWriter, r *http.Request) (sessio
 	if err != nil {
 		return sessionstore.Record{}, nil, err
 	}
-	rec, err := h.store.Create(r.Context(), sessionstore.Record{Owner: owner, Legacy: true, Position: h.node.Position()})
+	rec, err := h.store.Create(r.Context(), sessionstore.Record{Owner: owner, HTTPSSE: true, Position: h.node.Position()})
 	if err != nil {
 		return rec, nil, err
 	}
@@ -151,7 +151,7 @@ func messageEndpoint(r *http.Request, messages *url.URL, id string) string {
 // instance that serves it. A session without one is over, and is ended.
 func (h *Handler) sseSession(r *http.Request) (sessionstore.Record, node.StreamOwner, error) {
 	rec, err := h.owned(r, r.URL.Query().Get("sessionId"))
-	if err == nil && !rec.Legacy {
+	if err == nil && !rec.HTTPSSE {
 		err = sessionstore.ErrNotFound
 	}
 	if err == nil && rec.ProtocolVersion == "" {

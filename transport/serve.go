@@ -126,7 +126,7 @@ func (n *Node) call(ctx context.Context, in runner.Incoming) (*Response, error) 
 // HTTP+SSE transport are not served here.
 func (n *Node) session(ctx context.Context, id, owner string) (sessionstore.Record, error) {
 	rec, err := n.store.LoadOwned(ctx, id, owner)
-	if err == nil && rec.Legacy {
+	if err == nil && rec.HTTPSSE {
 		err = sessionstore.ErrNotFound
 	}
 	if err == nil {

@@ -69,7 +69,7 @@ func TestAServerWithoutPublicClientsAsksNobodyAboutOne(t *testing.T) {
 }
 
 // A document may say that its client can do without the proof. Here it cannot.
-func TestAServerWithoutPublicClientsInsistsOnTheProof(t *testing.T) {
+func TestAServerWithoutPublicClientsDemandsTheProof(t *testing.T) {
 	t.Parallel()
 	const id = "https://client.example/client.json"
 	w := newWeb()

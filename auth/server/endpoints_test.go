@@ -33,7 +33,7 @@ func header(name string, values ...string) func(*http.Request) {
 
 // What differs in nothing but a secret must not be told apart by the response; that
 // comparing takes the same time is for the eye, helped by the next test.
-func TestT30_AnUnknownClientAndAWrongSecretAreAnsweredAlike(t *testing.T) {
+func TestT30_AnUnknownClientAndAWrongSecretLookAlike(t *testing.T) {
 	t.Parallel()
 	fl := oneFleet(t)
 	b := newBrowser(t)

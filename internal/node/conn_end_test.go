@@ -37,7 +37,7 @@ func TestAKeptServerSessionSaysThatItsRequestHasEnded(t *testing.T) {
 	})
 }
 
-func TestPingsOfKeepAliveAreAnsweredWithoutTheClient(t *testing.T) {
+func TestPingsOfKeepAliveDoNotReachTheClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
@@ -74,7 +74,7 @@ func TestAPingOfAHandlerIsTheClients(t *testing.T) {
 	})
 }
 
-func TestAnInstanceThatLeavesAnswersWhatRuns(t *testing.T) {
+func TestAnInstanceThatLeavesRespondsToWhatRuns(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})

@@ -39,7 +39,7 @@ func logTo(ctx context.Context, t testing.TB, ss *mcp.ServerSession, level mcp.L
 	}
 }
 
-func TestACallThatSendsNothingElseIsAnsweredWithOneBody(t *testing.T) {
+func TestACallThatSendsNothingElseGetsOneBody(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		f := newFleet(t, s, Options{})

@@ -52,7 +52,7 @@ func TestAListenerGetsOnlyWhatWasAccepted(t *testing.T) {
 	})
 }
 
-func TestAListenerIsAnsweredWhenItsInstanceLeaves(t *testing.T) {
+func TestAListenerGetsItsResponseWhenItsInstanceLeaves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})

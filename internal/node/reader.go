@@ -94,7 +94,7 @@ func (n *Node) Resume(ctx context.Context, rec sessionstore.Record, after *event
 	if err != nil {
 		return nil, err
 	}
-	if rec.Legacy {
+	if rec.HTTPSSE {
 		r.openSSESession()
 	}
 	a, err := n.log.Attach(ctx, stream, n.readerRef(r), after)

@@ -426,7 +426,7 @@ func TestTheQueueOfAConnectionIsBoundedInBytes(t *testing.T) {
 
 var emptyIsNil = cmp.Transformer("bytes", func(b []byte) string { return string(b) })
 
-func TestALostCallIsAnsweredBehindItsEnd(t *testing.T) {
+func TestALostCallEndsBehindItsError(t *testing.T) {
 	t.Parallel()
 	id := eventlog.ID{Stream: eventlog.NewCallStream(json.RawMessage(`"q"`)), Offset: 3, Nonce: eventlog.NewNonce()}
 	e := LostCall(id, errors.New("gone"))

@@ -136,7 +136,7 @@ func TestForwardingFailsOnlyForWantOfRedis(t *testing.T) {
 	})
 }
 
-func TestAServerRequestFailsAtOnceIfTheClientCannotAnswerIt(t *testing.T) {
+func TestAServerRequestFailsAtOnceIfTheClientLacksTheCapability(t *testing.T) {
 	t.Parallel()
 	for _, can := range []*mcp.ClientCapabilities{nil, {}} {
 		synctest.Test(t, func(t *testing.T) {

@@ -116,7 +116,7 @@ func TestTheOwnerOfAnSSEStreamLearnsOfACallThatEndedInAnOutage(t *testing.T) {
 func (f *fleet) sseSession(t *testing.T) (sessionstore.Record, *viewer, StreamOwner) {
 	t.Helper()
 	rec, err := f.store.Create(t.Context(), sessionstore.Record{
-		InitializeParams: []byte(testParams), ProtocolVersion: "2024-11-05", Initialized: true, Legacy: true, LogLevel: "info",
+		InitializeParams: []byte(testParams), ProtocolVersion: "2024-11-05", Initialized: true, HTTPSSE: true, LogLevel: "info",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -78,7 +78,7 @@ func (r *Runner) Prepare(in Incoming) (Execution, error) {
 		Session:      rec.ID,
 		Message:      sdkcompat.WithoutListen(m),
 		Extra:        in.Extra,
-		Resumable:    rec.ProtocolVersion >= VersionPriming && !rec.Legacy,
+		Resumable:    rec.ProtocolVersion >= VersionPriming && !rec.HTTPSSE,
 		ResponseOnly: rec.ProtocolVersion == "",
 	}}
 	if rec.ProtocolVersion != "" {

@@ -14,7 +14,7 @@ func TestASessionIsNegotiatedOnce(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		opts := &sessionstore.Options{Prefix: s.Prefix(t), MaxInitialize: 20}
 		mine, other := newStore(t, s, opts), newStore(t, s, opts)
-		id := create(t, mine, sessionstore.Record{Owner: "o", Legacy: true, Position: "1-0"})
+		id := create(t, mine, sessionstore.Record{Owner: "o", HTTPSSE: true, Position: "1-0"})
 		agreed := sessionstore.Agreement{
 			InitializeParams: []byte(`{"a":"b"}`), ProtocolVersion: "2024-11-05",
 			ServerCapabilities: []byte(`{"tools":{}}`), Position: "2-0",
@@ -39,7 +39,7 @@ func TestASessionIsNegotiatedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := sessionstore.Record{
-			ID: id, Owner: "o", Legacy: true, InitializeParams: agreed.InitializeParams, ProtocolVersion: "2024-11-05",
+			ID: id, Owner: "o", HTTPSSE: true, InitializeParams: agreed.InitializeParams, ProtocolVersion: "2024-11-05",
 			ServerCapabilities: agreed.ServerCapabilities, Position: "2-0", Created: got.Created,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

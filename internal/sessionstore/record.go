@@ -35,10 +35,10 @@ type Record struct {
 	ServerCapabilities json.RawMessage
 	// Position is where the fleet's bus was when the session began.
 	Position string
-	// Legacy reports whether the session is of the HTTP+SSE transport of protocol
+	// HTTPSSE reports whether the session is of the HTTP+SSE transport of protocol
 	// 2024-11-05: it begins before initialize, has one stream for all that the
 	// server says, and ends with that stream.
-	Legacy bool
+	HTTPSSE bool
 	// Created is when the session was created, by Redis's clock.
 	Created time.Time
 	// Expires is the end of the session's absolute lifetime, by Redis's clock,
@@ -62,7 +62,7 @@ const (
 	fieldExpires
 	fieldServer
 	fieldPosition
-	fieldLegacy
+	fieldHTTPSSE
 )
 
 var fields = [...]string{
@@ -76,7 +76,7 @@ var fields = [...]string{
 	fieldExpires:     "expires",
 	fieldServer:      "server",
 	fieldPosition:    "position",
-	fieldLegacy:      "legacy",
+	fieldHTTPSSE:     "legacy",
 }
 
 // arguments returns the fields that the creator of a session chooses, each
@@ -92,8 +92,8 @@ func (r *Record) arguments() []string {
 		fields[fieldServer], string(r.ServerCapabilities),
 		fields[fieldPosition], r.Position,
 	}
-	if r.Legacy { // few are
-		args = append(args, fields[fieldLegacy], flag(true))
+	if r.HTTPSSE { // few are
+		args = append(args, fields[fieldHTTPSSE], flag(true))
 	}
 	return args
 }
@@ -155,7 +155,7 @@ func parseRecord(id string, values []rueidis.RedisMessage) (Record, error) {
 		Created:         created,
 		Expires:         expires,
 		Position:        text[fieldPosition],
-		Legacy:          text[fieldLegacy] == "1",
+		HTTPSSE:         text[fieldHTTPSSE] == "1",
 	}
 	// Copies: the text is the cache's.
 	if params := text[fieldParams]; params != "" {

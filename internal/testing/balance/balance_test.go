@@ -187,7 +187,7 @@ func post(t *testing.T, to *url.URL, body string) string {
 // A transport reads behind a body's end. By then the server may have closed the
 // body, because a quick backend's response has begun; the transport takes that
 // for a broken request and cuts the response short.
-func TestAQuickAnswerIsNotCutShort(t *testing.T) {
+func TestAQuickResponseIsNotCutShort(t *testing.T) {
 	t.Parallel()
 	body := &closingBody{begun: make(chan struct{})}
 	backend := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

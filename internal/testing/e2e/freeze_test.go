@@ -17,7 +17,7 @@ import (
 
 // A frozen process cannot know that the fleet has taken it for dead. When it
 // goes on it must not answer a second time, to nobody.
-func TestFrozenProcessDoesNotAnswerTwice(t *testing.T) {
+func TestFrozenProcessDoesNotRespondTwice(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, everything, 3)
 	frozen := f.process(0)

@@ -169,15 +169,15 @@ func (c *Client) Message(t testing.TB, res *http.Response) *jsonrpcmsg.Message {
 		}
 	}
 	data := body(t, res)
-	m, err := decodeReply(data)
+	m, err := decodeResponse(data)
 	if err != nil {
 		t.Fatalf("status %s, body %q: %v", res.Status, data, err)
 	}
 	return m
 }
 
-// decodeReply decodes a response, whose id may be null in an error.
-func decodeReply(data []byte) (*jsonrpcmsg.Message, error) {
+// decodeResponse decodes a response, whose id may be null in an error.
+func decodeResponse(data []byte) (*jsonrpcmsg.Message, error) {
 	var m struct {
 		ID            json.RawMessage
 		Method        string
@@ -231,7 +231,7 @@ func (s *Stream) Message(t testing.TB) *jsonrpcmsg.Message {
 		if len(e.Data) == 0 {
 			continue
 		}
-		m, err := decodeReply(e.Data)
+		m, err := decodeResponse(e.Data)
 		if err != nil {
 			t.Fatalf("event %q: %v", e.Data, err)
 		}
