@@ -72,15 +72,14 @@ func (b *Bus) Join(ctx context.Context) error {
 	if err != nil {
 		return redisx.Unavailable("read the bus", err)
 	}
-	past := Handlers{SessionEnded: func(SessionEnded) {}, CallCancelled: func(CallCancelled) {}}
 	for _, e := range slices.Backward(entries) {
-		b.apply(e, past)
+		b.apply(e, Handlers{})
 	}
 	return nil
 }
 
 // Handlers act on the messages that are about what runs on this instance. They
-// must not block.
+// must not block. Messages without a handler are passed over.
 type Handlers struct {
 	SessionEnded  func(SessionEnded)
 	CallCancelled func(CallCancelled)
@@ -134,12 +133,18 @@ func (b *Bus) apply(e rueidis.XRangeEntry, h Handlers) {
 		b.feeds.reset(at)
 	case kindSessionEnded:
 		b.feeds.tail.advance(at)
-		h.SessionEnded(decodeSessionEnded(f))
+		handle(h.SessionEnded, decodeSessionEnded(f))
 	case kindCallCancelled:
 		b.feeds.tail.advance(at)
-		h.CallCancelled(decodeCallCancelled(f))
+		handle(h.CallCancelled, decodeCallCancelled(f))
 	default: // hello, or a kind of a newer instance
 		b.feeds.tail.advance(at)
+	}
+}
+
+func handle[M Message](handler func(M), m M) {
+	if handler != nil {
+		handler(m)
 	}
 }
 

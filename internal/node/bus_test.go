@@ -22,7 +22,17 @@ import (
 )
 
 // announcesAll are the capabilities of a server that announces every change.
-const announcesAll = `{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true}}`
+var announcesAll = func() string {
+	capabilities := map[string]map[string]bool{}
+	for _, list := range bus.Lists {
+		capabilities[list.Capability()] = map[string]bool{"listChanged": true}
+	}
+	data, err := json.Marshal(capabilities)
+	if err != nil {
+		panic(err) // names and true are always JSON
+	}
+	return string(data)
+}()
 
 // begin begins a session that is subscribed to resources.
 func (f *fleet) begin(t testing.TB, capabilities string, uris ...string) sessionstore.Record {
