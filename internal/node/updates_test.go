@@ -182,7 +182,7 @@ func TestOnlyWhatIsWantedIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
 		for capabilities, want := range map[string][]string{
-			announcesAll: {"tools", "prompts", "resources"},
+			announcesAll: allLists(),
 			`{"tools":{"listChanged":true},"prompts":{},"resources":{"subscribe":true}}`: {"tools"},
 			`{"prompts":{"listChanged":true}}`:                                           {"prompts"},
 			`{"resources":{"listChanged":true}}`:                                         {"resources"},
