@@ -37,15 +37,15 @@ func (h *Handler) session(r *http.Request) (sessionstore.Record, error) {
 
 // owned returns a session, if it is the user's.
 func (h *Handler) owned(r *http.Request, id string) (sessionstore.Record, error) {
-	user, err := h.principal(r)
+	user, err := userOf(r)
 	if err != nil {
 		return sessionstore.Record{}, err
 	}
 	return h.store.LoadOwned(r.Context(), id, user)
 }
 
-// principal returns whom a request comes from, empty without authentication.
-func (h *Handler) principal(r *http.Request) (string, error) {
+// userOf returns the user that a request comes from, empty without authentication.
+func userOf(r *http.Request) (string, error) {
 	token := auth.TokenInfoFromContext(r.Context())
 	switch {
 	case token == nil:

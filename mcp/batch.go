@@ -90,7 +90,7 @@ func (h *Handler) takeOthers(r *http.Request, rec sessionstore.Record, messages 
 type batch struct {
 	size      int
 	responses chan batchResponse // has room for all, so that no call waits for the client
-	leave     func()             // says that the client has gone
+	leave     func()             // called when the client has gone, or has its responses
 }
 
 type batchResponse struct {
@@ -139,11 +139,11 @@ func (h *Handler) batchCall(ctx context.Context, r *http.Request, rec sessionsto
 		<-conn.Done()
 	}
 	select {
-	case a := <-conn.Response():
-		if a.Err != nil {
-			return h.refusedCall(ctx, m, a.Err)
+	case res := <-conn.Response():
+		if res.Err != nil {
+			return h.refusedCall(ctx, m, res.Err)
 		}
-		return a.Body
+		return res.Body
 	default:
 		return h.refusedCall(ctx, m, node.ErrClosed) // nothing but the end of the instance leaves a call without a response
 	}
@@ -196,17 +196,15 @@ func (h *Handler) streamBatch(w http.ResponseWriter, r *http.Request, b *batch, 
 			return err
 		}
 	}
-	quiet := time.NewTicker(h.opts.KeepAlive)
-	defer quiet.Stop()
+	quiet := events.Quiet(h.opts.KeepAlive)
 	for missing > 0 {
 		var err error
 		select {
 		case res := <-b.responses:
 			err = events.Write(sse.Event{Data: res.body})
 			missing--
-			quiet.Reset(h.opts.KeepAlive)
-		case <-quiet.C:
-			err = events.Comment("keep-alive")
+		case <-quiet:
+			err = events.KeepAlive()
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}

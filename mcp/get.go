@@ -23,12 +23,12 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, nil, err)
 		return
 	}
-	h.streamAfter(w, r, after)
+	h.serveAfter(w, r, after)
 }
 
-// streamAfter sends what a stream has after an event, or what the client gets in
+// serveAfter sends what a stream has after an event, or what the client gets in
 // its place.
-func (h *Handler) streamAfter(w http.ResponseWriter, r *http.Request, after *eventlog.ID) {
+func (h *Handler) serveAfter(w http.ResponseWriter, r *http.Request, after *eventlog.ID) {
 	rec, stream, err := h.resume(r, after)
 	switch {
 	case errors.Is(err, sessionstore.ErrUnavailable):
@@ -91,11 +91,12 @@ func (h *Handler) resume(r *http.Request, after *eventlog.ID) (sessionstore.Reco
 // it is: if the connection broke before the next event, it would come back
 // without an id, or give the call up.
 func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *node.Reader, version string, resumed bool) error {
-	events := sse.NewWriter(w, h.opts.WriteTimeout)
-	err := events.Start()
-	if err == nil && version >= runner.VersionPriming && (resumed || reader.Standalone()) {
-		err = events.Write(sse.Event{ID: reader.Last().String()})
+	var at *eventlog.ID
+	if resumed || reader.Standalone() {
+		last := reader.Last()
+		at = &last
 	}
+	events, err := h.startStream(w, version, at)
 	if err != nil {
 		reader.Release(r.Context())
 		return err
@@ -103,13 +104,13 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *no
 	return h.serveReader(r, events, reader, version)
 }
 
-// startStream starts the response for a stream whose reader is not known yet. A
-// client that resumes after an event gets that event's id again.
-func (h *Handler) startStream(w http.ResponseWriter, version string, after *eventlog.ID) (*sse.Writer, error) {
+// startStream starts a stream as the response. If at is not nil, its first event
+// is only that id, for clients of a version that has such events.
+func (h *Handler) startStream(w http.ResponseWriter, version string, at *eventlog.ID) (*sse.Writer, error) {
 	events := sse.NewWriter(w, h.opts.WriteTimeout)
 	err := events.Start()
-	if err == nil && after != nil && version >= runner.VersionPriming {
-		err = events.Write(sse.Event{ID: after.String()})
+	if err == nil && at != nil && version >= runner.VersionPriming {
+		err = events.Write(sse.Event{ID: at.String()})
 	}
 	return events, err
 }
@@ -141,7 +142,7 @@ func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *event
 		// A new stream in its place. What the client may have missed are changes,
 		// so it is told that everything it subscribed to may have changed.
 		anew := eventlog.Anew()
-		h.streamAfter(w, r, &anew)
+		h.serveAfter(w, r, &anew)
 		return
 	}
 	if after.IsEnd() {

@@ -78,21 +78,21 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 	// Each call to Redis is bounded by RedisTimeout, so there is no wait for a
 	// caller's context to end.
 	ctx := context.Background()
-	node, err := node.NewNode(ctx, o.node(store))
+	n, err := node.NewNode(ctx, o.node(store))
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
 	h := &Handler{
-		Notifier:  &Notifier{node.Publisher()},
+		Notifier:  &Notifier{n.Publisher()},
 		getServer: getServer,
 		opts:      o,
 		store:     store,
-		node:      node,
-		logger:    o.Logger.With("instance", node.ID()),
+		node:      n,
+		logger:    o.Logger.With("instance", n.ID()),
 		held:      make(chan struct{}, maxHeld),
 		closed:    make(chan struct{}),
 	}
-	h.runner = runner.New(node, store, h.logger)
+	h.runner = runner.New(n, store, h.logger)
 	h.stateless = conforming(newStatelessHandler(h), getServer)
 	h.logger.Info("instance joined the fleet")
 	return h, nil

@@ -12,11 +12,9 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
-// maxHeld bounds the GET requests that wait for Redis to come back, and hold
-// how long each does.
 const (
-	maxHeld = 256
-	hold    = 30 * time.Second
+	maxHeld  = 256              // GET requests that wait for Redis to come back
+	holdTime = 30 * time.Second // how long each waits
 )
 
 // sendAway asks a client to come back in a moment, when the balancer has
@@ -28,7 +26,8 @@ func (h *Handler) sendAway(w http.ResponseWriter, r *http.Request, after *eventl
 }
 
 // hold keeps a GET request open while Redis is away: clients take an error here
-// for the end of their session. After a while, or if too many wait, it is over.
+// for the end of their session. It gives up after holdTime, and at once if too many
+// requests wait.
 func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *eventlog.ID, cause error) {
 	select {
 	case h.held <- struct{}{}:
@@ -53,7 +52,7 @@ func (h *Handler) hold(w http.ResponseWriter, r *http.Request, after *eventlog.I
 func (h *Handler) await(r *http.Request, events *sse.Writer, after *eventlog.ID) *node.Reader {
 	ctx, cancel := untilExpiry(r.Context())
 	defer cancel()
-	ctx, cancel = context.WithTimeout(ctx, hold)
+	ctx, cancel = context.WithTimeout(ctx, holdTime)
 	defer cancel()
 	for ctx.Err() == nil {
 		if events.Comment("waiting for the session store") != nil {

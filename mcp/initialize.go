@@ -24,11 +24,11 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *jsonrpcm
 		return
 	}
 	select {
-	case a := <-conn.Response():
+	case res := <-conn.Response():
 		if began() {
 			w.Header().Set(sessionHeader, rec.ID)
 		}
-		h.writeResponse(w, r, m.ID, a)
+		h.writeResponse(w, r, m.ID, res)
 	case <-r.Context().Done():
 		conn.Leave(r.Context()) // the session, if there will be one, is nobody's and expires
 		h.fail(w, r, m.ID, httperror.ErrGivenUp)
@@ -47,6 +47,6 @@ func (h *Handler) newSession(r *http.Request, m *jsonrpcmsg.Message) (sessionsto
 	case h.draining.Load():
 		return sessionstore.Record{}, node.ErrClosed
 	}
-	owner, err := h.principal(r)
+	owner, err := userOf(r)
 	return h.runner.NewRecord(owner, m.Params), err
 }

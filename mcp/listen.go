@@ -77,18 +77,18 @@ func (h *Handler) serveListener(w http.ResponseWriter, r *http.Request, listener
 	listener.Restrict(filter)
 	ctx, cancel := untilExpiry(r.Context())
 	defer cancel()
-	sse := sse.NewWriter(w, h.opts.WriteTimeout)
-	if err := sse.Start(); err != nil {
+	events := sse.NewWriter(w, h.opts.WriteTimeout)
+	if err := events.Start(); err != nil {
 		return err
 	}
-	if err := listener.Acknowledge(sse, accepted); err != nil {
+	if err := listener.Acknowledge(events, accepted); err != nil {
 		return err
 	}
 	if filter.Empty() {
-		return listener.Complete(sse)
+		return listener.Complete(events)
 	}
 	defer h.whileOpen(ctx, &Stream{listener: listener})()
-	return listener.Serve(ctx, sse, h.opts.KeepAlive)
+	return listener.Serve(ctx, events, h.opts.KeepAlive)
 }
 
 // judge has the SDK handle a listen request until it has acknowledged or refused

@@ -42,7 +42,7 @@ func NewNotifier(opts *NotifierOptions) (*Notifier, error) {
 		return nil, errors.New("fleet: NotifierOptions.Redis is nil: a fleet needs a Redis client")
 	}
 	if err := options.AtLeast("RedisTimeout", opts.RedisTimeout, time.Millisecond); err != nil {
-		return nil, fmt.Errorf("fleet: Notifier%w", err) // of NotifierOptions
+		return nil, fmt.Errorf("fleet: Notifier%w", err) // err begins with "Options."
 	}
 	publisher, err := node.NewPublisher(&node.PublisherOptions{Redis: opts.Redis, Prefix: opts.Prefix, RedisTimeout: opts.RedisTimeout})
 	if err != nil {

@@ -106,9 +106,9 @@ type Options struct {
 	DefaultLogLevel mcp.LoggingLevel
 }
 
-// validate checks what is the handler's own. The rest is checked by those who use
-// it: the session store and the node.
-func (o *Options) validate() error {
+// validate checks the options that this package itself uses. The session store and
+// the node check theirs.
+func (o Options) validate() error {
 	return cmp.Or(
 		options.NonNegative("StreamAfter", o.StreamAfter),
 		options.NonNegative("KeepAlive", o.KeepAlive),

@@ -11,12 +11,12 @@ import (
 // respond sends the response to a call: as one JSON body if the handler sends
 // nothing else, or on a stream.
 func (h *Handler) respond(w http.ResponseWriter, r *http.Request, conn *node.Conn, id json.RawMessage, version string) {
-	resp, reader, err := conn.Wait(r.Context(), h.opts.StreamAfter)
+	res, reader, err := conn.Wait(r.Context(), h.opts.StreamAfter)
 	switch {
 	case err != nil:
 		h.fail(w, r, id, httperror.ErrGivenUp)
 	case reader == nil:
-		h.writeResponse(w, r, id, resp)
+		h.writeResponse(w, r, id, res)
 	default:
 		if h.serveStream(w, r, reader, version, false) != nil {
 			conn.Leave(r.Context())
@@ -24,14 +24,14 @@ func (h *Handler) respond(w http.ResponseWriter, r *http.Request, conn *node.Con
 	}
 }
 
-func (h *Handler) writeResponse(w http.ResponseWriter, r *http.Request, id json.RawMessage, a node.Response) {
-	if a.Err != nil {
-		h.fail(w, r, id, a.Err)
+func (h *Handler) writeResponse(w http.ResponseWriter, r *http.Request, id json.RawMessage, res node.Response) {
+	if res.Err != nil {
+		h.fail(w, r, id, res.Err)
 		return
 	}
 	h.timed(w)
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(a.Body) // a client that has gone has lost its response: it had no event id
+	_, _ = w.Write(res.Body) // a client that has gone has lost its response: it had no event id
 }
 
 // accepted responds to a notification or a response of the client.

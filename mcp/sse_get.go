@@ -74,7 +74,7 @@ func (h *Handler) openSSESession(w http.ResponseWriter, r *http.Request) (sessio
 	case h.draining.Load():
 		return sessionstore.Record{}, nil, node.ErrClosed
 	}
-	owner, err := h.principal(r)
+	owner, err := userOf(r)
 	if err != nil {
 		return sessionstore.Record{}, nil, err
 	}

@@ -40,8 +40,7 @@ func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request) {
 		h.failMessage(w, r, m, err)
 		return
 	}
-	h.timed(w)
-	w.WriteHeader(http.StatusAccepted)
+	h.accepted(w, r, nil)
 }
 
 // readSSEMessage reads the message of a POST. There are no batches here: the
@@ -78,7 +77,7 @@ func (h *Handler) take(r *http.Request, m *jsonrpcmsg.Message) error {
 	case rec.ProtocolVersion == "":
 		return nil // there is nothing yet to notify
 	}
-	err = h.runner.Notification(r.Context(), h.incoming(r, rec, m))
+	err = h.runner.Notification(ctx, h.incoming(r, rec, m))
 	if err == nil && m.Method == "notifications/initialized" {
 		h.node.TellInitialized(ctx, streamOwner)
 	}
@@ -118,7 +117,7 @@ func (h *Handler) relay(r *http.Request, rec sessionstore.Record, streamOwner no
 		}
 		return err
 	}
-	_, err = h.runner.Serve(r.Context(), e)
+	_, err = h.runner.Serve(ctx, e)
 	return err
 }
 

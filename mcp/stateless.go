@@ -70,7 +70,7 @@ func (h *Handler) checkStateless(w http.ResponseWriter, r *http.Request, m *json
 	if m.IsCall() && !sse.CanFlush(w) {
 		return sse.ErrNoFlush
 	}
-	_, err := h.principal(r)
+	_, err := userOf(r)
 	return err
 }
 

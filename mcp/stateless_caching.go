@@ -6,11 +6,12 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/modelcontextprotocol/go-sdk/auth"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
-	"github.com/modelcontextprotocol/go-sdk/auth"
-	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
 // conforming adds to the SDK's handler for stateless requests what that leaves

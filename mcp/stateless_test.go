@@ -117,7 +117,7 @@ func statelessRig() *rig {
 	return r
 }
 
-func TestBothErasOnOneConnection(t *testing.T) {
+func TestBothKindsOfProtocolOnOneConnection(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		var dials atomic.Int64
@@ -247,7 +247,7 @@ func TestStatelessRequestsThatAreRefused(t *testing.T) {
 	})
 }
 
-func TestDiscoverNamesBothEras(t *testing.T) {
+func TestDiscoverNamesTheVersionsOfBothKinds(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		for _, instance := range s.instances {

@@ -11,6 +11,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/runner"
 )
@@ -89,15 +90,14 @@ type watcher struct {
 	done     chan struct{}
 	close    sync.Once
 
-	mu sync.Mutex // guards due
-	// due are the announcements to make, by method.
-	due map[string]func(context.Context) error
+	mu  sync.Mutex        // guards due
+	due map[bus.List]bool // the lists whose change is to be announced
 }
 
 func newWatcher(h *Handler) *watcher {
 	return &watcher{
 		handler: h, incoming: make(chan jsonrpc.Message, 1), wake: make(chan struct{}, 1), done: make(chan struct{}),
-		due: map[string]func(context.Context) error{},
+		due: map[bus.List]bool{},
 	}
 }
 
@@ -125,12 +125,12 @@ func (w *watcher) announce() {
 func (w *watcher) announceDue(ctx context.Context) bool {
 	w.mu.Lock()
 	due := w.due
-	w.due = map[string]func(context.Context) error{}
+	w.due = map[bus.List]bool{}
 	w.mu.Unlock()
-	for method, announce := range due {
-		if err := announce(ctx); err != nil {
+	for list := range due {
+		if err := w.handler.publisher.ListChanged(ctx, list); err != nil {
 			w.handler.logger.WarnContext(ctx, "list change not announced", "error", err)
-			w.put(method, announce)
+			w.put(list)
 		}
 	}
 	w.mu.Lock()
@@ -138,10 +138,10 @@ func (w *watcher) announceDue(ctx context.Context) bool {
 	return len(w.due) == 0
 }
 
-func (w *watcher) put(method string, announce func(context.Context) error) {
+func (w *watcher) put(list bus.List) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.due[method] = announce
+	w.due[list] = true
 }
 
 func (w *watcher) Connect(context.Context) (mcp.Connection, error) { return w, nil }
@@ -177,15 +177,11 @@ func (w *watcher) Write(_ context.Context, msg jsonrpc.Message) error {
 		}
 		return nil
 	}
-	announce, ok := map[string]func(context.Context) error{
-		"notifications/tools/list_changed":     w.handler.ToolsChanged,
-		"notifications/prompts/list_changed":   w.handler.PromptsChanged,
-		"notifications/resources/list_changed": w.handler.ResourcesChanged,
-	}[m.Method]
+	list, ok := bus.ListOfMethod(m.Method)
 	if !ok {
 		return nil
 	}
-	w.put(m.Method, announce)
+	w.put(list)
 	select {
 	case w.wake <- struct{}{}:
 	default:

@@ -54,7 +54,8 @@ func (v *Values[T]) Get(ctx context.Context, id string) (T, Version, error) {
 // CompareAndSet stores a session's value if it is at version old, and returns
 // its new version. It fails with [ErrConflict] if the value is at another
 // version, [ErrTooLarge] if its JSON is larger than [Options.MaxValue] and
-// [ErrTooMany] if the session already has [Options.MaxValues] others.
+// [ErrTooMany] if the session already has [Options.MaxValues] others. A store
+// that was not made by [NewStore] has the defaults of these bounds.
 //
 // After [ErrUnavailable] the outcome is unknown: the value may or may not have
 // been stored. Calling again with the same arguments is safe and does not store

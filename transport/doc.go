@@ -1,6 +1,7 @@
 // Package transport runs the sessions of MCP servers on any number of instances
-// that share a Redis, for programs with an HTTP layer of their own, or another
-// one. Others want package mcp, which adds the MCP endpoint over HTTP.
+// that share a Redis, for programs that receive and send the messages themselves:
+// with their own HTTP layer, or over something else than HTTP. Others want package
+// mcp, which has the MCP endpoint over HTTP.
 //
 // A [Node] is one instance. Whatever the program receives from a client it gives
 // to the node of the instance where it arrived, which may be another one for

@@ -39,9 +39,9 @@ func refusal(err error) (refused *httperror.Error, id json.RawMessage) {
 	return refused, id
 }
 
-// WriteError answers an HTTP request with an error of [Node.Serve],
-// [Node.Resume] or [Node.Delete]: with a status and a JSON-RPC error that tell
-// the client nothing of Redis or of other users' sessions.
+// WriteError writes the response to an HTTP request for an error of [Node.Serve],
+// [Node.Resume] or [Node.Delete]: a status and a JSON-RPC error that tell the
+// client nothing of Redis or of other users' sessions.
 func WriteError(w http.ResponseWriter, err error) {
 	refused, id := refusal(err)
 	refused.Write(w, id)

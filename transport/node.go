@@ -80,8 +80,8 @@ func (n *Node) Ready(ctx context.Context) error {
 
 // Shutdown takes the node out of the fleet. New calls are refused with
 // [ErrClosed] at once. Running calls finish, and may still send requests to
-// their clients; those that have not finished when ctx ends are answered with an
-// error. Then open streams end, so that clients resume them elsewhere.
+// their clients; those that have not finished when ctx ends get an error as their
+// response. Then open streams end, so that clients resume them elsewhere.
 //
 // It returns ctx's error if calls had to be cut short. It is idempotent; the
 // Redis client may be closed after it. Call it before http.Server.Shutdown,

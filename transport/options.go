@@ -26,8 +26,8 @@ type Options struct {
 	// Prefix is the first part of every key, of letters, digits and _.:- only.
 	// Nodes with different prefixes share nothing. If empty, "mcp".
 	Prefix string
-	// Logger receives what an operator should know, never tokens, messages or
-	// whole session ids. If nil, nothing is logged.
+	// Logger receives what an operator should know, never tokens, message bodies
+	// or whole session ids. If nil, nothing is logged.
 	Logger *slog.Logger
 
 	// SessionTTL is how long an idle session lives. Open streams and running
@@ -36,8 +36,8 @@ type Options struct {
 	// SessionLifetime ends a session this long after it was created, even if it
 	// is in use. If zero, a session in use does not end.
 	SessionLifetime time.Duration
-	// SessionsPerUser bounds the number of an owner's sessions, approximately. If
-	// zero, it is not bounded. Sessions without an owner are not counted.
+	// SessionsPerUser bounds the number of a user's sessions, approximately. If
+	// zero, it is not bounded. Sessions without a user are not counted.
 	SessionsPerUser int
 	// CacheTTL bounds how long an instance that has not been told that a session
 	// has ended continues to accept calls for it. If zero, 5 seconds.
@@ -84,8 +84,8 @@ type Options struct {
 	DefaultLogLevel mcp.LoggingLevel
 }
 
-// validate checks what is this package's own. The rest is checked by those who
-// use it: the session store and the node.
+// validate checks the options that this package itself uses. The session store and
+// the node check theirs.
 func (o Options) validate() error {
 	return cmp.Or(
 		options.NonNegative("StreamAfter", o.StreamAfter),

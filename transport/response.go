@@ -28,16 +28,18 @@ func (r *Response) Session() string {
 	return r.session()
 }
 
-// WriteHTTP answers an HTTP request with the response. It blocks until all of it
-// has been written, the client's connection breaks or req's context ends. The
+// WriteHTTP writes the response to an HTTP request. It blocks until all of it has
+// been written, the client's connection breaks or req's context ends. The
 // Mcp-Session-Id header is set if a session has begun.
 //
 // A call goes on when its client has gone: what it sends can be resumed if the
 // client has had an event with an id. w must be able to flush.
 func (r *Response) WriteHTTP(w http.ResponseWriter, req *http.Request) {
 	to := &httpClient{w: w, rc: http.NewResponseController(w), response: r, ctx: req.Context()}
-	_ = to.rc.SetWriteDeadline(time.Time{})            // not all have one; calls may take long, and streams be quiet
-	_ = r.content.send(req.Context(), r.node.opts, to) // who has gone gets nothing, who resumes gets the rest
+	// No deadline until something is written: calls may take long, and streams be
+	// quiet. Not every writer has deadlines.
+	_ = to.rc.SetWriteDeadline(time.Time{})
+	_ = r.content.send(req.Context(), r.node.opts, to) // a client that has gone gets the rest when it resumes
 }
 
 // An Event is one message of a [Response].
@@ -81,7 +83,7 @@ type httpClient struct {
 
 // timed bounds the writing of a response, from now.
 func (c *httpClient) timed() {
-	_ = c.rc.SetWriteDeadline(time.Now().Add(c.response.node.opts.WriteTimeout)) // not all have one
+	_ = c.rc.SetWriteDeadline(time.Now().Add(c.response.node.opts.WriteTimeout)) // not every writer has deadlines
 }
 
 func (c *httpClient) none(status int) error {
@@ -115,7 +117,7 @@ func (c *httpClient) fail(err error) error {
 	return err
 }
 
-// A funcClient is behind the function given to [Response.Send].
+// A funcClient gets the response through the function given to [Response.Send].
 type funcClient struct {
 	sse.Silence
 
@@ -139,7 +141,7 @@ func (c *funcClient) Write(events ...sse.Event) error {
 	c.Break()
 	for _, e := range events {
 		if e.ID == "" && len(e.Data) == 0 {
-			continue // a time to wait before a new connection
+			continue // it only says how long to wait before reconnecting, which is for HTTP
 		}
 		if err := c.send(Event{ID: e.ID, Message: e.Data}); err != nil {
 			return err

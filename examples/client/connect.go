@@ -95,14 +95,14 @@ func (c *client) transport(login *login) mcp.Transport {
 // newMCPClient returns a client that has every capability and prints every
 // notification.
 func (c *client) newMCPClient() *mcp.Client {
-	answers := answers{c.terminal, c.settings.canned}
+	responder := responder{c.terminal, c.settings.canned}
 	mc := mcp.NewClient(&mcp.Implementation{Name: "mcpfleet-example-client", Version: "1.0.0"}, &mcp.ClientOptions{
 		Capabilities: &mcp.ClientCapabilities{
 			RootsV2:     &mcp.RootCapabilities{ListChanged: true},
 			Elicitation: &mcp.ElicitationCapabilities{Form: &mcp.FormElicitationCapabilities{}, URL: &mcp.URLElicitationCapabilities{}},
 		},
-		ElicitationHandler:   answers.elicit,
-		CreateMessageHandler: answers.sample,
+		ElicitationHandler:   responder.elicit,
+		CreateMessageHandler: responder.sample,
 
 		ProgressNotificationHandler: func(_ context.Context, req *mcp.ProgressNotificationClientRequest) {
 			c.terminal.printf("progress: %v of %v", req.Params.Progress, req.Params.Total)

@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// A link carries the client's requests. It shows what passes, and it can break
-// the streams that are open, as a network does that fails.
+// A link sends the client's requests. It prints them, and it can break the streams
+// that are open, as a failing network does.
 type link struct {
 	base     http.RoundTripper
 	terminal *terminal
@@ -49,7 +49,7 @@ func (l *link) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// show prints a request that resumes a stream, and if it is to be verbose any.
+// show prints a request if it resumes a stream, or if every request is to be shown.
 func (l *link) show(req *http.Request, res *http.Response, err error) {
 	last := req.Header.Get("Last-Event-ID")
 	if last == "" && !l.verbose {
@@ -61,11 +61,11 @@ func (l *link) show(req *http.Request, res *http.Response, err error) {
 	} else {
 		outcome = res.Status + " " + res.Header.Get("Content-Type")
 	}
+	purpose := ""
 	if last != "" {
-		l.terminal.printf("http: %s %s, to go on after event %s: %s", req.Method, req.URL.Path, last, outcome)
-		return
+		purpose = ", to go on after event " + last
 	}
-	l.terminal.printf("http: %s %s: %s", req.Method, req.URL.Path, outcome)
+	l.terminal.printf("http: %s %s%s: %s", req.Method, req.URL.Path, purpose, outcome)
 }
 
 // breakStreams ends all open streams in the middle.

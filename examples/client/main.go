@@ -18,7 +18,7 @@
 // The flag -protocol says what it speaks (connect.go): the protocol with
 // sessions (2025-11-25), the one without (2026-07-28), or the HTTP+SSE transport
 // of 2024-11-05. Requests of the server are answered on the terminal, or, with
-// -yes, by canned responses (answers.go).
+// -yes, by canned responses (responder.go).
 package main
 
 import (

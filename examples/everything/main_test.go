@@ -73,14 +73,12 @@ func TestASecondSignalEndsItAtOnce(t *testing.T) {
 // What the program tells its user to paste into a shell must work as it stands.
 func TestThePrintedCommandsCallEcho(t *testing.T) {
 	t.Parallel()
+	needTools(t, "sh", "curl", "awk", "tr")
 	p := demotest.Start(t)
 	port := p.URL[strings.LastIndex(p.URL, ":"):]
 	script := curlEchoAt("http://localhost" + port)
 	out, err := exec.CommandContext(t.Context(), "sh", "-ec", script).CombinedOutput()
 	if err != nil {
-		if _, missing := exec.LookPath("curl"); missing != nil {
-			t.Skip(missing)
-		}
 		t.Fatalf("%v: %s", err, out)
 	}
 	if !strings.Contains(string(out), `"Echo: hello"`) {

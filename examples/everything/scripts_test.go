@@ -15,14 +15,7 @@ import (
 // environment, and returns what it printed. Tools are the programs that it needs.
 func runScript(t *testing.T, name string, tools, env []string, args ...string) string {
 	t.Helper()
-	for _, tool := range append(tools, "bash", "curl", "sed") {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("REQUIRE_ALL") == "1" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
-	}
+	needTools(t, append(tools, "bash", "curl", "sed")...)
 	cmd := exec.CommandContext(t.Context(), "bash", append([]string{filepath.Join("..", "scripts", name)}, args...)...)
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
@@ -30,6 +23,20 @@ func runScript(t *testing.T, name string, tools, env []string, args ...string) s
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return string(out)
+}
+
+// needTools skips the test if one of the programs is missing, or fails it if
+// REQUIRE_ALL is 1.
+func needTools(t *testing.T, tools ...string) {
+	t.Helper()
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			if os.Getenv("REQUIRE_ALL") == "1" {
+				t.Fatal(err)
+			}
+			t.Skip(err)
+		}
+	}
 }
 
 func TestTheScriptLogsIn(t *testing.T) {

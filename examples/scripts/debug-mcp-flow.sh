@@ -63,7 +63,7 @@ meaning() {
 	call) explain "In Redis: nothing. A plain call leaves no trace, and mostly does not even ask Redis." ;;
 	broken) explain \
 		"In Redis: the stream of the call, with the instance that writes it and the connection that reads it," \
-		"and its log, where each event has a random tag in front. An event's id names its offset and its tag." ;;
+		"and its log, where each event has a random nonce in front. An event's id names its offset and its nonce." ;;
 	resumed) explain "In Redis: the stream has ended. Its log can still be read for five minutes." ;;
 	asked) explain "In Redis: the stream of the second call. The server's request is an event like any other." ;;
 	answered) explain \

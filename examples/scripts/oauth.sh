@@ -72,10 +72,10 @@ page=$(browser -G "$authorization_endpoint" --data-urlencode response_type=code 
 	--data-urlencode "client_id=$client_id" --data-urlencode "redirect_uri=$redirect" \
 	--data-urlencode "code_challenge=$code_challenge" --data-urlencode code_challenge_method=S256 \
 	--data-urlencode "resource=$resource" --data-urlencode "scope=$scope" --data-urlencode "state=$state")
-flow=$(hidden flow <<<"$page")
-[[ -n $flow ]] || fail "no consent page: $page"
-show flow "$flow"
-login=$(browser "$authorization_endpoint/consent" --data-urlencode "flow=$flow" \
+auth_session=$(hidden flow <<<"$page")
+[[ -n $auth_session ]] || fail "no consent page: $page"
+show "authorization session" "$auth_session"
+login=$(browser "$authorization_endpoint/consent" --data-urlencode "flow=$auth_session" \
 	--data-urlencode "token=$(hidden token <<<"$page")" --data-urlencode decision=allow | refresh)
 show "then to" "$login"
 

@@ -71,8 +71,8 @@ var tree = map[string]string{
 	"internal/httperror": "internal/jsonrpcmsg internal/node internal/sessionstore internal/sse",
 	"internal/runner":    "internal/httperror internal/jsonrpcmsg internal/node internal/sdkcompat internal/sessionstore",
 
-	// Sessions: what users import. These three and auth know nothing of each
-	// other.
+	// What users import. Packages mcp and transport do not know each other, and
+	// auth knows nothing of sessions.
 	"session": "internal/sessionstore",
 	"transport": "internal/bus internal/eventlog internal/httperror internal/jsonrpcmsg internal/node internal/options internal/runner " +
 		"internal/sessionstore internal/sse session",
@@ -155,7 +155,7 @@ func TestUsersGetNoOtherModules(t *testing.T) {
 // goList returns what go list says, a line for each package.
 func goList(t *testing.T, format string, args ...string) []string {
 	t.Helper()
-	noteFiles(t)
+	statFiles(t)
 	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-f", format}, args...)...)
 	cmd.Dir = root
 	out, err := cmd.Output()
@@ -165,9 +165,10 @@ func goList(t *testing.T, format string, args ...string) []string {
 	return strings.Split(strings.TrimRight(string(out), "\n"), "\n")
 }
 
-// noteFiles looks at every Go file, so that go test runs the tests again when
-// one has changed: it does not see what go list reads.
-func noteFiles(t *testing.T) {
+// statFiles calls os.Stat for every Go file. go test keeps track of the files that a
+// test opens or stats, but not of those that go list reads: without this, it would
+// return a cached result although a file has changed.
+func statFiles(t *testing.T) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || filepath.Ext(path) != ".go" {

@@ -133,8 +133,8 @@ func (c *Client) Notify(t testing.TB, method, params string) {
 	_ = res.Body.Close()
 }
 
-// Call sends a request with the id 1 and returns the response, from whatever
-// kind of reply. Messages before it are passed over.
+// Call sends a request with the id 1 and returns its response, whether that is a
+// JSON body or on a stream. Messages before it are passed over.
 func (c *Client) Call(t testing.TB, method, params string) *jsonrpcmsg.Message {
 	t.Helper()
 	return c.Message(t, c.Post(t, Request(1, method, params)))
@@ -156,7 +156,7 @@ func Request(id any, method, params string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":%q,"params":%s}`, raw, method, params)
 }
 
-// Message returns the JSON-RPC response in a reply.
+// Message returns the JSON-RPC response in an HTTP response.
 func (c *Client) Message(t testing.TB, res *http.Response) *jsonrpcmsg.Message {
 	t.Helper()
 	if media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); media == "text/event-stream" {
@@ -169,15 +169,16 @@ func (c *Client) Message(t testing.TB, res *http.Response) *jsonrpcmsg.Message {
 		}
 	}
 	data := body(t, res)
-	m, err := decodeResponse(data)
+	m, err := decode(data)
 	if err != nil {
 		t.Fatalf("status %s, body %q: %v", res.Status, data, err)
 	}
 	return m
 }
 
-// decodeResponse decodes a response, whose id may be null in an error.
-func decodeResponse(data []byte) (*jsonrpcmsg.Message, error) {
+// decode decodes a message of the server. Unlike [jsonrpcmsg.Decode] it accepts an
+// error whose id is null.
+func decode(data []byte) (*jsonrpcmsg.Message, error) {
 	var m struct {
 		ID            json.RawMessage
 		Method        string
@@ -231,7 +232,7 @@ func (s *Stream) Message(t testing.TB) *jsonrpcmsg.Message {
 		if len(e.Data) == 0 {
 			continue
 		}
-		m, err := decodeResponse(e.Data)
+		m, err := decode(e.Data)
 		if err != nil {
 			t.Fatalf("event %q: %v", e.Data, err)
 		}

@@ -156,10 +156,10 @@ func (f *Fleet) ConnectStateless(t testing.TB, opts *mcp.ClientOptions) *mcp.Cli
 	return f.connect(t, opts, nil)
 }
 
-func (f *Fleet) connect(t testing.TB, opts *mcp.ClientOptions, era *mcp.ClientSessionOptions) *mcp.ClientSession {
+func (f *Fleet) connect(t testing.TB, opts *mcp.ClientOptions, protocol *mcp.ClientSessionOptions) *mcp.ClientSession {
 	t.Helper()
 	client := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, opts)
-	cs, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: f.URL}, era)
+	cs, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: f.URL}, protocol)
 	if err != nil {
 		t.Fatalf("connect: %v", err)
 	}

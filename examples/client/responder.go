@@ -11,39 +11,38 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// answers responds to the requests of the server: for input of the user
-// (elicitation) and for a completion of a model (sampling). To the SDK's client
-// it makes no difference whether they arrive as requests or, in 2026-07-28, in the
-// result of a call.
-type answers struct {
+// A responder responds to the requests of the server: for input of the user
+// (elicitation) and for a completion of a model (sampling). The SDK's client calls
+// it whether they arrive as requests or, in 2026-07-28, in the result of a call.
+type responder struct {
 	terminal *terminal
 	canned   bool
 }
 
 // elicit has the user fill in a form or open a page.
-func (a answers) elicit(_ context.Context, req *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
+func (r responder) elicit(_ context.Context, req *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
 	p := req.Params
 	if p.Mode == "url" {
-		a.terminal.printf("the server asks you to open a page: %s\n  %s", p.Message, p.URL)
-		if a.canned {
+		r.terminal.printf("the server asks you to open a page: %s\n  %s", p.Message, p.URL)
+		if r.canned {
 			return &mcp.ElicitResult{Action: "accept"}, nil
 		}
-		return a.consent("will you open it? [accept, decline, or nothing to cancel]")
+		return r.consent("will you open it? [accept, decline, or nothing to cancel]")
 	}
 	form, err := newForm(p.RequestedSchema)
 	if err != nil {
 		return nil, err
 	}
-	a.terminal.printf("the server asks you to fill in a form: %s\n%s", p.Message, form)
-	if a.canned {
+	r.terminal.printf("the server asks you to fill in a form: %s\n%s", p.Message, form)
+	if r.canned {
 		return &mcp.ElicitResult{Action: "accept", Content: form.cannedContent()}, nil
 	}
-	return a.fillIn()
+	return r.fillIn()
 }
 
 // consent returns the user's decision.
-func (a answers) consent(prompt string) (*mcp.ElicitResult, error) {
-	switch line, _ := a.terminal.ask("%s", prompt); line {
+func (r responder) consent(prompt string) (*mcp.ElicitResult, error) {
+	switch line, _ := r.terminal.ask("%s", prompt); line {
 	case "accept", "decline":
 		return &mcp.ElicitResult{Action: line}, nil
 	default:
@@ -53,8 +52,8 @@ func (a answers) consent(prompt string) (*mcp.ElicitResult, error) {
 
 // fillIn returns what the user types for a form. The SDK checks it against the
 // form's schema and adds defaults.
-func (a answers) fillIn() (*mcp.ElicitResult, error) {
-	line, _ := a.terminal.ask(`type a JSON object such as {"name":"Ada"}, decline, or nothing to cancel`)
+func (r responder) fillIn() (*mcp.ElicitResult, error) {
+	line, _ := r.terminal.ask(`type a JSON object such as {"name":"Ada"}, decline, or nothing to cancel`)
 	switch {
 	case line == "":
 		return &mcp.ElicitResult{Action: "cancel"}, nil
@@ -69,16 +68,16 @@ func (a answers) fillIn() (*mcp.ElicitResult, error) {
 }
 
 // sample has the user play the language model.
-func (a answers) sample(_ context.Context, req *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
+func (r responder) sample(_ context.Context, req *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
 	var prompt strings.Builder
 	for _, m := range req.Params.Messages {
 		fmt.Fprintf(&prompt, "\n  %s: %s", m.Role, contentText(m.Content))
 	}
-	a.terminal.printf("the server asks for a completion:%s", prompt.String())
+	r.terminal.printf("the server asks for a completion:%s", prompt.String())
 	text := "This is what a model would say."
-	if !a.canned {
+	if !r.canned {
 		var err error
-		if text, err = a.terminal.ask("what does the model say?"); err != nil {
+		if text, err = r.terminal.ask("what does the model say?"); err != nil {
 			return nil, fmt.Errorf("there is nobody to ask: %w", err)
 		}
 	}
