@@ -48,9 +48,9 @@ type Request struct {
 //
 //	server.Connect(conn.Context(ctx), conn, &mcp.ServerSessionOptions{State: state})
 //
-// and send the client what arrives on [Conn.Response] or [Conn.Stream]. It closes
-// itself when the response has been written. All methods are safe for
-// concurrent use.
+// and send the client what [Conn.Wait] returns; a request that cannot become a
+// stream may be waited for on [Conn.Response]. It closes itself when the response
+// has been written. All methods are safe for concurrent use.
 type Conn struct {
 	node    *Node
 	id      string
@@ -140,8 +140,8 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 	return c, nil
 }
 
-// addConn is the registry's part of [Node.Accept]; maxCalls bounds the calls, or the notifications, of its
-// session.
+// addConn is the registry's part of [Node.Accept]; maxCalls bounds the calls, or
+// the notifications, of a session.
 func (g *registry) addConn(c *Conn, maxCalls int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -229,14 +229,9 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// Response returns the channel on which the response to a call that needs no
-// stream is delivered.
+// Response returns the channel on which the response to a call is delivered if it
+// is no stream.
 func (c *Conn) Response() <-chan Response { return c.response }
-
-// Stream returns the channel on which the reader of the response's stream is
-// delivered, once there is one. The receiver serves and releases the reader,
-// and calls [Conn.Leave] if serving fails.
-func (c *Conn) Stream() <-chan *Reader { return c.stream }
 
 // Done is closed when the request has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }

@@ -7,8 +7,8 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 )
 
-// OpenStream turns the response into a stream now, unless it is complete.
-func (c *Conn) OpenStream(ctx context.Context) error {
+// openStream turns the response into a stream now, unless it is complete.
+func (c *Conn) openStream(ctx context.Context) error {
 	c.out.Lock()
 	defer c.out.Unlock()
 	if c.phase != phaseJSON || c.shared() {

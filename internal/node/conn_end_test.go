@@ -85,7 +85,7 @@ func TestAnInstanceThatLeavesRespondsToWhatRuns(t *testing.T) {
 		}, nil)
 		plain := f.call(t, f.nodes[0], server, sid, toolCall("1"))
 		streams := f.call(t, f.nodes[0], server, sid, toolCall("2"))
-		if err := streams.conn.OpenStream(t.Context()); err != nil {
+		if err := streams.conn.openStream(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		f.nodes[0].Close(t.Context())

@@ -121,7 +121,7 @@ func (l *Listener) Serve(ctx context.Context, w *sse.Writer, keepAlive time.Dura
 		}
 		items, lost := l.feed.Take()
 		if lost {
-			return ErrTooSlow
+			return errTooSlow
 		}
 		if len(items) > 0 {
 			if err := l.write(w, items); err != nil {

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/mcpfleet/mcpfleet/internal/bus"
-	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
@@ -85,9 +84,6 @@ func (n *Node) ID() string { return n.id }
 
 // Publisher returns a publisher for the fleet, with the node's Redis client.
 func (n *Node) Publisher() *Publisher { return &Publisher{n.link} }
-
-// Log returns the logs of the fleet's streams.
-func (n *Node) Log() *eventlog.Log { return n.log }
 
 // Ready returns nil if Redis answers and the rest of the fleet sees this
 // instance as alive.

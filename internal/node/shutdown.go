@@ -26,7 +26,7 @@ func (n *Node) Close(ctx context.Context) {
 		abandoned.Go(func() { c.abandon(ErrClosed) })
 	}
 	abandoned.Wait()
-	n.CloseStreams(reconnectSoon)
+	n.closeStreams(reconnectSoon)
 	n.waitForStreams(ctx)
 	n.stop()
 	n.wg.Wait()
@@ -45,9 +45,9 @@ func (n *Node) waitForStreams(ctx context.Context) {
 	_ = n.ended.Until(ctx, func() bool { return n.Streams() == 0 }) // those that have not said it by then never will
 }
 
-// CloseStreams ends every stream that is open here with a hint to reconnect
+// closeStreams ends every stream that is open here with a hint to reconnect
 // after retry. The streams go on: they can be resumed anywhere.
-func (n *Node) CloseStreams(retry time.Duration) {
+func (n *Node) closeStreams(retry time.Duration) {
 	for _, l := range n.allListeners() {
 		l.end()
 	}
