@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
@@ -169,7 +171,7 @@ func (n *Node) living(ctx context.Context, instances []string) (map[string]bool,
 	if len(others) == 0 {
 		return alive, nil
 	}
-	cmds := n.rdb.Commands(len(others))
+	cmds := make(rueidis.Commands, 0, len(others))
 	for _, id := range others {
 		cmds = append(cmds, n.rdb.B().Exists().Key(n.keys.Inbox(id)).Build())
 	}
