@@ -158,7 +158,7 @@ func TestRequestsLeaveNoGoroutines(t *testing.T) {
 		f.idle(t)
 		for _, n := range f.nodes {
 			if len(n.toucher.touched) > 1 {
-				t.Errorf("the keeper remembers %d sessions", len(n.toucher.touched))
+				t.Errorf("the toucher remembers %d sessions", len(n.toucher.touched))
 			}
 		}
 	})
