@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/signal"
 )
 
 // A Request is one message of a client and what is known of its session.
@@ -74,7 +75,7 @@ type Conn struct {
 
 	mu       sync.Mutex        // guards all fields below, but for level
 	opened   eventlog.StreamID // the stream of the response, once there is one
-	orphan   eventlog.StreamID // a stream that may have been opened without our knowing
+	orphan   eventlog.StreamID // a stream that may be open: the outcome of the try is unknown
 	finished bool
 	left     time.Time // when the client's connection broke; zero while it stands
 	asked    serverRequests
@@ -82,7 +83,7 @@ type Conn struct {
 	level logLevel
 }
 
-// A turn is a mutex for what may take long.
+// A turn is a mutex that may be held during calls to Redis.
 type turn chan struct{}
 
 func (t turn) Lock()   { t <- struct{}{} }
@@ -206,7 +207,7 @@ func (c *Conn) SessionID() string { return c.session }
 
 // Read implements [mcp.Connection]. It returns the request, then the client's
 // responses to the handler's requests, and finally the error
-// that [Options] have for requests that have ended.
+// [Options.RequestEnded].
 func (c *Conn) Read(ctx context.Context) (jsonrpc.Message, error) {
 	for {
 		if m := c.incoming.take(); m != nil {
@@ -240,7 +241,7 @@ func (c *Conn) Done() <-chan struct{} { return c.done }
 // is bounded by what is put: one request, one response to each server request, and
 // progress, of which it takes no more when it is full.
 type queue struct {
-	wake chan struct{}
+	wake signal.Wake
 	mu   sync.Mutex // guards msgs
 	msgs []jsonrpc.Message
 }
@@ -248,16 +249,13 @@ type queue struct {
 // maxProgress is how full a queue may be that takes progress.
 const maxProgress = 64
 
-func (q *queue) init() { q.wake = make(chan struct{}, 1) }
+func (q *queue) init() { q.wake = signal.NewWake() }
 
 func (q *queue) put(m jsonrpc.Message) {
 	q.mu.Lock()
 	q.msgs = append(q.msgs, m)
 	q.mu.Unlock()
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
+	q.wake.Send()
 }
 
 // offer is put for messages that may be dropped.

@@ -33,7 +33,7 @@ type Node struct {
 	waiters waiters
 	toucher toucher
 
-	closing chan struct{}      // closed by Close: what failed is not retried any more
+	leaving chan struct{}      // closed by Close: what failed is not retried any more
 	stop    context.CancelFunc // ends the four goroutines
 	wg      sync.WaitGroup     // of the four goroutines and of what runs in the background
 }
@@ -60,7 +60,7 @@ func NewNode(ctx context.Context, opts *Options) (*Node, error) {
 		id:       strings.ToLower(rand.Text()[:16]),
 		store:    o.Store,
 		opts:     o,
-		closing:  make(chan struct{}),
+		leaving:  make(chan struct{}),
 	}
 	n.toucher.init(n)
 	if _, err := n.renewInbox(ctx, "0"); err != nil {

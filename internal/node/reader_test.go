@@ -170,7 +170,7 @@ func TestAConnectionEndsWithWhatItsClientHasToKnow(t *testing.T) {
 			r.mu.Lock()
 			r.last, r.queue.ended = []byte(response), true
 			r.mu.Unlock()
-			r.signal()
+			r.wake.Send()
 		}, sse.Event{}, nil},
 		{"the stream's end, and the instance leaves", func(_ *testing.T, _ *fleet, _ eventlog.StreamID, r *Reader) {
 			r.mu.Lock()
