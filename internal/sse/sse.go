@@ -165,7 +165,8 @@ func (s *Writer) Start() error {
 	return s.flush()
 }
 
-// Write sends events in one go.
+// Write sends events with one write and one flush. It blocks until the client's
+// machine has accepted them, for the writer's timeout at most.
 func (s *Writer) Write(events ...Event) error {
 	s.buf = s.buf[:0]
 	for _, e := range events {
