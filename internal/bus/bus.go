@@ -16,7 +16,7 @@ import (
 
 const (
 	maxEntries = 10_000    // about how many messages the bus keeps
-	busTTL     = time.Hour // of a bus without instances
+	busTTL     = time.Hour // how long the bus outlives its last instance or message
 )
 
 // A Bus is one process's connection to the bus. It is safe for concurrent use. A
@@ -52,7 +52,8 @@ var (
 )
 
 // Publish tells every instance something. A message whose fate is unknown is
-// published again, so it may arrive more than once.
+// published again, so it may arrive more than once. Publish blocks for one call to
+// Redis; after [redisx.ErrUnavailable] the message may have been published.
 func (b *Bus) Publish(ctx context.Context, m Message) error {
 	args := append([]string{strconv.Itoa(maxEntries), redisx.Millis(busTTL)}, m.encode()...)
 	return b.rdb.RetryWrite(func(rdb redisx.Client) error {
@@ -62,8 +63,9 @@ func (b *Bus) Publish(ctx context.Context, m Message) error {
 }
 
 // Join reads the end of the bus, so that clients which were away find on a new
-// instance what they have missed. Of what it reads only changes count: nothing
-// that the other messages are about runs here yet.
+// instance what they have missed. It blocks for two calls to Redis, and fails with
+// [redisx.ErrUnavailable]. Of what it reads only changes count: nothing that the
+// other messages are about runs here yet.
 func (b *Bus) Join(ctx context.Context) error {
 	if err := b.Publish(ctx, hello{}); err != nil {
 		return err
@@ -111,8 +113,8 @@ func (b *Bus) Run(ctx context.Context, h Handlers) {
 	}
 }
 
-// apply acts on one entry of the bus: what clients hear of goes into the tail,
-// what is about this instance to its handler. It must not block.
+// apply acts on one entry of the bus: what clients hear of goes into the tail, what
+// concerns calls and sessions here to its handler. It must not block.
 func (b *Bus) apply(e rueidis.XRangeEntry, h Handlers) {
 	at, ok := ParsePosition(e.ID)
 	if !ok {
@@ -156,9 +158,10 @@ func (b *Bus) applyListChanged(at Position, m ListChanged) {
 	b.feeds.apply(newListChange(at, m.List))
 }
 
-// Reach waits until this instance has read the bus up to a position. A client
-// may come from an instance that was quicker: here it would seem to be from
-// before a failover. If the bus does not go that far it is, and Reach returns.
+// Reach waits until this instance has read the bus up to a position, for the time
+// of one call to Redis at most. A client may come from an instance that was
+// quicker: here it would seem to be from before a failover. If the bus does not go
+// that far the client is from before one, and Reach returns at once.
 func (b *Bus) Reach(ctx context.Context, at Position) {
 	reached := func() bool { return !b.Position().Before(at) }
 	if reached() {
@@ -169,5 +172,5 @@ func (b *Bus) Reach(ctx context.Context, at Position) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.rdb.Timeout)
 	defer cancel()
-	_ = b.feeds.tail.moved.Until(ctx, reached) // then the client is told of everything
+	_ = b.feeds.tail.moved.Until(ctx, reached) // if it is not reached, the client is told of everything
 }

@@ -13,6 +13,6 @@
 // for the point up to which its client has everything.
 //
 // To add a kind of message, write its struct with encode and decode in
-// message.go, and its case in [Bus] apply. To add a list whose changes clients
-// hear of, add it in list.go.
+// message.go, and its case in Bus.apply. To add a list whose changes clients hear
+// of, add it in list.go.
 package bus

@@ -47,14 +47,15 @@ func (f *Feed) Open(at Position, known bool, uris map[string]Position, lists map
 	f.feeds.add(f)
 }
 
-// Close has the feed woken no more. It may be called more than once.
+// Close ends what [Feed.Open] began; a wake that is under way may still come. It may
+// be called more than once.
 func (f *Feed) Close() { f.feeds.remove(f) }
 
-// Subscribe makes the resources wanted those of uris. What happened to a new one
-// between its position and where the feed is will be taken next.
+// Subscribe replaces the resources wanted with uris, which it keeps. Updates of a
+// new one between its position and where the feed is will be taken next.
 func (f *Feed) Subscribe(uris map[string]Position) {
-	// What is read of them from here on is marked; what was read before is looked
-	// for.
+	// What is read of them from here on is marked; what was read before is searched
+	// for in the tail.
 	f.feeds.expect(f, uris)
 	f.subscribe(uris)
 	f.feeds.relist(f)
@@ -73,8 +74,8 @@ func (f *Feed) subscribe(uris map[string]Position) {
 	f.scan = true // what follows where the feed is was not wanted until now
 }
 
-// Announce makes the lists wanted those of lists. What happened to a new one
-// between a position and where the feed is will be taken next.
+// Announce replaces the lists wanted with lists, which it keeps. Changes of a new
+// one between a position and where the feed is will be taken next.
 func (f *Feed) Announce(lists map[List]bool, from Position) {
 	f.feeds.expect(f, nil)
 	f.announce(lists, from)
@@ -181,10 +182,10 @@ func (f *Feed) mark(at Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.idle() {
-		// Nothing that was read is wanted. It must not count: a feed that wants
-		// little of a busy bus would seem to be far behind. Further than that it
-		// must not go: behind the tail's end it would seem to be from before a
-		// failover.
+		// Nothing that was read is wanted, so the feed goes on to the tail's end: a
+		// feed that wants little of a busy bus would otherwise seem to be far
+		// behind. It goes no further: behind the tail's end it would seem to be from
+		// before a failover.
 		f.at = f.feeds.tail.position()
 	}
 	f.until = at
@@ -201,6 +202,7 @@ func (f *Feed) reset() {
 // held.
 func (f *Feed) idle() bool { return !f.lost && !f.scan && !f.at.Before(f.until) }
 
+// wants reports whether a change is wanted. f.mu must be held.
 func (f *Feed) wants(c *Change) bool {
 	if c.List != "" {
 		return f.lists[c.List]
@@ -210,7 +212,7 @@ func (f *Feed) wants(c *Change) bool {
 }
 
 // everything returns a message for all that the feed wants. Only with the last
-// of them is the client up to date.
+// of them is the client up to date. f.mu must be held.
 func (f *Feed) everything(from, to Position) []Item {
 	var items []Item
 	for uri := range f.uris {
@@ -228,7 +230,7 @@ func (f *Feed) everything(from, to Position) []Item {
 }
 
 // happened reports whether there may have been such a change between a position
-// and where the feed is. f.mu must be held.
+// and where the feed is: if the tail no longer knows, there may. f.mu must be held.
 func (f *Feed) happened(such func(*Change) bool, from Position) bool {
 	changes, _, ok := f.feeds.tail.since(from)
 	if !ok {

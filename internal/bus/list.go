@@ -1,6 +1,6 @@
 package bus
 
-import "strings"
+import "slices"
 
 // A List is a list of a server whose changes clients hear of.
 type List string
@@ -16,13 +16,8 @@ const (
 // Lists are all lists, in the order in which clients are told of them.
 var Lists = []List{Tools, Prompts, Resources}
 
-const (
-	listMethodStart = "notifications/"
-	listMethodEnd   = "/list_changed"
-)
-
-// Method returns the method of the notification that the list has changed.
-func (l List) Method() string { return listMethodStart + string(l) + listMethodEnd }
+// method returns the method of the notification that the list has changed.
+func (l List) method() string { return "notifications/" + string(l) + "/list_changed" }
 
 // Capability returns the name of the server capability that announces changes of
 // the list, in its member listChanged.
@@ -33,21 +28,4 @@ func (l List) Capability() string { return string(l) }
 func (l List) FilterField() string { return string(l) + "ListChanged" }
 
 // Valid reports whether l is one of [Lists].
-func (l List) Valid() bool {
-	_, ok := ListOfMethod(l.Method())
-	return ok
-}
-
-// ListOfMethod returns the list whose change a notification announces.
-func ListOfMethod(method string) (List, bool) {
-	name, ok := strings.CutPrefix(method, listMethodStart)
-	if !ok {
-		return "", false
-	}
-	for _, l := range Lists {
-		if name == string(l)+listMethodEnd {
-			return l, true
-		}
-	}
-	return "", false
-}
+func (l List) Valid() bool { return slices.Contains(Lists, l) }

@@ -31,9 +31,9 @@ func (b *Bus) checkLink(at Position, link string) {
 	}
 }
 
-// checkEnd keeps the bus alive, and notices that it ends before where this
-// instance has read it: then a failover has lost its end. What came after would
-// not be read as long as its ids are smaller.
+// checkEnd keeps the bus alive, and notices if it ends before where this instance
+// has read it: then a failover has lost its end. Messages published since would
+// not be read as long as their ids are smaller.
 func (b *Bus) checkEnd(ctx context.Context) error {
 	kept := b.rdb.Do(ctx, b.rdb.B().Pexpire().Key(b.keys.Bus()).Milliseconds(busTTL.Milliseconds()).Build()).Error()
 	end, err := b.end(ctx)

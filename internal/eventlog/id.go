@@ -73,7 +73,7 @@ func (id ID) append(b []byte) []byte {
 
 // Anew returns an event id for a client of the standalone stream of which
 // nothing is known: it has to be notified that anything may have changed.
-func Anew() ID { return ID{Stream: rediskeys.Standalone, Offset: noOffset} }
+func Anew() ID { return ID{Stream: Standalone, Offset: noOffset} }
 
 // HasOffset reports whether id says what its client has of the log.
 func (id ID) HasOffset() bool { return id.Offset != noOffset }

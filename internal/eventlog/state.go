@@ -5,6 +5,8 @@ import (
 	_ "embed"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
@@ -25,7 +27,7 @@ func (l *Log) States(ctx context.Context, streams []StreamID) ([]State, error) {
 	if len(streams) == 0 {
 		return states, nil
 	}
-	cmds := l.rdb.Commands(len(streams))
+	cmds := make(rueidis.Commands, 0, len(streams))
 	for _, s := range streams {
 		cmds = append(cmds, l.rdb.B().Hmget().Key(l.keys.Stream(s.Session, s.Stream)).Field("next", "ended", "writer", "reader", "missed").Build())
 	}

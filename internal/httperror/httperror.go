@@ -22,8 +22,8 @@ import (
 // range that JSON-RPC leaves to servers, with -32001 for an unknown session as
 // the TypeScript SDK has it.
 const (
-	CodeRefused   = -32000
-	CodeNoSession = -32001
+	codeRefused   = -32000
+	codeNoSession = -32001
 )
 
 // An Error is an error as a client gets it.
@@ -42,17 +42,18 @@ func New(status int, code int64, format string, args ...any) *Error {
 
 // Refuse is [New] for what belongs to HTTP rather than to a method.
 func Refuse(status int, format string, args ...any) *Error {
-	return New(status, CodeRefused, format, args...)
+	return New(status, codeRefused, format, args...)
 }
 
+// later is [Refuse] for a request that the client may send again in a second.
 func later(status int, message string) *Error {
-	return &Error{status, jsonrpc.Error{Code: CodeRefused, Message: message}, time.Second}
+	return &Error{status, jsonrpc.Error{Code: codeRefused, Message: message}, time.Second}
 }
 
 // ErrGivenUp is the response to a request whose context has ended before its
-// response has begun. Most often its client has gone and gets nothing; but
-// middleware may have ended it, because a token was revoked, and the client still
-// listens.
+// response has begun. Most often its client has gone and gets nothing. But
+// middleware may have ended the context, say because a token was revoked, while
+// the client still waits.
 var ErrGivenUp = Refuse(http.StatusServiceUnavailable, "the request was ended; its outcome is unknown")
 
 // ErrLost is the response to a call whose stream can no longer be resumed.
@@ -73,7 +74,7 @@ func Of(err error) (e *Error, note string) {
 	case errors.As(err, &chosen):
 		return chosen, ""
 	case errors.Is(err, sessionstore.ErrNotFound):
-		return New(http.StatusNotFound, CodeNoSession, "session not found"), ""
+		return New(http.StatusNotFound, codeNoSession, "session not found"), ""
 	case errors.Is(err, node.ErrClosed):
 		return later(http.StatusServiceUnavailable, "the instance is shutting down"), ""
 	case errors.Is(err, sessionstore.ErrUnavailable):

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/signal"
 )
 
 // A Request is one message of a client and what is known of its session.
@@ -48,9 +49,9 @@ type Request struct {
 //
 //	server.Connect(conn.Context(ctx), conn, &mcp.ServerSessionOptions{State: state})
 //
-// and send the client what arrives on [Conn.Response] or [Conn.Stream]. It closes
-// itself when the response has been written. All methods are safe for
-// concurrent use.
+// and send the client what [Conn.Wait] returns; a request that cannot become a
+// stream may be waited for on [Conn.Response]. It closes itself when the response
+// has been written. All methods are safe for concurrent use.
 type Conn struct {
 	node    *Node
 	id      string
@@ -74,7 +75,7 @@ type Conn struct {
 
 	mu       sync.Mutex        // guards all fields below, but for level
 	opened   eventlog.StreamID // the stream of the response, once there is one
-	orphan   eventlog.StreamID // a stream that may have been opened without our knowing
+	orphan   eventlog.StreamID // a stream that may be open: the outcome of the try is unknown
 	finished bool
 	left     time.Time // when the client's connection broke; zero while it stands
 	asked    serverRequests
@@ -82,7 +83,7 @@ type Conn struct {
 	level logLevel
 }
 
-// A turn is a mutex for what may take long.
+// A turn is a mutex that may be held during calls to Redis.
 type turn chan struct{}
 
 func (t turn) Lock()   { t <- struct{}{} }
@@ -140,8 +141,8 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 	return c, nil
 }
 
-// addConn is the registry's part of [Node.Accept]; maxCalls bounds the calls, or the notifications, of its
-// session.
+// addConn is the registry's part of [Node.Accept]; maxCalls bounds the calls, or
+// the notifications, of a session.
 func (g *registry) addConn(c *Conn, maxCalls int) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -206,7 +207,7 @@ func (c *Conn) SessionID() string { return c.session }
 
 // Read implements [mcp.Connection]. It returns the request, then the client's
 // responses to the handler's requests, and finally the error
-// that [Options] have for requests that have ended.
+// [Options.RequestEnded].
 func (c *Conn) Read(ctx context.Context) (jsonrpc.Message, error) {
 	for {
 		if m := c.incoming.take(); m != nil {
@@ -229,14 +230,9 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// Response returns the channel on which the response to a call that needs no
-// stream is delivered.
+// Response returns the channel on which the response to a call is delivered if it
+// is no stream.
 func (c *Conn) Response() <-chan Response { return c.response }
-
-// Stream returns the channel on which the reader of the response's stream is
-// delivered, once there is one. The receiver serves and releases the reader,
-// and calls [Conn.Leave] if serving fails.
-func (c *Conn) Stream() <-chan *Reader { return c.stream }
 
 // Done is closed when the request has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
@@ -245,7 +241,7 @@ func (c *Conn) Done() <-chan struct{} { return c.done }
 // is bounded by what is put: one request, one response to each server request, and
 // progress, of which it takes no more when it is full.
 type queue struct {
-	wake chan struct{}
+	wake signal.Wake
 	mu   sync.Mutex // guards msgs
 	msgs []jsonrpc.Message
 }
@@ -253,16 +249,13 @@ type queue struct {
 // maxProgress is how full a queue may be that takes progress.
 const maxProgress = 64
 
-func (q *queue) init() { q.wake = make(chan struct{}, 1) }
+func (q *queue) init() { q.wake = signal.NewWake() }
 
 func (q *queue) put(m jsonrpc.Message) {
 	q.mu.Lock()
 	q.msgs = append(q.msgs, m)
 	q.mu.Unlock()
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
+	q.wake.Send()
 }
 
 // offer is put for messages that may be dropped.

@@ -22,7 +22,7 @@ func (c *Conn) closeStream(retry time.Duration) {
 		return
 	}
 	ctx := context.Background() // CloseSSEStream has none; each call to Redis is bounded
-	if err := c.OpenStream(ctx); err != nil {
+	if err := c.openStream(ctx); err != nil {
 		c.node.logger.Warn("stream not opened", "error", err)
 		return
 	}
@@ -67,7 +67,7 @@ func (c *Conn) cancel() {
 		c.withdrawServerRequests(ctx)
 		c.phase = phaseDone
 	default:
-		c.complete(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, ErrCancelled))
+		c.complete(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, errCancelled))
 	}
 	c.out.Unlock()
 }

@@ -7,18 +7,9 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 )
 
-// OpenStream turns the response into a stream now, unless it is complete.
-func (c *Conn) OpenStream(ctx context.Context) error {
-	c.out.Lock()
-	defer c.out.Unlock()
-	if c.phase != phaseJSON || c.shared() {
-		return nil
-	}
-	return c.open(ctx)
-}
-
 // Leave reports that the client's connection broke. The call goes on; what it
-// sends waits in the log if the client has an event id to resume from.
+// sends waits in the log if the client has an event id to resume from. Leave
+// blocks for one call to Redis if the response has just become a stream.
 func (c *Conn) Leave(ctx context.Context) {
 	c.mu.Lock()
 	if c.left.IsZero() {

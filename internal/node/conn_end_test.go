@@ -85,7 +85,7 @@ func TestAnInstanceThatLeavesRespondsToWhatRuns(t *testing.T) {
 		}, nil)
 		plain := f.call(t, f.nodes[0], server, sid, toolCall("1"))
 		streams := f.call(t, f.nodes[0], server, sid, toolCall("2"))
-		if err := streams.conn.OpenStream(t.Context()); err != nil {
+		if err := streams.conn.openStream(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		f.nodes[0].Close(t.Context())
@@ -158,7 +158,7 @@ func TestRequestsLeaveNoGoroutines(t *testing.T) {
 		f.idle(t)
 		for _, n := range f.nodes {
 			if len(n.toucher.touched) > 1 {
-				t.Errorf("the keeper remembers %d sessions", len(n.toucher.touched))
+				t.Errorf("the toucher remembers %d sessions", len(n.toucher.touched))
 			}
 		}
 	})

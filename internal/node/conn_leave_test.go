@@ -31,7 +31,7 @@ func TestACallGoesOnWhenItsClientLeaves(t *testing.T) {
 		if err := f.nodes[0].Standalone(t.Context(), sid, []byte("{}")); err != nil { // something else goes on
 			t.Error(err)
 		}
-		f.nodes[0].CloseStreams(0)
+		f.nodes[0].closeStreams(0)
 		<-r.over
 		v := f.resume(t, f.nodes[1], sid, r.lastID(t))
 		close(release)
@@ -87,7 +87,7 @@ func TestACallWhoseClientHasLeftRunsForRunDetachedAtMost(t *testing.T) {
 		r.message(t)
 		time.Sleep(2 * time.Minute) // nothing happens to a call whose client is there
 		r.hangUp()
-		f.nodes[0].CloseStreams(0)
+		f.nodes[0].closeStreams(0)
 		<-r.over
 		time.Sleep(30 * time.Second)
 		v := f.resume(t, f.nodes[1], sid, r.lastID(t)) // elsewhere is there too
@@ -96,7 +96,7 @@ func TestACallWhoseClientHasLeftRunsForRunDetachedAtMost(t *testing.T) {
 			t.Fatal("the call was given up")
 		}
 		v.hangUp()
-		f.nodes[1].CloseStreams(0)
+		f.nodes[1].closeStreams(0)
 		<-v.over
 		time.Sleep(time.Minute - 2*checkEvery)
 		if f.nodes[0].Calls() != 1 {

@@ -31,7 +31,7 @@ func TestWhatIsSaidOutsideOfACallGoesToTheStandaloneStream(t *testing.T) {
 			t.Errorf("the standalone stream says %s %s", m.Method, m.Params)
 		}
 		v.hangUp()
-		f.nodes[1].CloseStreams(0)
+		f.nodes[1].closeStreams(0)
 		f.idle(t)
 	})
 }

@@ -9,8 +9,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
-// A ResponseMode is the stream or response to which the messages of a request's
-// handler go.
+// A ResponseMode says where the messages of a request's handler go.
 type ResponseMode int
 
 const (
@@ -27,8 +26,9 @@ const (
 	ResponseRelayed
 )
 
-// shared reports whether nothing but the response can be in the HTTP response.
-func (c *Conn) shared() bool { return c.req.ResponseMode != ResponseOwn }
+// usesStandalone reports whether what the handler sends besides the response goes
+// to the session's standalone stream.
+func (c *Conn) usesStandalone() bool { return c.req.ResponseMode != ResponseOwn }
 
 // phase is how far the HTTP response to a call has come.
 type phase int
@@ -48,7 +48,7 @@ type Response struct {
 // complete completes the HTTP response with a JSON-RPC response, if it is not
 // complete yet. c.out must be held.
 func (c *Conn) complete(ctx context.Context, response []byte) {
-	if c.phase == phaseJSON && c.shared() {
+	if c.phase == phaseJSON && c.usesStandalone() {
 		c.withdrawServerRequests(ctx)
 	}
 	switch {
@@ -85,7 +85,7 @@ func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 	if c.phase == phaseDone {
 		return errResponseComplete
 	}
-	if c.shared() {
+	if c.usesStandalone() {
 		return c.standalone(ctx, data)
 	}
 	if c.phase == phaseJSON {
@@ -112,6 +112,16 @@ func (c *Conn) notSent(err error) error {
 		return errStoreUnavailable
 	}
 	return err
+}
+
+// openStream turns the response into a stream now, unless it is complete.
+func (c *Conn) openStream(ctx context.Context) error {
+	c.out.Lock()
+	defer c.out.Unlock()
+	if c.phase != phaseJSON || c.usesStandalone() {
+		return nil
+	}
+	return c.open(ctx)
 }
 
 // open begins the stream of the response. c.out must be held, and phase be
@@ -154,7 +164,7 @@ func (c *Conn) open(ctx context.Context) error {
 }
 
 // setStream notes the stream of the response, or one that may have been opened
-// without our knowing.
+// by a try whose outcome is unknown.
 func (c *Conn) setStream(opened, orphan eventlog.StreamID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -214,8 +224,8 @@ func (c *Conn) appendLast(ctx context.Context, id eventlog.StreamID, a eventlog.
 }
 
 // appendLate appends the last event of a call when Redis is back, for whoever
-// reads the stream then: its writer lives, so nobody else will. If the instance
-// leaves before, it is dead, and a reader ends the stream.
+// reads the stream then: while its writer lives, nobody else ends it. If the
+// instance leaves before, a reader finds the writer dead and ends the stream.
 func (n *Node) appendLate(id eventlog.StreamID, a eventlog.Append) {
 	ctx := context.Background() // nobody waits for this; each call to Redis is bounded
 	n.background(func() {

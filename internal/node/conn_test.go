@@ -127,7 +127,7 @@ func TestTheResponseIsAStreamWhenTheInstanceWantsIt(t *testing.T) {
 		r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
 		time.Sleep(time.Second)
 		for range 2 { // the second changes nothing
-			if err := r.conn.OpenStream(t.Context()); err != nil {
+			if err := r.conn.openStream(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -135,7 +135,7 @@ func TestTheResponseIsAStreamWhenTheInstanceWantsIt(t *testing.T) {
 			t.Errorf("answered with %+v", m)
 		}
 		r.wantEnd(t)
-		if err := r.conn.OpenStream(t.Context()); err != nil { // after the end neither
+		if err := r.conn.openStream(t.Context()); err != nil { // after the end neither
 			t.Error(err)
 		}
 		f.idle(t)
@@ -258,7 +258,7 @@ func TestACancelledStreamEndsWithoutAResponse(t *testing.T) {
 		r.wantEnd(t)
 		<-stopped
 		f.idle(t)
-		if a, err := f.nodes[1].Log().Attach(t.Context(), eventlog.StreamID{Session: sid, Stream: r.lastID(t).Stream}, "r", r.lastID(t)); err != nil || !a.Ended || len(a.Events) != 0 {
+		if a, err := f.nodes[1].log.Attach(t.Context(), eventlog.StreamID{Session: sid, Stream: r.lastID(t).Stream}, "r", r.lastID(t)); err != nil || !a.Ended || len(a.Events) != 0 {
 			t.Errorf("the log: %+v, %v", a, err)
 		}
 	})

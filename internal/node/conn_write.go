@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
@@ -72,7 +71,7 @@ func (c *Conn) notify(ctx context.Context, m *jsonrpc.Request) error {
 	}
 	if c.isHandler(ctx) && c.req.Message.IsCall() {
 		err = c.emit(ctx, data)
-	} else if sentToAllSessions(m.Method) {
+	} else if sdkcompat.IsBroadcast(m.Method) {
 		// The SDK tells each of its sessions; this one lasts for one request,
 		// and the fleet's sessions are told over the bus.
 		return nil
@@ -87,9 +86,3 @@ func (c *Conn) notify(ctx context.Context, m *jsonrpc.Request) error {
 
 // isHandler reports whether ctx is that of one of this connection's handlers.
 func (c *Conn) isHandler(ctx context.Context) bool { return ctx.Value(connKey{}) == c }
-
-// sentToAllSessions reports whether the SDK sends a notification to all sessions
-// that it knows.
-func sentToAllSessions(method string) bool {
-	return strings.HasSuffix(method, "/list_changed") || method == "notifications/resources/updated"
-}

@@ -23,8 +23,8 @@ var (
 	// ErrRequestEnded is the error of a *mcp.ServerSession that is used after its
 	// request has ended; see [Options].
 	ErrRequestEnded = errors.New("the request this session was connected for has ended")
-	// ErrCancelled is the error response of a call that its client has cancelled.
-	ErrCancelled = &jsonrpc.Error{Code: -32800, Message: "request cancelled"}
+	// errCancelled is the error response of a call that its client has cancelled.
+	errCancelled = &jsonrpc.Error{Code: -32800, Message: "request cancelled"}
 
 	errAbandoned  = errors.New("the request was given up: its client has gone")
 	errWriterDied = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the instance that ran this request has died; its outcome is unknown"}
@@ -48,9 +48,9 @@ var (
 
 // Errors of open streams.
 var (
-	// ErrTooSlow says that a listener has fallen so far behind that changes it
+	// errTooSlow says that a listener has fallen so far behind that changes it
 	// should get are no longer known.
-	ErrTooSlow = errors.New("the listener is too slow")
+	errTooSlow = errors.New("the listener is too slow")
 
 	errClosedByServer = errors.New("stream closed by the server") // it goes on elsewhere
 )

@@ -25,7 +25,8 @@ var (
 // request whose response is dropped has its deadline.
 const maxInbox = 10_000
 
-// renewInbox keeps the inbox alive and drops what has been read.
+// renewInbox keeps the inbox alive, or makes it anew, and drops what has been read
+// up to the entry read.
 func (n *Node) renewInbox(ctx context.Context, read string) (existed bool, err error) {
 	sent := time.Now()
 	msg, err := inboxRenew.Exec(ctx, n.rdb, []string{n.keys.Inbox(n.id)}, redisx.Millis(inboxTTL), read)
@@ -174,8 +175,11 @@ func (n *Node) closeHere(id string, c closing) {
 	}
 }
 
-// Standalone appends a message to a session's standalone stream, and hands it
-// to the stream's reader if there is one.
+// Standalone appends a message to a session's standalone stream, and hands it to
+// the stream's reader if there is one. It blocks for one call to Redis, or two if
+// the reader is elsewhere, and fails with [sessionstore.ErrNotFound] if there is no
+// such session and [sessionstore.ErrUnavailable] if the message may not have been
+// appended.
 func (n *Node) Standalone(ctx context.Context, session string, data []byte) error {
 	return n.appendAndDeliver(ctx, eventlog.StandaloneOf(session), "", data)
 }

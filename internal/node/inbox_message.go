@@ -16,7 +16,7 @@ import (
 // with its form in Redis: encode returns an entry's fields and values, decode
 // takes them back. Neither may change while instances of both sides run.
 //
-// To add a kind, write its type here and its case in [Node] receive.
+// To add a kind, write its type here and its case in Node.receive.
 type inboxMessage interface {
 	encode() []string
 }

@@ -224,7 +224,7 @@ func TestTheEndOfASessionReachesEveryInstance(t *testing.T) {
 			}, nil)
 			goOn = append(goOn, f.call(t, n, echo(), other, toolCall(strconv.Itoa(i))).viewer)
 			r := f.call(t, n, server, sid, toolCall(strconv.Itoa(i)))
-			if err := r.conn.OpenStream(t.Context()); err != nil {
+			if err := r.conn.openStream(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			ended = append(ended, r.viewer)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/signal"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
@@ -65,33 +66,28 @@ func (f Filter) uris() map[string]bus.Position {
 
 // A Listener is one open subscriptions/listen stream. It gets every change that
 // is made after it was opened, or ends. It has no log and cannot be resumed:
-// 2026-07-28 has no resumption.
+// 2026-07-28 has no resumption. [Listener.Serve], [Listener.Acknowledge] and
+// [Listener.Complete] are for one goroutine; the other methods are safe for
+// concurrent use.
 type Listener struct {
 	node  *Node
 	id    json.RawMessage
-	wake  chan struct{}
+	wake  signal.Wake
 	feed  *bus.Feed
 	done  chan struct{} // closed when the instance leaves
 	ended sync.Once     // guards the closing of done
 }
 
-// Listen opens a listener for the request with the given raw id. It gets
-// changes from now on; it must be closed.
+// Listen opens a listener for the request with the given raw id. It gets changes
+// from now on, and must be closed. Listen does no I/O; it fails with [ErrClosed].
 func (n *Node) Listen(id json.RawMessage, filter Filter) (*Listener, error) {
-	l := &Listener{node: n, id: id, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &Listener{node: n, id: id, wake: signal.NewWake(), done: make(chan struct{})}
 	if err := n.addListener(l); err != nil {
 		return nil, err
 	}
-	l.feed = n.bus.NewFeed(l.signal)
+	l.feed = n.bus.NewFeed(l.wake.Send)
 	l.feed.Open(n.bus.Position(), true, filter.uris(), filter.lists())
 	return l, nil
-}
-
-func (l *Listener) signal() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
 }
 
 // Close closes the listener. It must be called.
@@ -112,7 +108,7 @@ func (l *Listener) end() {
 func (l *Listener) Serve(ctx context.Context, w *sse.Writer, keepAlive time.Duration) error {
 	quiet := w.Quiet(keepAlive)
 	for {
-		// Looked at each time: there may always be something to send.
+		// Checked each time: on a busy bus the select below may never be reached.
 		switch err := ctx.Err(); {
 		case errors.Is(err, context.DeadlineExceeded):
 			return l.Complete(w)
@@ -121,7 +117,7 @@ func (l *Listener) Serve(ctx context.Context, w *sse.Writer, keepAlive time.Dura
 		}
 		items, lost := l.feed.Take()
 		if lost {
-			return ErrTooSlow
+			return errTooSlow
 		}
 		if len(items) > 0 {
 			if err := l.write(w, items); err != nil {

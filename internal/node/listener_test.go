@@ -89,7 +89,7 @@ func TestAListenerThatMayHaveMissedSomethingIsEnded(t *testing.T) {
 		}
 		f.links[1].Heal()
 		v.wantEnd(t)
-		if !errors.Is(v.err, ErrTooSlow) {
+		if !errors.Is(v.err, errTooSlow) {
 			t.Errorf("it ended for %v", v.err)
 		}
 	})

@@ -5,8 +5,9 @@ import (
 	"encoding/json"
 	"slices"
 
-	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 )
 
 // logLevel is the level of a session's log messages, read from Redis when a

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
@@ -28,8 +30,8 @@ func (n *Node) monitor(ctx context.Context) {
 	}
 }
 
-// callReaders returns the readers here of unfinished call streams, but for
-// those whose writer is here as well: it needs no Redis to be found.
+// callReaders returns the readers here of unfinished call streams, except those
+// that a call here writes: that it runs is known without Redis.
 func (n *Node) callReaders() (readers []*Reader) {
 	for _, r := range n.allReaders() {
 		if !eventlog.IsStandalone(r.stream.Stream) && !r.isEnded() && !n.writes(r.stream) {
@@ -48,8 +50,8 @@ func (n *Node) checkNew(r *Reader) {
 }
 
 // checkStreams finds those of the readers' streams whose writer has died, or
-// whose last events have not arrived. While Redis, or our way to it, is away
-// nobody can be told from the dead.
+// whose last events have not arrived. While Redis cannot be reached, it finds
+// nothing: the living cannot be told from the dead.
 func (n *Node) checkStreams(ctx context.Context, readers []*Reader) {
 	checked, err := n.streamStates(ctx, readers)
 	var alive map[string]bool
@@ -83,7 +85,8 @@ func (n *Node) streamStates(ctx context.Context, readers []*Reader) ([]checkedSt
 	return checked, err
 }
 
-// livingWriters asks which of the instances that write the streams live.
+// livingWriters asks which of the instances that write the readers' streams are
+// alive.
 func (n *Node) livingWriters(ctx context.Context, readers []*Reader) (map[string]bool, error) {
 	var instances []string
 	for _, r := range readers {
@@ -102,7 +105,8 @@ func (n *Node) checkStream(ctx context.Context, r *Reader, s checkedStream, aliv
 		return nil
 	}
 	r.compareEnd(s.from, s.Next)
-	// Of what this instance writes, only streams without a call got here.
+	// A stream that this instance writes gets here only if no call writes it any
+	// more: then nothing will end it, as if its writer had died.
 	if alive[s.Writer] && s.Writer != n.id {
 		if !s.WriterMissed {
 			return nil
@@ -120,18 +124,18 @@ func (n *Node) checkStream(ctx context.Context, r *Reader, s checkedStream, aliv
 }
 
 // canJudge reports whether an instance whose inbox is not there may be taken for
-// dead. This instance's own renewals must have worked: whoever is cut off from
-// Redis finds every inbox but its own gone when the others are just as alive.
-// And they must have worked for a while: after an outage of all, instances need
-// not come back at the same moment.
+// dead. This instance's own renewals must have worked: what kept it from Redis may
+// have kept the others, whose inboxes then have expired although they live. And
+// they must have worked for a while: after an outage, instances need not come back
+// at the same moment.
 func (n *Node) canJudge() bool {
 	return time.Since(time.Unix(0, n.renewed.Load())) <= checkEvery &&
 		time.Since(time.Unix(0, n.steady.Load())) >= inboxTTL
 }
 
 const (
-	// missingIsDead is how long a writer has been missing that is taken for dead:
-	// the time between two checks, less what they may be late.
+	// missingIsDead is for how long a writer must have been missing to be taken for
+	// dead: the time between two checks, less by what they may be late.
 	missingIsDead = checkEvery - 500*time.Millisecond
 	// missingRemembered is for how long it counts that a writer was missing:
 	// connections may be short, and each checks the writer when it begins.
@@ -169,7 +173,7 @@ func (n *Node) living(ctx context.Context, instances []string) (map[string]bool,
 	if len(others) == 0 {
 		return alive, nil
 	}
-	cmds := n.rdb.Commands(len(others))
+	cmds := make(rueidis.Commands, 0, len(others))
 	for _, id := range others {
 		cmds = append(cmds, n.rdb.B().Exists().Key(n.keys.Inbox(id)).Build())
 	}
@@ -201,7 +205,7 @@ func (n *Node) checkCalls(ctx context.Context) {
 	}
 	read, err := n.areRead(ctx, streams)
 	for i, c := range waiting {
-		// When Redis does not answer, the benefit of the doubt is the client's.
+		// If Redis does not answer, the clients are taken to be there.
 		own, standalone := err != nil, err != nil
 		if err == nil {
 			own, standalone = read[2*i], read[2*i+1]

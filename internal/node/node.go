@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/mcpfleet/mcpfleet/internal/bus"
-	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
@@ -34,7 +33,7 @@ type Node struct {
 	waiters waiters
 	toucher toucher
 
-	closing chan struct{}      // closed by Close: what failed is not retried any more
+	leaving chan struct{}      // closed by Close: what failed is not retried any more
 	stop    context.CancelFunc // ends the four goroutines
 	wg      sync.WaitGroup     // of the four goroutines and of what runs in the background
 }
@@ -61,7 +60,7 @@ func NewNode(ctx context.Context, opts *Options) (*Node, error) {
 		id:       strings.ToLower(rand.Text()[:16]),
 		store:    o.Store,
 		opts:     o,
-		closing:  make(chan struct{}),
+		leaving:  make(chan struct{}),
 	}
 	n.toucher.init(n)
 	if _, err := n.renewInbox(ctx, "0"); err != nil {
@@ -85,9 +84,6 @@ func (n *Node) ID() string { return n.id }
 
 // Publisher returns a publisher for the fleet, with the node's Redis client.
 func (n *Node) Publisher() *Publisher { return &Publisher{n.link} }
-
-// Log returns the logs of the fleet's streams.
-func (n *Node) Log() *eventlog.Log { return n.log }
 
 // Ready returns nil if Redis answers and the rest of the fleet sees this
 // instance as alive.

@@ -354,7 +354,7 @@ func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 				begun := time.Now()
 				f.links[0].Freeze()
 				for range 4 {
-					if err := r.conn.OpenStream(t.Context()); !errors.Is(err, sessionstore.ErrUnavailable) {
+					if err := r.conn.openStream(t.Context()); !errors.Is(err, sessionstore.ErrUnavailable) {
 						t.Errorf("over a frozen link: %v", err)
 					}
 					time.Sleep(time.Second)
@@ -362,7 +362,7 @@ func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 				if streams {
 					f.links[0].Heal()
 					time.Sleep(time.Second)
-					if err := r.conn.OpenStream(t.Context()); err != nil {
+					if err := r.conn.openStream(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 					if m := r.message(t); textOf(t, m) != "done" || time.Since(begun) != takes {
@@ -399,7 +399,7 @@ func TestAClientThatLeavesWhileItsStreamIsOpenedKeepsNoReader(t *testing.T) {
 		r := f.accept(t, f.nodes[0], silent, sid, toolCall("7"))
 		f.links[0].Freeze()
 		opened := make(chan error, 1)
-		go func() { opened <- r.conn.OpenStream(t.Context()) }()
+		go func() { opened <- r.conn.openStream(t.Context()) }()
 		time.Sleep(time.Second)
 		r.conn.Leave(t.Context())
 		f.links[0].Heal()

@@ -46,14 +46,11 @@ func NewPublisher(opts *PublisherOptions) (*Publisher, error) {
 	return &Publisher{l}, nil
 }
 
-// maxURI bounds the URI of a resource, as it is bounded for subscriptions.
-const maxURI = 8 << 10
-
 // ResourceUpdated notifies every session and every listener that is subscribed
 // to the resource that it was updated. It fails with [sessionstore.ErrTooLarge] for
 // a URI longer than 8 KiB.
 func (p *Publisher) ResourceUpdated(ctx context.Context, uri string) error {
-	if len(uri) > maxURI {
+	if len(uri) > sessionstore.MaxURI {
 		return fmt.Errorf("publish an update of a URI of %d bytes: %w", len(uri), sessionstore.ErrTooLarge)
 	}
 	return p.bus.Publish(ctx, bus.ResourceUpdated{URI: uri})

@@ -9,6 +9,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+	"github.com/mcpfleet/mcpfleet/internal/signal"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
@@ -26,19 +27,21 @@ const (
 //
 // It sends events in order and once: it knows the offset it needs next, drops
 // duplicates, and reads the log if something is missing.
+//
+// [Reader.Serve] is called once; the other methods are safe for concurrent use.
 type Reader struct {
 	node   *Node
 	id     string
 	stream eventlog.StreamID
 
-	wake  chan struct{} // has room for one: something below has changed
-	feed  *bus.Feed     // of the bus; nil unless the stream is the standalone one
-	loads loads         // of what the feed wants
+	wake  signal.Wake // sent when something below has changed
+	feed  *bus.Feed   // of the bus; nil unless the stream is the standalone one
+	loads loads       // of what the feed wants
 
 	mu     sync.Mutex    // guards all fields below
 	queue  logQueue      // of the stream's log
 	sent   int64         // offset after the last event sent to the client
-	sentID eventlog.ID   // of the last event sent to the client, or its place if there is none
+	sentID eventlog.ID   // of the last event sent to the client, or of where the log was joined
 	sentAt *bus.Position // where on the bus the client is with what it was sent; nil if unknown
 	closed *closing
 	last   []byte      // a message that is in no log, to send before the end
@@ -57,9 +60,9 @@ type closing struct {
 // newReader registers a reader of a stream, so that events find it from then
 // on. It must be released with [Reader.Release].
 func (n *Node) newReader(stream eventlog.StreamID) (*Reader, error) {
-	r := &Reader{node: n, id: n.nextID(), stream: stream, wake: make(chan struct{}, 1), queue: newLogQueue(n.opts)}
+	r := &Reader{node: n, id: n.nextID(), stream: stream, wake: signal.NewWake(), queue: newLogQueue(n.opts)}
 	if eventlog.IsStandalone(stream.Stream) {
-		r.feed, r.loads.turn = n.bus.NewFeed(r.signal), make(turn, 1)
+		r.feed, r.loads.turn = n.bus.NewFeed(r.wake.Send), make(turn, 1)
 	}
 	return r, n.addReader(r)
 }
@@ -129,7 +132,7 @@ func (r *Reader) attach(a eventlog.Attachment) {
 	r.sentID = eventlog.ID{Stream: r.stream.Stream, Offset: a.From}
 	r.addLogged(a.Events, a.Next, a.Ended, 0)
 	r.mu.Unlock()
-	r.signal()
+	r.wake.Send()
 }
 
 // addLogged queues what was read of the log since news. r.mu must be held.
@@ -154,7 +157,7 @@ func (r *Reader) deliver(e eventlog.Event, end bool) {
 		r.queue.end(e.ID)
 	}
 	r.mu.Unlock()
-	r.signal()
+	r.wake.Send()
 }
 
 // closeLost ends the connection of a client that has events which the log has
@@ -170,7 +173,7 @@ func (r *Reader) deliverUnlogged(data []byte) {
 	r.mu.Lock()
 	r.last = data
 	r.mu.Unlock()
-	r.signal()
+	r.wake.Send()
 }
 
 // readLogSoon has the reader read its log: there may be something new.
@@ -178,7 +181,7 @@ func (r *Reader) readLogSoon() {
 	r.mu.Lock()
 	r.queue.fallBehind()
 	r.mu.Unlock()
-	r.signal()
+	r.wake.Send()
 }
 
 // close ends the connection, not the stream.
@@ -188,7 +191,7 @@ func (r *Reader) close(c closing) {
 		r.closed = &c
 	}
 	r.mu.Unlock()
-	r.signal()
+	r.wake.Send()
 }
 
 // isEnded reports whether the whole stream has been queued.
@@ -212,12 +215,12 @@ func (r *Reader) compareEnd(from, next int64) {
 	default:
 		return
 	}
-	r.signal()
+	r.wake.Send()
 }
 
 // yield ends the connection if another one reads the stream: the message that
-// said so may have been lost. r was known to have read up to at least from before
-// reader was asked for.
+// said so may have been lost. from is what r had read before Redis was asked for
+// reader; unattached if r had not been made the reader yet.
 func (r *Reader) yield(from int64, reader string) (yielded bool) {
 	if from == unattached || reader == "" || reader == r.node.readerRef(r) {
 		return false
@@ -243,13 +246,6 @@ func (r *Reader) writtenBy() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.writer
-}
-
-func (r *Reader) signal() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
 }
 
 // Session returns the id of the stream's session.

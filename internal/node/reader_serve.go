@@ -51,7 +51,7 @@ func (r *Reader) Serve(ctx context.Context, w EventWriter, opts ServeOptions) er
 	quiet := w.Quiet(opts.KeepAlive)
 	defer w.ExtendDeadline() // for what net/http writes at the end
 	for {
-		// Looked at each time: there may always be something to send.
+		// Checked each time: on a busy stream the select below may never be reached.
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -171,8 +171,8 @@ func (s *serving) writeChanges() (wrote bool, err error) {
 }
 
 // keepAlive shows that the stream lives. If the bus went on without anything for
-// the client, it is told where it is: back after a long quiet time it would seem
-// to have missed more than is known.
+// the client, the client gets its new position: with the old one it would seem,
+// when it resumes after a long time, to have missed more than the tail has.
 func (s *serving) keepAlive() error {
 	id := s.Last()
 	if !s.opts.Priming || id.Position == s.position {

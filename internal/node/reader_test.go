@@ -144,7 +144,7 @@ func TestAConnectionEndsWithWhatItsClientHasToKnow(t *testing.T) {
 			f.nodes[0].Close(t.Context())
 		}, sse.Event{Retry: reconnectSoon}, errClosedByServer},
 		{"streams are closed", func(t *testing.T, f *fleet, _ eventlog.StreamID, _ *Reader) {
-			f.nodes[0].CloseStreams(time.Minute)
+			f.nodes[0].closeStreams(time.Minute)
 		}, sse.Event{Retry: time.Minute}, errClosedByServer},
 		{"the session ends elsewhere", func(t *testing.T, f *fleet, id eventlog.StreamID, _ *Reader) {
 			if err := errors.Join(f.store.Delete(t.Context(), id.Session), f.nodes[1].End(t.Context(), id.Session)); err != nil {
@@ -170,7 +170,7 @@ func TestAConnectionEndsWithWhatItsClientHasToKnow(t *testing.T) {
 			r.mu.Lock()
 			r.last, r.queue.ended = []byte(response), true
 			r.mu.Unlock()
-			r.signal()
+			r.wake.Send()
 		}, sse.Event{}, nil},
 		{"the stream's end, and the instance leaves", func(_ *testing.T, _ *fleet, _ eventlog.StreamID, r *Reader) {
 			r.mu.Lock()

@@ -27,7 +27,7 @@ type registry struct {
 // presence is what runs of one session on this instance. It exists only while
 // something does.
 type presence struct {
-	calls   map[string]*Conn // by idKey of the request
+	calls   map[string]*Conn // by [jsonrpcmsg.IDKey] of the request
 	conns   map[*Conn]struct{}
 	readers map[*Reader]struct{}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+	"github.com/mcpfleet/mcpfleet/internal/signal"
 )
 
 // A toucher renews the time to live of sessions that are in use: each at most
@@ -17,7 +18,7 @@ type toucher struct {
 	node  *Node
 	every time.Duration
 	due   chan string
-	all   chan struct{} // has room for one: all that are present are due
+	all   signal.Wake // sent when all sessions that are present are due
 
 	mu      sync.Mutex           // guards touched
 	touched map[string]time.Time // when each session was last touched, or made due
@@ -26,7 +27,7 @@ type toucher struct {
 func (t *toucher) init(n *Node) {
 	t.node, t.every = n, n.store.TouchEvery()
 	t.due = make(chan string, 1024)
-	t.all = make(chan struct{}, 1)
+	t.all = signal.NewWake()
 	t.touched = map[string]time.Time{}
 }
 
@@ -38,7 +39,7 @@ func (t *toucher) use(id string) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if last, ok := t.touched[id]; ok && now.Sub(last) < t.every {
+	if t.fresh(id, now) {
 		return
 	}
 	select {
@@ -46,6 +47,13 @@ func (t *toucher) use(id string) {
 		t.touched[id] = now
 	default: // so much is due that the next use has to ask again
 	}
+}
+
+// fresh reports whether a session was touched, or made due, less than a quarter of
+// its life ago. t.mu must be held.
+func (t *toucher) fresh(id string, now time.Time) bool {
+	last, ok := t.touched[id]
+	return ok && now.Sub(last) < t.every
 }
 
 // reset makes the next use of a session count.
@@ -60,10 +68,7 @@ func (t *toucher) touchAll() {
 	t.mu.Lock()
 	clear(t.touched)
 	t.mu.Unlock()
-	select {
-	case t.all <- struct{}{}:
-	default:
-	}
+	t.all.Send()
 }
 
 // run touches what is due until ctx ends. Open streams and running calls count
@@ -86,9 +91,9 @@ func (t *toucher) run(ctx context.Context) {
 	}
 }
 
-// touchesAtOnce is how many sessions are touched at once. Each waits for Redis,
-// and all that have an open stream must be done well within a quarter of their
-// life.
+// touchesAtOnce is how many sessions are touched at once. Each touch waits for
+// Redis, and all sessions with an open stream must be touched well within a
+// quarter of their life.
 const touchesAtOnce = 16
 
 // touchPresent touches the sessions of which something runs here, if they are due.
@@ -119,7 +124,7 @@ func (t *toucher) claim(id string) bool {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if last, ok := t.touched[id]; ok && now.Sub(last) < t.every {
+	if t.fresh(id, now) {
 		return false
 	}
 	t.touched[id] = now

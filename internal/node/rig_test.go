@@ -369,7 +369,7 @@ func (f *fleet) call(t testing.TB, n *Node, server *mcp.Server, session, message
 		case a := <-r.conn.Response():
 			r.answered <- a
 			r.finish(nil)
-		case reader := <-r.conn.Stream():
+		case reader := <-r.conn.stream:
 			close(r.streamed)
 			err := serve(ctx, reader, r.viewer)
 			if err != nil {

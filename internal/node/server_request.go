@@ -89,7 +89,7 @@ func (c *Conn) sendServerRequest(ctx context.Context, m *jsonrpc.Request) error 
 	if err := c.checkCapability(m.Method); err != nil {
 		return sdkcompat.Rejected(err)
 	}
-	sr := &serverRequest{id: m.ID, asked: time.Now(), read: time.Now(), detached: !fromHandler || !c.req.Message.IsCall() || c.shared()}
+	sr := &serverRequest{id: m.ID, asked: time.Now(), read: time.Now(), detached: !fromHandler || !c.req.Message.IsCall() || c.usesStandalone()}
 	number := c.addServerRequest(sr)
 	if err := c.emitServerRequest(ctx, sr, number, m); err != nil {
 		c.takeServerRequest(number)
@@ -155,8 +155,8 @@ func (c *Conn) addServerRequest(sr *serverRequest) (number string) {
 	return number
 }
 
-// takeServerRequest returns an open server request, which then is no longer open: of all
-// responses the first counts.
+// takeServerRequest returns an open server request, which then is no longer open:
+// of all responses the first counts.
 func (c *Conn) takeServerRequest(number string) *serverRequest {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -227,8 +227,8 @@ func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 	if err != nil {
 		return sdkcompat.Rejected(err)
 	}
-	// Taken and sent in one turn: whoever ends the stream in between would find
-	// the server request gone, and the client would not be told.
+	// Taken and sent in one turn: if the stream ended in between, its end would
+	// not withdraw the server request any more, and the client would not be told.
 	c.out.Lock()
 	defer c.out.Unlock()
 	number := c.numberOf(id)
@@ -260,13 +260,14 @@ func (c *Conn) numberOf(id jsonrpc.ID) string {
 	return ""
 }
 
-// withdrawServerRequests withdraws what is still asked on the call's stream, which
-// is about to end, or beside the response. c.out must be held.
+// withdrawServerRequests withdraws the server requests that are open on the call's
+// stream, which is about to end, or that were sent on the standalone stream in its
+// place. c.out must be held.
 func (c *Conn) withdrawServerRequests(ctx context.Context) {
 	c.mu.Lock()
 	var numbers []string
 	for number, sr := range c.asked.open {
-		if !sr.detached || c.shared() {
+		if !sr.detached || c.usesStandalone() {
 			numbers = append(numbers, number)
 			delete(c.asked.open, number)
 		}
@@ -281,7 +282,7 @@ func (c *Conn) withdrawServerRequests(ctx context.Context) {
 			c.node.logger.Warn("server request not withdrawn", "error", err)
 		}
 		if errors.Is(err, errStoreUnavailable) {
-			return // or the response would wait once more for each
+			return // each of the others would delay the response as long
 		}
 	}
 }
@@ -315,8 +316,9 @@ func replaceProgressToken(params, token json.RawMessage) (replaced, old json.Raw
 }
 
 // ForwardResponse forwards a client's response to the call that asked, on whichever
-// instance it runs. It also returns nil if nobody waits for the response any
-// more, which a client cannot know.
+// instance that runs. It blocks for at most one call to Redis, and fails with
+// [sessionstore.ErrUnavailable] if that does. If nobody waits for the response any
+// more, which a client cannot know, it returns nil.
 func (n *Node) ForwardResponse(ctx context.Context, session string, m *jsonrpcmsg.Message) error {
 	var name string
 	if json.Unmarshal(m.ID, &name) != nil {
@@ -340,9 +342,10 @@ func (n *Node) ForwardResponse(ctx context.Context, session string, m *jsonrpcms
 	return nil
 }
 
-// ForwardProgress forwards a client's progress notification to the call whose request
-// it is about. It reports whether the token is one that the fleet has issued;
-// if not, the notification is for the server's own handler.
+// ForwardProgress forwards a client's progress notification to the call whose
+// request it is about, as [Node.ForwardResponse] does a response. It reports
+// whether the token is one that the fleet has issued; if not, the notification is
+// for the server's own handler.
 func (n *Node) ForwardProgress(ctx context.Context, session string, params json.RawMessage) (ours bool, err error) {
 	var p struct {
 		Token string `json:"progressToken"`

@@ -175,7 +175,7 @@ func TestAServerRequestThatNobodyReadsFailsAfterHalfAMinute(t *testing.T) {
 			t.Fatal("the server request failed although it is read")
 		}
 		r.hangUp()
-		f.nodes[0].CloseStreams(0)
+		f.nodes[0].closeStreams(0)
 		<-r.over
 		time.Sleep(unreadTTL - 2*checkEvery)
 		if f.nodes[0].Calls() != 1 {
@@ -204,7 +204,7 @@ func TestAServerRequestWaitsForAClientThatComesBack(t *testing.T) {
 		for i := range 4 { // away for 20 of 40 seconds, again and again
 			v.hangUp()
 			for _, n := range f.nodes {
-				n.CloseStreams(0)
+				n.closeStreams(0)
 			}
 			<-v.over
 			time.Sleep(20 * time.Second)
@@ -370,7 +370,7 @@ func TestAServerRequestOutsideOfACallIsSentOnTheStandaloneStream(t *testing.T) {
 			t.Errorf("answered with %s", got)
 		}
 		<-r.conn.Done()
-		f.nodes[1].CloseStreams(0)
+		f.nodes[1].closeStreams(0)
 		f.idle(t)
 	})
 }

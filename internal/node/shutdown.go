@@ -19,14 +19,14 @@ func (n *Node) Idle(ctx context.Context) error {
 // it is idempotent.
 func (n *Node) Close(ctx context.Context) {
 	if n.registry.close() {
-		close(n.closing)
+		close(n.leaving)
 	}
 	var abandoned sync.WaitGroup
 	for _, c := range n.allConns() {
 		abandoned.Go(func() { c.abandon(ErrClosed) })
 	}
 	abandoned.Wait()
-	n.CloseStreams(reconnectSoon)
+	n.closeStreams(reconnectSoon)
 	n.waitForStreams(ctx)
 	n.stop()
 	n.wg.Wait()
@@ -45,9 +45,9 @@ func (n *Node) waitForStreams(ctx context.Context) {
 	_ = n.ended.Until(ctx, func() bool { return n.Streams() == 0 }) // those that have not said it by then never will
 }
 
-// CloseStreams ends every stream that is open here with a hint to reconnect
+// closeStreams ends every stream that is open here with a hint to reconnect
 // after retry. The streams go on: they can be resumed anywhere.
-func (n *Node) CloseStreams(retry time.Duration) {
+func (n *Node) closeStreams(retry time.Duration) {
 	for _, l := range n.allListeners() {
 		l.end()
 	}
@@ -56,8 +56,8 @@ func (n *Node) CloseStreams(retry time.Duration) {
 	}
 }
 
-// background runs f, which may block for calls to Redis, apart from the loop
-// that found it necessary. Close waits for it.
+// background runs f, which may block for calls to Redis, on a goroutine that Close
+// waits for. Once the node is closed it does nothing.
 func (n *Node) background(f func()) {
 	n.unlessClosed(func() { n.wg.Go(f) })
 }
@@ -67,7 +67,7 @@ func (n *Node) background(f func()) {
 func (n *Node) untilDone(first time.Duration, do func() bool) bool {
 	for pause := first; !do(); pause = min(2*pause, time.Second) {
 		select {
-		case <-n.closing:
+		case <-n.leaving:
 			return false
 		case <-time.After(pause):
 		}

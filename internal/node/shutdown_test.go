@@ -34,7 +34,7 @@ func TestCloseDoesNotWaitForTheNextTry(t *testing.T) {
 func TestRetriesAreQuickAtFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := &Node{closing: make(chan struct{})}
+		n := &Node{leaving: make(chan struct{})}
 		start, tries := time.Now(), 0
 		if !n.untilDone(250*time.Millisecond, func() bool { tries++; return tries == 5 }) {
 			t.Error("it gave up")

@@ -158,25 +158,25 @@ func (n *Node) reload(ctx context.Context, reader string) error {
 			return err
 		}
 		r.feed.Subscribe(subs)
-		r.signal()
+		r.wake.Send()
 		return nil
 	})
 }
 
-// loads lets many who ask at once share what is loaded. One load runs at a time,
-// so nothing newer is replaced by something older.
+// loads lets many that ask at once share one load. One load runs at a time, so
+// nothing newer is replaced by something older.
 type loads struct {
 	asked  atomic.Int64
 	turn   turn  // guards loaded, also during the calls to Redis
-	loaded int64 // how many of those that asked have what they asked for
+	loaded int64 // how many of those that asked have been served
 }
 
 // do returns when what load brings is no older than the call of do.
 func (l *loads) do(load func() error) error {
-	turn := l.asked.Add(1)
+	number := l.asked.Add(1)
 	l.turn.Lock()
 	defer l.turn.Unlock()
-	if l.loaded >= turn {
+	if l.loaded >= number {
 		return nil
 	}
 	return l.run(load)

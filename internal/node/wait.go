@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Wait waits until a call is answered: with one body, or with a stream, whose
-// reader it returns. If there is neither after streamAfter the reply becomes a
-// stream. If ctx ends first, Wait reports that the client has left, and returns
-// ctx's error.
+// Wait waits for the response to a call: one body, or a stream, whose reader it
+// returns. If there is neither after streamAfter, the response becomes a stream.
+// The caller serves the reader and releases it, and calls [Conn.Leave] if serving
+// fails. If ctx ends first, Wait itself calls [Conn.Leave] and returns ctx's error.
 func (c *Conn) Wait(ctx context.Context, streamAfter time.Duration) (Response, *Reader, error) {
 	patience := time.NewTimer(streamAfter)
 	defer patience.Stop()
@@ -19,8 +19,8 @@ func (c *Conn) Wait(ctx context.Context, streamAfter time.Duration) (Response, *
 		case reader := <-c.stream:
 			return Response{}, reader, nil
 		case <-patience.C:
-			if err := c.OpenStream(ctx); err != nil {
-				c.node.opts.Logger.WarnContext(ctx, "stream not opened", "error", err)
+			if err := c.openStream(ctx); err != nil {
+				c.node.logger.WarnContext(ctx, "stream not opened", "error", err)
 			}
 			patience.Reset(streamAfter)
 		case <-ctx.Done():

@@ -8,7 +8,7 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// A lazyBound is what [Client.Bound] returns, made only when someone looks at
+// A lazyBound is what [Client.bound] returns, made only when someone looks at
 // it. A read that the cache answers does not: without it, the context would be
 // two thirds of that read's cost. rueidis looks at the context before it sends
 // a command, so that is also when the command must be pinned.

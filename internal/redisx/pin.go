@@ -1,10 +1,6 @@
 package redisx
 
-import (
-	"context"
-
-	"github.com/redis/rueidis"
-)
+import "github.com/redis/rueidis"
 
 // pin keeps a command that rueidis may send again out of its pool. When a
 // connection breaks, rueidis 1.0.79 sends the command over another one and,
@@ -16,11 +12,4 @@ func pin(cmd rueidis.Completed) rueidis.Completed {
 		return cmd.Pin()
 	}
 	return cmd
-}
-
-// A pinning client is what a script runs its commands on.
-type pinning struct{ rueidis.Client }
-
-func (p pinning) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
-	return p.Client.Do(ctx, pin(cmd))
 }

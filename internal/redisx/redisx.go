@@ -26,8 +26,8 @@ type Client struct {
 	Timeout time.Duration
 }
 
-// New returns a Client that bounds each call by timeout, or by
-// [DefaultTimeout] if timeout is zero.
+// New returns a Client that bounds each call by timeout, or by [DefaultTimeout]
+// if timeout is not positive.
 func New(c rueidis.Client, timeout time.Duration) Client {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
@@ -35,23 +35,23 @@ func New(c rueidis.Client, timeout time.Duration) Client {
 	return Client{Client: c, Timeout: timeout}
 }
 
-// Bound returns a context for one call. It keeps ctx's values but not its
+// bound returns a context for one call. It keeps ctx's values but not its
 // cancellation: a write abandoned half-way because a client hung up would leave
 // its outcome unknown for no gain.
-func (c Client) Bound(ctx context.Context) (context.Context, context.CancelFunc) {
+func (c Client) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), c.Timeout)
 }
 
 // Do runs one command.
 func (c Client) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
-	ctx, cancel := c.Bound(ctx)
+	ctx, cancel := c.bound(ctx)
 	defer cancel()
 	return c.Client.Do(ctx, pin(cmd))
 }
 
 // DoMulti runs several commands in one go; with a cluster they need not share a slot.
 func (c Client) DoMulti(ctx context.Context, cmds ...rueidis.Completed) []rueidis.RedisResult {
-	ctx, cancel := c.Bound(ctx)
+	ctx, cancel := c.bound(ctx)
 	defer cancel()
 	for _, cmd := range cmds {
 		pin(cmd)
@@ -66,38 +66,13 @@ func (c Client) DoCache(ctx context.Context, cmd rueidis.Cacheable, ttl time.Dur
 	return c.Client.DoCache(bound, cmd, ttl)
 }
 
-// A Script is one Lua script: one transition of state.
-type Script struct {
-	name string
-	lua  *rueidis.Lua
-}
-
-// NewScript names a script; the name appears in errors only.
-func NewScript(name, source string) *Script {
-	return &Script{name: name, lua: rueidis.NewLuaScript(source)}
-}
-
-// Exec runs s. All keys must be of one slot, and be all the keys s touches.
-func (s *Script) Exec(ctx context.Context, c Client, keys []string, args ...string) (rueidis.RedisMessage, error) {
-	ctx, cancel := c.Bound(ctx)
-	defer cancel()
-	msg, err := s.lua.Exec(ctx, pinning{c.Client}, keys, args).ToMessage()
-	if err != nil && !rueidis.IsRedisNil(err) {
-		return msg, Unavailable(s.name, err)
-	}
-	return msg, nil
-}
-
 // Unavailable wraps a failure of Redis so that [ErrUnavailable] is found in it;
 // doing says what was tried.
 func Unavailable(doing string, err error) error {
 	return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, err)
 }
 
-// Commands returns an empty list with room for n commands.
-func (c Client) Commands(n int) rueidis.Commands { return make(rueidis.Commands, 0, n) }
-
-// minVersion is the oldest Redis that has what mcpfleet uses: XTRIM MINID.
+// The oldest Redis that has what mcpfleet uses: XTRIM MINID.
 const minMajor, minMinor = 6, 2
 
 // CheckVersion fails if Redis cannot be reached or is older than 6.2. A server

@@ -2,7 +2,6 @@ package redisx
 
 import (
 	"errors"
-	"strconv"
 	"time"
 )
 
@@ -29,14 +28,3 @@ func (c Client) RetryWrite(write func(Client) error) error {
 		time.Sleep(writeRetryAfter)
 	}
 }
-
-// Flag returns the form of b that scripts expect: "1", or nothing.
-func Flag(b bool) string {
-	if b {
-		return "1"
-	}
-	return ""
-}
-
-// Millis returns the form of d that scripts expect: whole milliseconds.
-func Millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

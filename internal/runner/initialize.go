@@ -18,7 +18,8 @@ func (r *Runner) NewRecord(owner string, params json.RawMessage) sessionstore.Re
 }
 
 // Initialize has the server handle initialize, and stores the session with what
-// it agreed on before the response is delivered. began reports whether it has.
+// it agreed on before the response is delivered. began reports whether the session
+// has been stored; it is safe for concurrent use.
 func (r *Runner) Initialize(ctx context.Context, in Incoming) (conn *node.Conn, began func() bool, err error) {
 	e, err := r.Prepare(in)
 	if err != nil {

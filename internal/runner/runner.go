@@ -119,8 +119,9 @@ func (r *Runner) onResult(rec sessionstore.Record, m *jsonrpcmsg.Message) func(c
 	}
 }
 
-// Serve has the server handle the message, on a connection of its own. It
-// returns nil if the message is not to be handled.
+// Serve has the server handle the message, on a connection of its own, and returns
+// while the handler runs. It returns a nil connection if the message is not to be
+// handled, and fails as [node.Node.Accept] does.
 func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
 	conn, err := r.node.Accept(e.Request)
 	if err != nil {
@@ -148,7 +149,8 @@ type clientCache struct {
 	decoded map[string]*mcp.InitializeParams
 }
 
-// maxClients bounds the cache; with MaxInitialize, so its memory.
+// maxClients bounds the cache and, with sessionstore.Options.MaxInitialize, its
+// memory.
 const maxClients = 256
 
 // decode returns the decoded parameters, which are shared and must not be changed.

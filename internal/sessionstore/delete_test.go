@@ -13,7 +13,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
-// writeStreams writes what package transport would: a standalone stream, one
+// writeStreams writes what package eventlog would: a standalone stream, one
 // open and one ended call stream.
 func writeStreams(t *testing.T, c rueidis.Client, sp rediskeys.Space, id string) {
 	t.Helper()

@@ -73,7 +73,7 @@ type forgotten struct {
 	start time.Time
 	last  atomic.Int64 // end of the last id's time; spares Load the lock after it
 
-	mu    sync.RWMutex             // guards the fields below
+	mu    sync.RWMutex             // guards all fields below
 	until map[string]time.Duration // times are since start, so they only grow
 	queue []forgottenID            // the oldest first
 	all   time.Duration            // until when every id counts as remembered
@@ -103,7 +103,7 @@ func (f *forgotten) add(id string) {
 	f.last.Store(int64(until))
 }
 
-// expire drops what is over.
+// expire drops the ids whose time is over. f.mu must be held.
 func (f *forgotten) expire(now time.Duration) {
 	for len(f.queue) > 0 && f.queue[0].until <= now {
 		if oldest := f.queue[0]; f.until[oldest.id] == oldest.until {

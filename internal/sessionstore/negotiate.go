@@ -3,6 +3,7 @@ package sessionstore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -25,7 +26,7 @@ type Agreement struct {
 // have been stored.
 func (s *Store) Negotiate(ctx context.Context, id string, a Agreement) error {
 	if a.ProtocolVersion == "" {
-		return fmt.Errorf("negotiate session: the protocol version is empty")
+		return errors.New("negotiate session: the protocol version is empty")
 	}
 	if n := len(a.InitializeParams); n > s.opts.MaxInitialize {
 		return fmt.Errorf("negotiate session: initialize params of %d bytes, %d are allowed: %w", n, s.opts.MaxInitialize, ErrTooLarge)

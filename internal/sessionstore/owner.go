@@ -15,8 +15,8 @@ import (
 // The sessions of an owner are counted in another slot than the sessions
 // themselves, so no script covers both. A place is taken before the session is
 // created and given back after it is gone; a crash in between leaves it taken
-// until it expires. Once the session is or is not there, errors in keeping the
-// count are not its caller's: release and refresh return none.
+// until it expires. Whether the session exists does not depend on the count: so
+// release and refresh return no error.
 
 // counts reports whether the sessions of owner are counted.
 func (s *Store) counts(owner string) bool { return s.opts.SessionsPerUser > 0 && owner != "" }

@@ -7,16 +7,17 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
 // A Record is the stored state of one session.
 type Record struct {
 	// ID names the session; see [NewID].
 	ID string
-	// Owner is the principal that created the session, or empty without
+	// Owner is the user who created the session, or empty without
 	// authentication.
 	Owner string
 	// InitializeParams are the params of the initialize request as the client
@@ -37,7 +38,7 @@ type Record struct {
 	Position string
 	// HTTPSSE reports whether the session is of the HTTP+SSE transport of protocol
 	// 2024-11-05: it begins before initialize, has one stream for all that the
-	// server says, and ends with that stream.
+	// server sends, and ends with that stream.
 	HTTPSSE bool
 	// Created is when the session was created, by Redis's clock.
 	Created time.Time
@@ -50,7 +51,7 @@ type Record struct {
 // instance would misread a newer one's record; a further field is no reason.
 const schema = "1"
 
-// The fields of a record's hash. fields is the order in which they are read.
+// The fields of a record's hash, in the order in which they are read.
 const (
 	fieldSchema = iota
 	fieldOwner
@@ -157,7 +158,8 @@ func parseRecord(id string, values []rueidis.RedisMessage) (Record, error) {
 		Position:        text[fieldPosition],
 		HTTPSSE:         text[fieldHTTPSSE] == "1",
 	}
-	// Copies: the text is the cache's.
+	// The conversions copy: the caller may change the record, and the text may be
+	// the cache's.
 	if params := text[fieldParams]; params != "" {
 		r.InitializeParams = json.RawMessage(params)
 	}

@@ -10,55 +10,55 @@ import (
 // sent again when a connection breaks under them. Deleting a value is not one:
 // the second run could delete what was set after the first.
 var (
-	//go:embed session_create.lua
+	//go:embed lua/session_create.lua
 	sessionCreateLua string
 	sessionCreate    = redisx.NewScript("create session", sessionCreateLua)
 
-	//go:embed session_initialize.lua
+	//go:embed lua/session_initialize.lua
 	sessionInitializeLua string
 	sessionInitialize    = redisx.NewScript("initialize session", sessionInitializeLua)
 
-	//go:embed session_negotiate.lua
+	//go:embed lua/session_negotiate.lua
 	sessionNegotiateLua string
 	sessionNegotiate    = redisx.NewScript("negotiate session", sessionNegotiateLua)
 
-	//go:embed session_touch.lua
+	//go:embed lua/session_touch.lua
 	sessionTouchLua string
 	sessionTouch    = redisx.NewRepeatableScript("touch session", sessionTouchLua)
 
-	//go:embed session_delete.lua
+	//go:embed lua/session_delete.lua
 	sessionDeleteLua string
 	sessionDelete    = redisx.NewScript("delete session", sessionDeleteLua)
 
-	//go:embed level_set.lua
+	//go:embed lua/level_set.lua
 	levelSetLua string
 	levelSet    = redisx.NewRepeatableScript("set log level", levelSetLua)
 
-	//go:embed owner_reserve.lua
+	//go:embed lua/owner_reserve.lua
 	ownerReserveLua string
 	ownerReserve    = redisx.NewScript("reserve a session of the owner", ownerReserveLua)
 
-	//go:embed owner_refresh.lua
+	//go:embed lua/owner_refresh.lua
 	ownerRefreshLua string
 	ownerRefresh    = redisx.NewRepeatableScript("refresh a session of the owner", ownerRefreshLua)
 
-	//go:embed subscription_add.lua
+	//go:embed lua/subscription_add.lua
 	subscriptionAddLua string
 	subscriptionAdd    = redisx.NewRepeatableScript("subscribe session", subscriptionAddLua)
 
-	//go:embed subscription_remove.lua
+	//go:embed lua/subscription_remove.lua
 	subscriptionRemoveLua string
 	subscriptionRemove    = redisx.NewRepeatableScript("unsubscribe session", subscriptionRemoveLua)
 
-	//go:embed value_get.lua
+	//go:embed lua/value_get.lua
 	valueGetLua string
 	valueGet    = redisx.NewRepeatableScript("get session value", valueGetLua)
 
-	//go:embed value_set.lua
+	//go:embed lua/value_set.lua
 	valueSetLua string
 	valueSet    = redisx.NewScript("set session value", valueSetLua)
 
-	//go:embed value_delete.lua
+	//go:embed lua/value_delete.lua
 	valueDeleteLua string
 	valueDelete    = redisx.NewScript("delete session value", valueDeleteLua)
 )

@@ -159,8 +159,8 @@ func (s *Store) LogLevel(ctx context.Context, id string) (mcp.LoggingLevel, erro
 	return mcp.LoggingLevel(level), nil
 }
 
-// update runs a script that changes the record of a session and answers nil
-// without one.
+// update runs a script that changes the record of a session. It fails with
+// [ErrNotFound] if the script returns nil, which means that there is no record.
 func (s *Store) update(ctx context.Context, script *redisx.Script, id string, args ...string) (rueidis.RedisMessage, error) {
 	if !ValidID(id) {
 		return rueidis.RedisMessage{}, ErrNotFound

@@ -27,7 +27,8 @@ func (s *Store) Unsubscribe(ctx context.Context, id, uri string) (reader string,
 	return s.subscription(ctx, subscriptionRemove, id, uri)
 }
 
-// MaxURI bounds the URI of a resource that a session subscribes to, in bytes.
+// MaxURI bounds the URI of a resource, in bytes: a longer one can be neither
+// subscribed to nor updated.
 const MaxURI = 8 << 10
 
 func (s *Store) subscription(ctx context.Context, script *redisx.Script, id string, args ...string) (reader string, err error) {

@@ -1,5 +1,5 @@
-// Package signal lets goroutines wait for something to change without asking for
-// it again and again.
+// Package signal wakes goroutines when something has changed, so that they need not
+// ask again and again.
 package signal
 
 import (

@@ -20,8 +20,8 @@ type Event struct {
 	Data  []byte
 }
 
-// MaxEvent is the size in bytes of the largest event that [Read] accepts.
-const MaxEvent = 16 << 20
+// maxEvent is the size in bytes of the largest event that [Read] accepts.
+const maxEvent = 16 << 20
 
 // Append appends the wire form of e to b. An event with an id or data always
 // has a data line, because browsers ignore the id of an event without one.
@@ -74,15 +74,15 @@ func Read(r *bufio.Reader) (Event, error) {
 	for {
 		line, err := r.ReadSlice('\n')
 		var long []byte
-		for errors.Is(err, bufio.ErrBufferFull) && size+len(long) <= MaxEvent {
+		for errors.Is(err, bufio.ErrBufferFull) && size+len(long) <= maxEvent {
 			long = append(long, line...)
 			line, err = r.ReadSlice('\n')
 		}
 		if long != nil {
 			line = append(long, line...)
 		}
-		if size += len(line); size > MaxEvent {
-			return Event{}, fmt.Errorf("event longer than %d bytes", MaxEvent)
+		if size += len(line); size > maxEvent {
+			return Event{}, fmt.Errorf("event longer than %d bytes", maxEvent)
 		}
 		if err != nil {
 			return Event{}, err
@@ -165,7 +165,8 @@ func (s *Writer) Start() error {
 	return s.flush()
 }
 
-// Write sends events in one go.
+// Write sends events with one write and one flush. It blocks until the client's
+// machine has accepted them, for the writer's timeout at most.
 func (s *Writer) Write(events ...Event) error {
 	s.buf = s.buf[:0]
 	for _, e := range events {

@@ -117,7 +117,7 @@ func TestAnEventLongerThanTheBoundIsAnError(t *testing.T) {
 		}
 	}
 	// Comments are no part of an event.
-	comments := io.MultiReader(io.LimitReader(endless(": "+strings.Repeat("x", 1000)+"\n\n"), 2*MaxEvent/1004*1004), strings.NewReader("data: x\n\n"))
+	comments := io.MultiReader(io.LimitReader(endless(": "+strings.Repeat("x", 1000)+"\n\n"), 2*maxEvent/1004*1004), strings.NewReader("data: x\n\n"))
 	if e, err := Read(bufio.NewReader(comments)); err != nil || string(e.Data) != "x" {
 		t.Errorf("after many comments: %+v, %v", e, err)
 	}
