@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -177,11 +178,11 @@ func (w *watcher) Write(_ context.Context, msg jsonrpc.Message) error {
 		}
 		return nil
 	}
-	list, ok := bus.ListOfMethod(m.Method)
-	if !ok {
+	changed := slices.IndexFunc(bus.Lists, func(l bus.List) bool { return l.Method() == m.Method })
+	if changed < 0 {
 		return nil
 	}
-	w.put(list)
+	w.put(bus.Lists[changed])
 	select {
 	case w.wake <- struct{}{}:
 	default:

@@ -30,7 +30,7 @@ func newUpdate(at Position, uri string) *Change {
 
 func newListChange(at Position, list List) *Change {
 	c := &Change{at: at, List: list}
-	c.encode(list.method(), "")
+	c.encode(list.Method(), "")
 	return c
 }
 

@@ -16,8 +16,8 @@ const (
 // Lists are all lists, in the order in which clients are told of them.
 var Lists = []List{Tools, Prompts, Resources}
 
-// method returns the method of the notification that the list has changed.
-func (l List) method() string { return "notifications/" + string(l) + "/list_changed" }
+// Method returns the method of the notification that the list has changed.
+func (l List) Method() string { return "notifications/" + string(l) + "/list_changed" }
 
 // Capability returns the name of the server capability that announces changes of
 // the list, in its member listChanged.
