@@ -2,48 +2,27 @@ package mcp
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
+
+	"github.com/mcpfleet/mcpfleet/internal/signal"
 )
 
-// A gauge counts what runs, and wakes who waits until nothing does.
+// A gauge counts what runs, and wakes whoever waits until nothing does. The zero
+// value is ready; it is safe for concurrent use.
 type gauge struct {
-	mu    sync.Mutex // guards the fields below
-	count int
-	empty chan struct{} // closed when count becomes 0; nil if nobody waits
+	count atomic.Int64
+	empty signal.Broadcast
 }
 
-func (g *gauge) add() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.count++
-}
+func (g *gauge) add() { g.count.Add(1) }
 
 func (g *gauge) remove() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.count--
-	if g.count == 0 && g.empty != nil {
-		close(g.empty)
-		g.empty = nil
+	if g.count.Add(-1) == 0 {
+		g.empty.Send()
 	}
 }
 
-// wait waits until nothing runs, or ctx ends, and returns ctx's error then.
+// wait blocks until nothing runs, or ctx ends.
 func (g *gauge) wait(ctx context.Context) error {
-	g.mu.Lock()
-	if g.count == 0 {
-		g.mu.Unlock()
-		return nil
-	}
-	if g.empty == nil {
-		g.empty = make(chan struct{})
-	}
-	empty := g.empty
-	g.mu.Unlock()
-	select {
-	case <-empty:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return g.empty.Until(ctx, func() bool { return g.count.Load() == 0 })
 }

@@ -77,7 +77,7 @@ var tree = map[string]string{
 	"transport": "internal/bus internal/eventlog internal/httperror internal/jsonrpcmsg internal/node internal/options internal/runner " +
 		"internal/sessionstore internal/sse session",
 	"mcp": "internal/bodylimit internal/bus internal/cors internal/eventlog internal/httperror internal/jsonrpcmsg internal/loopback " +
-		"internal/node internal/options internal/runner internal/sdkcompat internal/sessionstore internal/sse session",
+		"internal/node internal/options internal/runner internal/sdkcompat internal/sessionstore internal/signal internal/sse session",
 
 	"auth": "internal/bodylimit internal/cors internal/fetch internal/jwks internal/options",
 	"auth/server": "auth internal/bodylimit internal/cors internal/fetch internal/htmlpage internal/jwks internal/limit internal/loopback " +
