@@ -104,6 +104,11 @@ type Options struct {
 	// DefaultLogLevel is the log level of a client that has not set one. If
 	// empty, such a client gets no log messages, as with the SDK's handler.
 	DefaultLogLevel mcp.LoggingLevel
+
+	// CrashOnPanic lets a panic in a handler of a server, or in OnStream, end the
+	// process. By default, the request gets an internal error, the panic is logged
+	// with its stack, and the instance goes on.
+	CrashOnPanic bool
 }
 
 // validate checks the options that this package itself uses. The session store and

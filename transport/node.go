@@ -56,7 +56,7 @@ func NewNode(ctx context.Context, opts *Options) (*Node, error) {
 		store:     store,
 		node:      inner,
 		publisher: inner.Publisher(),
-		runner:    runner.New(inner, store, logger),
+		runner:    runner.New(inner, store, logger, o.CrashOnPanic),
 		logger:    logger,
 		closed:    make(chan struct{}),
 	}, nil

@@ -18,6 +18,8 @@ import (
 // failures has the tests and subtests that are expected to fail, as go test names
 // them, each with the reason.
 var failures = map[string]string{
+	"TestANilAmongInputRequestsIsTheCallsError/2025-11-25": "the SDK panics on a goroutine that no middleware reaches; M6 asks such requests itself",
+
 	"TestAPanicIsAFailure":                     "it shows that this package works",
 	"TestASubtestMayBeListed/it_is_not_mended": "it shows that this package works",
 }
