@@ -245,6 +245,9 @@ func TestKeepAliveOutlivesTheConnection(t *testing.T) {
 			if pinging() {
 				t.Errorf("KeepAlive %v: StopKeepAlive has not stopped it", every)
 			}
+			if err := session.Ping(t.Context(), nil); !strings.Contains(err.Error(), "EOF") {
+				t.Errorf("KeepAlive %v: the session no longer says why it has ended: %v", every, err)
+			}
 		}
 	})
 }
