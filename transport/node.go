@@ -113,7 +113,7 @@ func (n *Node) ResourceUpdated(ctx context.Context, uri string) error {
 }
 
 // ToolsChanged sends notifications/tools/list_changed to every client of the
-// fleet whose server declares listChanged for tools.
+// fleet, but for those whose server has declared tools without listChanged.
 func (n *Node) ToolsChanged(ctx context.Context) error {
 	return n.publisher.ListChanged(ctx, bus.Tools)
 }
