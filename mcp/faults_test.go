@@ -545,6 +545,30 @@ func TestAPanicInOnStreamEndsNothing(t *testing.T) {
 	})
 }
 
+// A faultyLogger panics at every line.
+type faultyLogger struct{ slog.Handler }
+
+func (faultyLogger) Enabled(context.Context, slog.Level) bool  { return true }
+func (faultyLogger) Handle(context.Context, slog.Record) error { panic("a logger") }
+func (l faultyLogger) WithAttrs([]slog.Attr) slog.Handler      { return l }
+func (l faultyLogger) WithGroup(string) slog.Handler           { return l }
+
+func TestAPanicInTheLoggerEndsNothing(t *testing.T) {
+	t.Parallel()
+	options := func(o *fleet.Options) { o.Logger = slog.New(faultyLogger{}) }
+	simulate(t, simulated{rig: faulty(), options: options, wrap: withSSE}, func(t *testing.T, s *simulation) {
+		c, sse := s.session(t), s.sse(t, 0, "")
+		f := faultyCall{"tools/call", "panic", `{"name":"panic","arguments":{}}`, panicked}
+		f.wants(t, c.Call(t, f.method, f.params))
+		f.wants(t, sse.call(t, fleettest.Request(1, f.method, f.params)))
+		s.instances[0].link.Cut() // there is a lot to log
+		time.Sleep(time.Minute)
+		s.instances[0].link.Heal()
+		time.Sleep(time.Minute)
+		wantText(t, c.CallTool(t, "echo", `{"text":"hi"}`), "hi")
+	})
+}
+
 // endsProcess fails the test unless the process ends in which run is called, with a panic.
 func endsProcess(t *testing.T, what string, run func()) {
 	t.Helper()

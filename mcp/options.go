@@ -162,9 +162,7 @@ func defaultPort(scheme string) string {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = options.Logger(o.Logger, o.CrashOnPanic)
 	options.OrDefault(&o.StreamAfter, time.Second)
 	options.OrDefault(&o.KeepAlive, 15*time.Second)
 	options.OrDefault(&o.WriteTimeout, 10*time.Second)

@@ -103,9 +103,7 @@ func (o Options) withDefaults() Options {
 	options.OrDefault(&o.StreamAfter, time.Second)
 	options.OrDefault(&o.KeepAlive, 15*time.Second)
 	options.OrDefault(&o.WriteTimeout, 10*time.Second)
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = options.Logger(o.Logger, o.CrashOnPanic)
 	return o
 }
 
