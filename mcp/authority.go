@@ -78,6 +78,15 @@ func (h *Handler) incoming(r *http.Request, rec sessionstore.Record, m *jsonrpcm
 		Record:  rec,
 		Message: m,
 		Extra:   &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
-		Server:  func() *mcp.Server { return h.getServer(r) },
+		Server:  func() (*mcp.Server, error) { return h.serverFor(r) },
 	}
 }
+
+// serverFor returns what getServer returns for a request. Should getServer panic,
+// that concerns this request alone.
+func (h *Handler) serverFor(r *http.Request) (server *mcp.Server, err error) {
+	defer h.runner.Faults().Recover(r.Context(), "getServer panicked", func() { err = errNoServer })
+	return h.getServer(r), nil
+}
+
+var errNoServer = httperror.New(http.StatusInternalServerError, jsonrpc.CodeInternalError, "internal error")

@@ -38,6 +38,8 @@
 //     the meantime; a subscriptions/listen stream of 2026-07-28 gets every
 //     change, or ends.
 //   - Another user's session is indistinguishable from one that does not exist.
+//   - A handler that panics, or returns what cannot be sent, fails its own call
+//     and nothing else; see [Options.CrashOnPanic].
 //   - Every key has a time to live. A session without an open stream or a
 //     running call costs no goroutine, connection or timer anywhere.
 //

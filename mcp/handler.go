@@ -92,8 +92,8 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 		held:      make(chan struct{}, maxHeld),
 		closed:    make(chan struct{}),
 	}
-	h.runner = runner.New(n, store, h.logger)
-	h.stateless = conforming(newStatelessHandler(h), getServer)
+	h.runner = runner.New(n, store, h.logger, o.CrashOnPanic)
+	h.stateless = h.conforming(newStatelessHandler(h))
 	h.logger.Info("instance joined the fleet")
 	return h, nil
 }

@@ -96,13 +96,14 @@ func (h *Handler) serveListener(w http.ResponseWriter, r *http.Request, listener
 func (h *Handler) judge(r *http.Request, m *jsonrpcmsg.Message) *verdict {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	v := &verdict{header: http.Header{}, status: http.StatusOK, done: cancel}
+	v := &verdict{id: m.ID, header: http.Header{}, status: http.StatusOK, done: cancel}
 	h.stateless.ServeHTTP(v, again(ctx, r, aliased(m)))
 	return v
 }
 
 // A verdict is what the SDK says to a listen request.
 type verdict struct {
+	id       json.RawMessage // of the request
 	header   http.Header
 	status   int
 	body     bytes.Buffer    // a refusal, or of a stream what is not a whole event yet

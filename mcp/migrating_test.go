@@ -14,6 +14,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/mcpfleet/mcpfleet/internal/testing/expected"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	"github.com/mcpfleet/mcpfleet/session"
 )
@@ -66,39 +67,69 @@ func TestServerSessionsAreTheRunningRequests(t *testing.T) {
 // What can tell tells: an error, not silence.
 func TestKeptServerSessionNamesWhatToUse(t *testing.T) {
 	t.Parallel()
-	var kept *mcp.ServerSession
-	r := newRig(nil)
-	r.more = func(s *mcp.Server) {
-		tool(s, "keep", func(_ context.Context, req *mcp.CallToolRequest, _ toolArguments) (string, error) {
-			kept = req.Session
-			return kept.ID(), nil
-		})
-	}
-	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
-		c := s.session(t)
-		wantText(t, c.CallTool(t, "keep", "{}"), c.Session)
-		synctest.Wait()
-		for what, use := range map[string]func() error{
-			"progress": func() error { return progress(t.Context(), kept, 1, "x") },
-			"ping":     func() error { return kept.Ping(t.Context(), nil) },
-			"elicit": func() error {
-				_, err := kept.Elicit(t.Context(), &mcp.ElicitParams{Message: "?"})
-				return err
-			},
-			"sampling": func() error {
-				_, err := kept.CreateMessage(t.Context(), &mcp.CreateMessageParams{MaxTokens: 1})
-				return err
-			},
-			"log": func() error {
-				return kept.Log(t.Context(), &mcp.LoggingMessageParams{Level: "error", Data: "x"})
-			},
-		} {
-			err := use()
-			if err == nil || !strings.Contains(err.Error(), "keep its ID and use Notify of fleet.Handler or fleet.Notifier") {
-				t.Errorf("%s: %v", what, err)
-			}
+	for _, protocol := range []string{"2025-11-25", "2025-03-26", "HTTP+SSE", "2026-07-28"} {
+		for name, opts := range map[string]*mcp.ServerOptions{"plain": nil, "KeepAlive": {KeepAlive: time.Minute}} {
+			t.Run(protocol+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				expected.Failure(t)
+				var kept *mcp.ServerSession
+				r := newRig(opts)
+				r.more = func(s *mcp.Server) {
+					tool(s, "keep", func(_ context.Context, req *mcp.CallToolRequest, _ toolArguments) (string, error) {
+						kept = req.Session
+						return "kept", nil
+					})
+				}
+				simulate(t, simulated{rig: r, wrap: withSSE}, func(t *testing.T, s *simulation) {
+					switch protocol {
+					case "HTTP+SSE":
+						wantText(t, s.sse(t, 0, "").call(t, toolCall(1, "keep", "{}")), "kept")
+					case "2026-07-28":
+						c := s.stateless(t)
+						wantText(t, c.Message(t, statelessCall(t, c, "keep", "{}")), "kept")
+					default:
+						c := s.client(t)
+						c.Initialize(t, protocol, everyCapability)
+						wantText(t, c.CallTool(t, "keep", "{}"), "kept")
+					}
+					synctest.Wait()
+					wantUseless(t, kept, protocol)
+					time.Sleep(10 * time.Minute) // whatever ends later has ended
+					wantUseless(t, kept, protocol)
+				})
+			})
 		}
-	})
+	}
+}
+
+// wantUseless fails the test unless each method of the session fails with an error
+// that says what to use.
+func wantUseless(t *testing.T, kept *mcp.ServerSession, protocol string) {
+	t.Helper()
+	uses := map[string]func() error{
+		"progress": func() error { return progress(t.Context(), kept, 1, "x") },
+		"ping":     func() error { return kept.Ping(t.Context(), nil) },
+		"elicit": func() error {
+			_, err := kept.Elicit(t.Context(), &mcp.ElicitParams{Message: "?"})
+			return err
+		},
+		"sampling": func() error {
+			_, err := kept.CreateMessage(t.Context(), &mcp.CreateMessageParams{MaxTokens: 1})
+			return err
+		},
+		"log": func() error {
+			return kept.Log(t.Context(), &mcp.LoggingMessageParams{Level: "error", Data: "x"})
+		},
+	}
+	if protocol == "2026-07-28" {
+		delete(uses, "log") // there, only a request that asks for them gets log messages
+	}
+	for what, use := range uses {
+		err := use()
+		if err == nil || !strings.Contains(err.Error(), "keep its ID and use Notify of fleet.Handler or fleet.Notifier") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 }
 
 func TestGetServerIsCalledForEachMessage(t *testing.T) {

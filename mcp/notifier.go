@@ -59,8 +59,8 @@ func (n *Notifier) ResourceUpdated(ctx context.Context, uri string) error {
 	return n.publisher.ResourceUpdated(ctx, uri)
 }
 
-// ToolsChanged sends notifications/tools/list_changed to every client whose
-// server declares listChanged for tools.
+// ToolsChanged sends notifications/tools/list_changed to every client, but for
+// those whose server has declared tools without listChanged.
 func (n *Notifier) ToolsChanged(ctx context.Context) error {
 	return n.publisher.ListChanged(ctx, bus.Tools)
 }

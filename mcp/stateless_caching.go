@@ -15,22 +15,39 @@ import (
 )
 
 // conforming adds to the SDK's handler for stateless requests what that leaves
-// out: names that are encoded in their header, and results that are not
-// for every user's cache. The SDK asks for a request's server more than once;
-// here getServer is called once, and [chosenServer] says what it returned.
-func conforming(sdk http.Handler, getServer func(*http.Request) *mcp.Server) http.Handler {
+// out: names that are encoded in their header, results that are not for every
+// user's cache, and handlers' faults that concern their request alone. The SDK
+// asks for a request's server more than once; here getServer is called once, and
+// [chosenServer] says what it returned.
+func (h *Handler) conforming(sdk http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sdkcompat.DecodeName(r)
-		server := getServer(r)
+		server, err := h.serverFor(r)
+		if err != nil {
+			h.fail(w, r, w.(statelessResponse).requestID(), err)
+			return
+		}
+		ctx := r.Context()
+		if server != nil {
+			ctx = h.runner.Faults().Catch(ctx, server, w.(statelessResponse).requestID(), true)
+		}
 		// Only a call has a result that could be kept, and not one to listen.
 		if call, ok := w.(*statelessCall); ok && isCacheable(r.Header.Get(methodHeader)) && auth.TokenInfoFromContext(r.Context()) != nil {
 			if server != nil && !sdkcompat.DecidesCaching(server) {
 				w = privateCall{call}
 			}
 		}
-		sdk.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), chosen{}, server)))
+		sdk.ServeHTTP(w, r.WithContext(context.WithValue(ctx, chosen{}, server)))
 	})
 }
+
+// A statelessResponse knows which request it is the response to.
+type statelessResponse interface {
+	requestID() json.RawMessage // nil if it is to a notification
+}
+
+func (c *statelessCall) requestID() json.RawMessage { return c.id }
+func (v *verdict) requestID() json.RawMessage       { return v.id }
 
 // chosen is the context key of a request's server.
 type chosen struct{}

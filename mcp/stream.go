@@ -94,6 +94,7 @@ func (h *Handler) whileOpen(ctx context.Context, s *Stream) (leave func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer h.runner.Faults().Recover(ctx, "OnStream panicked", func() {})
 		h.opts.OnStream(ctx, s)
 	}()
 	return func() {

@@ -21,7 +21,9 @@ import (
 // resources are added to a server, or removed from it, while it runs; the SDK
 // by itself notifies only those that are connected to it at that moment. Watch
 // does not change the servers of other instances, which must be changed as
-// well.
+// well. The first tool, prompt or resource of a server is announced too, as by
+// the SDK's handler, although the server did not declare that it has any when the
+// clients' sessions began.
 //
 // Watch returns at once and watches until [Handler.Shutdown]; called after
 // that, it fails. While Redis is unavailable, announcements wait. Each watched

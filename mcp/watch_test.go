@@ -89,6 +89,38 @@ func TestWatchedServerAnnouncesItsChanges(t *testing.T) {
 	}
 }
 
+// A client that has begun when the server had nothing of a kind hears of the
+// first of it, as with the SDK's handler.
+func TestWatchedServerAnnouncesTheFirstOfAKind(t *testing.T) {
+	t.Parallel()
+	for name, feature := range features {
+		for _, protocol := range []string{"2024-11-05", "2025-11-25", "HTTP+SSE"} {
+			t.Run(name+"/"+protocol, func(t *testing.T) {
+				t.Parallel()
+				simulate(t, simulated{wrap: withSSE}, func(t *testing.T, s *simulation) {
+					server := mcp.NewServer(&mcp.Implementation{Name: "empty", Version: "1"}, nil)
+					changing := s.joinServing(t, simulated{wrap: withSSE}, func(*http.Request) *mcp.Server { return server })
+					must(t, changing.handler.Watch(server))
+					var events <-chan sse.Event
+					if protocol == "HTTP+SSE" {
+						c := openSSE(t, at(s.client(t), s.instances[0].url), "").at(changing.url)
+						c.initialize(t)
+						events = c.events
+					} else {
+						c := at(s.client(t), changing.url)
+						c.Initialize(t, protocol, everyCapability)
+						events = messages(at(c, s.instances[0].url).Get(t, ""))
+					}
+					synctest.Wait()
+					feature.add(server)
+					receives(t, events, changed(list(name)))
+					silent(t, events)
+				})
+			})
+		}
+	}
+}
+
 func list(name string) string {
 	if name == "resources by template" {
 		return "resources"

@@ -56,7 +56,7 @@ func NewNode(ctx context.Context, opts *Options) (*Node, error) {
 		store:     store,
 		node:      inner,
 		publisher: inner.Publisher(),
-		runner:    runner.New(inner, store, logger),
+		runner:    runner.New(inner, store, logger, o.CrashOnPanic),
 		logger:    logger,
 		closed:    make(chan struct{}),
 	}, nil
@@ -113,7 +113,7 @@ func (n *Node) ResourceUpdated(ctx context.Context, uri string) error {
 }
 
 // ToolsChanged sends notifications/tools/list_changed to every client of the
-// fleet whose server declares listChanged for tools.
+// fleet, but for those whose server has declared tools without listChanged.
 func (n *Node) ToolsChanged(ctx context.Context) error {
 	return n.publisher.ListChanged(ctx, bus.Tools)
 }

@@ -82,6 +82,11 @@ type Options struct {
 	// DefaultLogLevel is the log level of a client that has not set one. If
 	// empty, such a client gets no log messages, as with the SDK's handler.
 	DefaultLogLevel mcp.LoggingLevel
+
+	// CrashOnPanic lets a panic in a handler of a server end the process. By
+	// default, the request gets an internal error, the panic is logged with its
+	// stack, and the instance goes on.
+	CrashOnPanic bool
 }
 
 // validate checks the options that this package itself uses. The session store and
@@ -98,9 +103,7 @@ func (o Options) withDefaults() Options {
 	options.OrDefault(&o.StreamAfter, time.Second)
 	options.OrDefault(&o.KeepAlive, 15*time.Second)
 	options.OrDefault(&o.WriteTimeout, 10*time.Second)
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = options.Logger(o.Logger, o.CrashOnPanic)
 	return o
 }
 

@@ -67,7 +67,7 @@ func (n *Node) serve(ctx context.Context, server *mcp.Server, req Request, m *js
 	if m.IsCall() && n.draining.Load() {
 		return nil, ErrClosed
 	}
-	in := runner.Incoming{Message: m, Extra: req.Extra, Server: func() *mcp.Server { return server }}
+	in := runner.Incoming{Message: m, Extra: req.Extra, Server: func() (*mcp.Server, error) { return server, nil }}
 	if m.Method == "initialize" {
 		return n.initialize(ctx, req, in)
 	}

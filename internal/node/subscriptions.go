@@ -242,7 +242,10 @@ func (n *Node) openFeed(ctx context.Context, r *Reader, rec sessionstore.Record,
 	})
 }
 
-// announced returns the lists whose changes a server announces.
+// announced returns the lists whose changes the clients of a server hear of, as
+// from the SDK's own handler: all but those that the server has declared without
+// listChanged. One that it has not declared it lacked when the session began, and
+// may have by now.
 func announced(capabilities json.RawMessage) map[bus.List]bool {
 	var declared map[string]json.RawMessage
 	announced := map[bus.List]bool{}
@@ -253,7 +256,8 @@ func announced(capabilities json.RawMessage) map[bus.List]bool {
 		var of struct {
 			ListChanged bool `json:"listChanged"`
 		}
-		if json.Unmarshal(declared[list.Capability()], &of) == nil && of.ListChanged {
+		capability, has := declared[list.Capability()]
+		if !has || json.Unmarshal(capability, &of) == nil && of.ListChanged {
 			announced[list] = true
 		}
 	}

@@ -27,13 +27,18 @@ type Runner struct {
 	node    *node.Node
 	store   *sessionstore.Store
 	logger  *slog.Logger
+	faults  *sdkcompat.Faults
 	clients clientCache
 }
 
-// New returns a runner for the sessions of a store.
-func New(n *node.Node, store *sessionstore.Store, logger *slog.Logger) *Runner {
-	return &Runner{node: n, store: store, logger: logger}
+// New returns a runner for the sessions of a store. With crash, a handler's panic
+// ends the process.
+func New(n *node.Node, store *sessionstore.Store, logger *slog.Logger, crash bool) *Runner {
+	return &Runner{node: n, store: store, logger: logger, faults: sdkcompat.NewFaults(logger, crash)}
 }
+
+// Faults returns what keeps the faults of handlers to their requests.
+func (r *Runner) Faults() *sdkcompat.Faults { return r.faults }
 
 // An Incoming is a message as it arrived.
 type Incoming struct {
@@ -45,7 +50,7 @@ type Incoming struct {
 	Extra *mcp.RequestExtra
 	// Server returns the server that is to handle the message, or nil if there is
 	// none. It is called if the message is one for a server.
-	Server func() *mcp.Server
+	Server func() (*mcp.Server, error)
 }
 
 // An Execution is a message of a client with all that it takes to have a server
@@ -92,10 +97,11 @@ func (r *Runner) Prepare(in Incoming) (Execution, error) {
 			e.Request.OnResult = r.onResult(rec, m)
 		}
 	}
-	if e.Server = in.Server(); e.Server == nil {
-		return e, httperror.Refuse(http.StatusBadRequest, "no server available")
+	var err error
+	if e.Server, err = in.Server(); err == nil && e.Server == nil {
+		err = httperror.Refuse(http.StatusBadRequest, "no server available")
 	}
-	return e, nil
+	return e, err
 }
 
 // onResult returns what has to be done about a call of a session when the
@@ -133,6 +139,7 @@ func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
 			return nil, err
 		}
 	}
+	ctx = r.faults.Catch(ctx, e.Server, e.Request.Message.ID, false)
 	ss, err := e.Server.Connect(conn.Context(ctx), conn, &mcp.ServerSessionOptions{State: e.state})
 	if err != nil {
 		_ = conn.Close() // our own connection's Close does not fail

@@ -155,26 +155,70 @@ func TestPlainErrorsHaveCodeZero(t *testing.T) {
 	}
 }
 
-// The panic is on the SDK's goroutine, so it is provoked in a process of its own.
-func TestNullArgumentsPanic(t *testing.T) {
-	t.Parallel()
+// The panics are on the SDK's goroutines, so they are provoked in processes of
+// their own.
+func panics(t *testing.T, want string, provoke func()) {
+	t.Helper()
 	const child = "SDKCOMPAT_TEST_PANIC"
-	if os.Getenv(child) == "" {
-		exe, err := os.Executable()
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestNullArgumentsPanic$")
-		cmd.Env = append(os.Environ(), child+"=1")
-		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "panic: assignment to entry in nil map") {
-			t.Errorf("null arguments: %v\n%s", err, out)
-		}
+	if os.Getenv(child) == t.Name() {
+		provoke()
 		return
 	}
-	server := newServer(nil)
-	addTool(server, func(context.Context, *mcp.CallToolRequest) {})
-	p, _ := connect(t, server, initialized())
-	p.call(t, "tools/call", `{"name":"tool","arguments":null}`)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$")
+	cmd.Env = append(os.Environ(), child+"="+t.Name())
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "panic: "+want) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestNullArgumentsPanic(t *testing.T) {
+	t.Parallel()
+	panics(t, "assignment to entry in nil map", func() {
+		server := newServer(nil)
+		addTool(server, func(context.Context, *mcp.CallToolRequest) {})
+		p, _ := connect(t, server, initialized())
+		p.call(t, "tools/call", `{"name":"tool","arguments":null}`)
+	})
+}
+
+func TestAPanicEndsTheProcess(t *testing.T) {
+	t.Parallel()
+	t.Run("of_a_handler", func(t *testing.T) {
+		t.Parallel()
+		panics(t, "one tool", func() {
+			server := newServer(nil)
+			addTool(server, func(context.Context, *mcp.CallToolRequest) { panic("one tool") })
+			p, _ := connect(t, server, initialized())
+			p.call(t, "tools/call", `{"name":"tool","arguments":{}}`)
+		})
+	})
+	t.Run("at_a_typed_nil", func(t *testing.T) {
+		t.Parallel()
+		panics(t, "runtime error: invalid memory address or nil pointer dereference", func() {
+			server := newServer(nil)
+			server.AddTool(&mcp.Tool{Name: "tool", InputSchema: json.RawMessage(`{"type":"object"}`)},
+				func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) { return nil, nil })
+			stateless(t, server, "tools/call", "tool", `,"name":"tool","arguments":{}`, func(*http.Request) {})
+			time.Sleep(time.Minute) // the panic is on another goroutine
+		})
+	})
+}
+
+func TestAResultThatIsNotJSONIsNeverAnswered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newServer(nil)
+		server.AddTool(&mcp.Tool{Name: "tool", InputSchema: json.RawMessage(`{"type":"object"}`)},
+			func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+				return &mcp.CallToolResult{StructuredContent: json.RawMessage("")}, nil
+			})
+		p, _ := connect(t, server, initialized())
+		p.send(t, "tools/call", `{"name":"tool","arguments":{}}`)
+		synctest.Wait()
+		if len(p.outgoing) > 0 {
+			t.Errorf("the SDK answers: %v", <-p.outgoing)
+		}
+	})
 }
 
 // Not parallel: it looks for the SDK's goroutine among all.
@@ -200,6 +244,9 @@ func TestKeepAliveOutlivesTheConnection(t *testing.T) {
 			close(done)
 			if pinging() {
 				t.Errorf("KeepAlive %v: StopKeepAlive has not stopped it", every)
+			}
+			if err := session.Ping(t.Context(), nil); !strings.Contains(err.Error(), "EOF") {
+				t.Errorf("KeepAlive %v: the session no longer says why it has ended: %v", every, err)
 			}
 		}
 	})

@@ -25,8 +25,19 @@ func EncodeResponse(id json.RawMessage, resp *jsonrpc.Response) []byte {
 	if e := undecodable(resp.Error.Error()); e != nil {
 		return jsonrpcmsg.EncodeError(id, e)
 	}
-	if wire := new(jsonrpc.Error); errors.As(resp.Error, &wire) && wire.Code == 0 {
-		return jsonrpcmsg.EncodeError(id, errors.New(resp.Error.Error()))
+	return jsonrpcmsg.EncodeError(id, wireError(resp.Error))
+}
+
+// wireError returns a handler's error as the client gets it, in every protocol.
+func wireError(err error) *jsonrpc.Error {
+	wire := &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: err.Error()}
+	if as := new(jsonrpc.Error); errors.As(err, &as) {
+		if as.Code != 0 {
+			wire.Code = as.Code
+		}
+		if json.Valid(as.Data) {
+			wire.Data = as.Data
+		}
 	}
-	return jsonrpcmsg.EncodeError(id, resp.Error)
+	return wire
 }

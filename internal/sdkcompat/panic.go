@@ -1,0 +1,149 @@
+package sdkcompat
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"weak"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+)
+
+// The SDK runs handlers on goroutines of its own, where nothing recovers: a panic
+// in one of them ends the process, and with it the requests of everybody else
+// (go-sdk#958).
+//
+// Seen in: v1.8.0.
+// Here: a receiving middleware recovers, and such a request gets an error.
+// Test: TestAPanicEndsTheProcess.
+
+// Faults keeps the faults of handlers to the requests in which they happen. It is
+// safe for concurrent use.
+type Faults struct {
+	logger *slog.Logger
+	crash  bool // let panics end the process
+
+	mu      sync.RWMutex // guards watched
+	watched map[weak.Pointer[mcp.Server]]struct{}
+}
+
+// NewFaults returns a Faults that logs each fault. With crash, a panic ends the
+// process nevertheless.
+func NewFaults(logger *slog.Logger, crash bool) *Faults {
+	return &Faults{logger: logger, crash: crash, watched: map[weak.Pointer[mcp.Server]]struct{}{}}
+}
+
+// A faultyRequest is a request whose faults are caught.
+type faultyRequest struct {
+	faults    *Faults
+	id        json.RawMessage // nil for a notification
+	stateless bool
+}
+
+type faultyRequestKey struct{}
+
+// Catch returns the context with which to connect a server for one request, whose
+// handlers' faults then concern that request alone. The id is nil for a
+// notification; stateless says that the protocol is one without sessions.
+//
+// The server gets a receiving middleware the first time, which then is the
+// outermost. It does nothing for requests that others serve on the same server.
+func (f *Faults) Catch(ctx context.Context, server *mcp.Server, id json.RawMessage, stateless bool) context.Context {
+	f.watch(server)
+	return context.WithValue(ctx, faultyRequestKey{}, &faultyRequest{f, id, stateless})
+}
+
+// watch adds the middleware to a server that does not have it. It does not keep
+// the server alive: there may be one for each request.
+func (f *Faults) watch(server *mcp.Server) {
+	key := weak.Make(server)
+	f.mu.RLock()
+	_, known := f.watched[key]
+	f.mu.RUnlock()
+	if known {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, known := f.watched[key]; known {
+		return
+	}
+	server.AddReceivingMiddleware(f.middleware)
+	f.watched[key] = struct{}{}
+	runtime.AddCleanup(server, f.forget, key)
+}
+
+func (f *Faults) forget(server weak.Pointer[mcp.Server]) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.watched, server)
+}
+
+func (f *Faults) middleware(next mcp.MethodHandler) mcp.MethodHandler {
+	return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
+		request, ok := ctx.Value(faultyRequestKey{}).(*faultyRequest)
+		if !ok || request.faults != f {
+			return next(ctx, method, req)
+		}
+		return f.handle(ctx, request, method, func() (mcp.Result, error) { return next(ctx, method, req) })
+	}
+}
+
+// handle runs a request's handler, and returns what the SDK can send without
+// calling code of the handler any more.
+func (f *Faults) handle(ctx context.Context, request *faultyRequest, method string, run func() (mcp.Result, error)) (res mcp.Result, err error) {
+	defer f.Recover(ctx, "a handler panicked", func() {
+		res, err = nil, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "internal error"}
+	}, "method", method, "request", request)
+	res, err = run()
+	switch {
+	case request.id == nil:
+		return res, err // nobody gets it
+	case err != nil:
+		return nil, wireError(err)
+	}
+	encoded, err := encodeResult(res, request.stateless)
+	if err != nil {
+		f.logger.ErrorContext(ctx, "a handler's result cannot be sent", "error", err, "method", method, "request", request)
+		return nil, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "internal error: the result cannot be sent"}
+	}
+	return encoded, nil
+}
+
+// LogValue implements [slog.LogValuer]. Nothing is logged of what a client sent but
+// its request's id.
+func (r *faultyRequest) LogValue() slog.Value {
+	const longest = 100
+	return slog.StringValue(string(r.id[:min(len(r.id), longest)]))
+}
+
+// Recover is to be deferred where code of the application is called. It logs a
+// panic, with its stack, and then calls then; with [NewFaults]'s crash it does
+// nothing.
+func (f *Faults) Recover(ctx context.Context, what string, then func(), more ...any) {
+	if f.crash {
+		return
+	}
+	if v := recover(); v != nil {
+		f.logger.ErrorContext(ctx, what, append(more, "panic", panicText(v), "stack", string(debug.Stack()))...)
+		then()
+	}
+}
+
+// panicText returns what a handler has panicked with, as far as that is a text. What
+// else it is may be anything that the handler had at hand.
+func panicText(v any) string {
+	const longest = 1000
+	switch v.(type) {
+	case error, string, fmt.Stringer:
+		text := fmt.Sprint(v) // it recovers, should Error or String panic
+		return text[:min(len(text), longest)]
+	default:
+		return fmt.Sprintf("%T", v)
+	}
+}

@@ -1,0 +1,153 @@
+package sdkcompat
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+)
+
+// The SDK never answers a request whose result cannot be encoded: neither the
+// client nor the connection hears of it. It sends typed nils as null, or panics
+// at them.
+//
+// Seen in: v1.8.0.
+// Here: results are encoded before the SDK has them, while an error can still be
+// answered.
+// Test: TestAResultThatIsNotJSONIsNeverAnswered.
+
+var (
+	errNoResult   = errors.New("the handler returned no result")
+	errNilContent = errors.New("there is a nil among the content or the input requests")
+	errDeep       = fmt.Errorf("content within content, more than %d deep", maxContentDepth)
+)
+
+// An encodedResult is a result that has been encoded. It embeds a result of the
+// SDK because those alone get the result type that the SDK gives each result in
+// protocols without sessions.
+type encodedResult struct {
+	mcp.CompleteResult // Meta and ResultType, as the SDK sets them
+
+	data json.RawMessage
+}
+
+// encodeResult encodes a handler's result, and calls no code of the handler
+// afterwards: what the SDK adds to the result it adds to a copy, as a handler may
+// return the same result again and again.
+func encodeResult(res mcp.Result, stateless bool) (mcp.Result, error) {
+	if res == nil {
+		return nil, errNoResult
+	}
+	if err := checkContent(res); err != nil {
+		return nil, err
+	}
+	data, err := encodeJSON(res)
+	if err != nil {
+		return nil, err
+	}
+	if string(data) == "null" {
+		return nil, errNoResult
+	}
+	encoded := &encodedResult{data: data}
+	if stateless {
+		encoded.Meta = maps.Clone(res.GetMeta())
+	}
+	return encoded, nil
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (r *encodedResult) MarshalJSON() ([]byte, error) {
+	if r.Meta == nil && r.ResultType == "" {
+		return r.data, nil
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(r.data, &fields) != nil {
+		return r.data, nil // a custom method's, which is no object
+	}
+	var err error
+	if len(r.Meta) > 0 {
+		if fields["_meta"], err = encodeJSON(r.Meta); err != nil {
+			return nil, err
+		}
+	}
+	if r.ResultType != "" && fields["resultType"] == nil {
+		if fields["resultType"], err = encodeJSON(r.ResultType); err != nil {
+			return nil, err
+		}
+	}
+	return encodeJSON(fields)
+}
+
+// encodeJSON encodes a value as the SDK does.
+func encodeJSON(v any) (json.RawMessage, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+}
+
+// checkContent fails if among the content of a result, or what it asks of the
+// client, is a nil, which no client can read.
+func checkContent(res mcp.Result) error {
+	var contents []mcp.Content
+	var inputs mcp.InputRequestMap
+	switch r := res.(type) {
+	case *mcp.CallToolResult:
+		if r != nil {
+			contents, inputs = r.Content, r.InputRequests
+		}
+	case *mcp.GetPromptResult:
+		if r == nil {
+			return nil
+		}
+		inputs = r.InputRequests
+		for _, m := range r.Messages {
+			if m == nil {
+				return errNilContent
+			}
+			contents = append(contents, m.Content)
+		}
+	case *mcp.ReadResourceResult:
+		if r != nil {
+			inputs = r.InputRequests
+		}
+	}
+	for _, input := range inputs {
+		if isNil(input) {
+			return errNilContent
+		}
+	}
+	return checkContents(contents, 0)
+}
+
+func isNil(v any) bool {
+	value := reflect.ValueOf(v)
+	return !value.IsValid() || value.Kind() == reflect.Pointer && value.IsNil()
+}
+
+// maxContentDepth bounds content within content, which may be within itself.
+const maxContentDepth = 100
+
+func checkContents(contents []mcp.Content, depth int) error {
+	if depth > maxContentDepth {
+		return errDeep
+	}
+	for _, c := range contents {
+		if isNil(c) {
+			return errNilContent
+		}
+		if nested, ok := c.(*mcp.ToolResultContent); ok {
+			if err := checkContents(nested.Content, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
