@@ -45,7 +45,8 @@ type Handler struct {
 	calls     statelessCalls
 	workers   gauge // goroutines that run the calls of batches
 	watchers  watchers
-	draining  atomic.Bool
+	leaving   atomic.Bool // Shutdown has begun: balancers are to let go
+	draining  atomic.Bool // and its delay is over: nothing new is served
 	closed    chan struct{}
 	cutShort  error // what Shutdown returns; set before closed is closed
 }

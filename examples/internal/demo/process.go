@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/redis/rueidis"
 
@@ -30,7 +31,8 @@ type Process struct {
 	BaseURL string
 
 	listener net.Listener
-	using    func() // logs which Redis is used; called when all settings have proved valid
+	leaving  atomic.Bool // a signal has arrived: the process is not ready any more
+	using    func()      // logs which Redis is used; called when all settings have proved valid
 }
 
 // Main runs a program: it sets up a Process, calls serve, and exits. The status
@@ -116,6 +118,7 @@ func (p *Process) Options() *fleet.Options {
 		Redis:          p.Redis,
 		Prefix:         p.Config.RedisPrefix,
 		SessionTTL:     p.Config.SessionTTL,
+		DrainDelay:     p.Config.DrainDelay + settle,
 		AllowedOrigins: p.Config.AllowedOrigins,
 		Logger:         p.Log,
 	}
