@@ -25,19 +25,18 @@ import (
 // It returns ctx's error if calls had to be cut short; ctx bounds the delay as
 // well. Shutdown is idempotent; the Redis client may be closed after it.
 //
-// http.Server.Shutdown, which closes the listener and then waits for open
-// streams, must not be waited for before Shutdown is called. There are two
-// orders:
+// Call http.Server.Shutdown after it: it waits for open streams, and drops
+// requests that it has not read yet. Who closes the listener, and when, depends
+// on the balancer:
 //
-//   - After Shutdown has returned. That is enough if the balancer checks
-//     readiness, as those of Kubernetes and of clouds do, and DrainDelay is
-//     longer than it needs to notice: nothing arrives when the 503s begin.
-//   - While Shutdown serves on, a second before DrainDelay is over. A balancer
-//     that does not check readiness, such as nginx, passes a 503 on to its client,
-//     but goes to the next instance if a connection is refused: so the listener
-//     has to close before the first 503. In the last second, what arrives on
-//     connections that were open is served. This suits both kinds of balancers,
-//     and the example does it.
+//   - One that checks readiness, as those of Kubernetes and of clouds do, sends
+//     nothing any more when the 503s begin, if DrainDelay is longer than it
+//     needs to notice. Then http.Server.Shutdown may close the listener.
+//   - One that does not, such as nginx, passes a 503 on to its client, but goes
+//     to the next instance if a connection is refused. So the listener has to be
+//     closed before the first 503: while Shutdown serves on, a second before
+//     DrainDelay is over. In that second, what arrives on connections that were
+//     open is served. This suits both kinds, and is what the example does.
 func (h *Handler) Shutdown(ctx context.Context) error {
 	if h.leaving.CompareAndSwap(false, true) {
 		h.serveOn(ctx)

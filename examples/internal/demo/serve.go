@@ -37,7 +37,7 @@ func (p *Process) Serve(h http.Handler, drain func(context.Context) error) error
 	p.Log.Info("listening", "addr", p.listener.Addr().String(), "url", p.BaseURL)
 
 	select {
-	case err := <-served:
+	case err := <-served: // never, unless it fails
 		return err
 	case <-ctx.Done():
 	}
@@ -67,8 +67,10 @@ func (p *Process) shutdown(server *http.Server, drain func(context.Context) erro
 	time.Sleep(p.Config.DrainDelay)
 	// While the handler still serves: a balancer that does not check readiness
 	// goes to another instance when a connection is refused, but not after a 503.
-	// The handler ends its streams, for which the server waits.
-	err := errors.Join(server.Shutdown(ctx), <-drained)
+	// Not by server.Shutdown, which drops requests that have not been read yet.
+	p.listener.Close()
+	// The server last: it waits for streams, which only the handler can end.
+	err := errors.Join(<-drained, server.Shutdown(ctx))
 	if err != nil {
 		server.Close()
 		return fmt.Errorf("stopped before everything had ended: %w", err)
