@@ -35,13 +35,17 @@ func (h *Handler) session(r *http.Request) (sessionstore.Record, error) {
 	return rec, err
 }
 
-// owned returns a session, if it is the user's.
+// owned returns a session, if it is the user's and of the request's server.
 func (h *Handler) owned(r *http.Request, id string) (sessionstore.Record, error) {
 	user, err := userOf(r)
 	if err != nil {
 		return sessionstore.Record{}, err
 	}
-	return h.store.LoadOwned(r.Context(), id, user)
+	rec, err := h.store.LoadOwned(r.Context(), id, user)
+	if err == nil {
+		err = h.runner.CheckServer(r.Context(), rec, h.server(r))
+	}
+	return rec, err
 }
 
 // userOf returns the user that a request comes from, empty without authentication.
@@ -78,6 +82,6 @@ func (h *Handler) incoming(r *http.Request, rec sessionstore.Record, m *jsonrpcm
 		Record:  rec,
 		Message: m,
 		Extra:   &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
-		Server:  func() *mcp.Server { return h.getServer(r) },
+		Server:  func() *mcp.Server { return h.server(r) },
 	}
 }

@@ -22,6 +22,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	untimed(w)
+	r = choosing(r)
 	stateless := r.Header.Get(versionHeader) >= runner.VersionStateless
 	switch {
 	case r.Method == http.MethodPost:

@@ -21,7 +21,7 @@ import (
 // nothing of other instances and need not: one POST is one exchange. A client
 // cancels by closing the response.
 func newStatelessHandler(h *Handler) http.Handler {
-	return mcp.NewStreamableHTTPHandler(chosenServer, &mcp.StreamableHTTPOptions{
+	return mcp.NewStreamableHTTPHandler(h.server, &mcp.StreamableHTTPOptions{
 		Stateless:                    true,
 		PropagateRequestCancellation: true,
 		MaxRequestBodyBytes:          h.opts.MaxBody,

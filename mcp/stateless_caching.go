@@ -2,12 +2,10 @@ package mcp
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"net/http"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
-	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
@@ -16,28 +14,18 @@ import (
 
 // conforming adds to the SDK's handler for stateless requests what that leaves
 // out: names that are encoded in their header, and results that are not
-// for every user's cache. The SDK asks for a request's server more than once;
-// here getServer is called once, and [chosenServer] says what it returned.
-func conforming(sdk http.Handler, getServer func(*http.Request) *mcp.Server) http.Handler {
+// for every user's cache.
+func (h *Handler) conforming(sdk http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sdkcompat.DecodeName(r)
-		server := getServer(r)
 		// Only a call has a result that could be kept, and not one to listen.
 		if call, ok := w.(*statelessCall); ok && isCacheable(r.Header.Get(methodHeader)) && auth.TokenInfoFromContext(r.Context()) != nil {
-			if server != nil && !sdkcompat.DecidesCaching(server) {
+			if server := h.server(r); server != nil && !sdkcompat.DecidesCaching(server) {
 				w = privateCall{call}
 			}
 		}
-		sdk.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), chosen{}, server)))
+		sdk.ServeHTTP(w, r)
 	})
-}
-
-// chosen is the context key of a request's server.
-type chosen struct{}
-
-func chosenServer(r *http.Request) *mcp.Server {
-	server, _ := r.Context().Value(chosen{}).(*mcp.Server)
-	return server
 }
 
 const methodHeader = "Mcp-Method"

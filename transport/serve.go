@@ -40,7 +40,8 @@ type Request struct {
 // give the client the [Response]. If Serve fails, the caller gives the client the
 // error, with [WriteError] or [EncodeError]. It fails with
 //
-//   - session.ErrNotFound if there is no such session, or it is another owner's;
+//   - session.ErrNotFound if there is no such session, or it is another owner's, or
+//     of a server with another Implementation.Name;
 //   - [ErrDuplicateID], [ErrTooManyCalls] or [ErrClosed];
 //   - session.ErrUnavailable if Redis is unavailable. What a notification or
 //     response asks for may nevertheless happen;
@@ -76,6 +77,9 @@ func (n *Node) serve(ctx context.Context, server *mcp.Server, req Request, m *js
 	}
 	var err error
 	if in.Record, err = n.session(ctx, req.Session, req.Owner); err != nil {
+		return nil, err
+	}
+	if err := n.runner.CheckServer(ctx, in.Record, server); err != nil {
 		return nil, err
 	}
 	switch {

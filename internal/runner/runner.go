@@ -28,6 +28,7 @@ type Runner struct {
 	store   *sessionstore.Store
 	logger  *slog.Logger
 	clients clientCache
+	foreign foreign
 }
 
 // New returns a runner for the sessions of a store.

@@ -6,6 +6,7 @@
 package demo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -63,7 +64,7 @@ func run(serve func(*Process) error) error {
 	}
 	tuneGC()
 	p := &Process{Config: cfg, Log: newLogger(os.Stderr, cfg)}
-	if p.listener, err = net.Listen("tcp", cfg.address()); err != nil {
+	if p.listener, err = listen(cfg.address()); err != nil {
 		return &SettingError{cfg.notListening(err), err}
 	}
 	defer p.listener.Close()
@@ -75,6 +76,14 @@ func run(serve func(*Process) error) error {
 	defer end()
 	p.Redis = client
 	return serve(p)
+}
+
+// listen listens without Multipath TCP, whose sockets [closeListener] cannot
+// close without resetting connections.
+func listen(addr string) (net.Listener, error) {
+	var config net.ListenConfig
+	config.SetMultipathTCP(false)
+	return config.Listen(context.Background(), "tcp", addr) // which bounds nothing but the look-up of the host
 }
 
 // noArguments refuses arguments: to ignore them would mislead whoever gave them.

@@ -68,7 +68,7 @@ func (p *Process) shutdown(server *http.Server, drain func(context.Context) erro
 	// While the handler still serves: a balancer that does not check readiness
 	// goes to another instance when a connection is refused, but not after a 503.
 	// Not by server.Shutdown, which drops requests that have not been read yet.
-	p.listener.Close()
+	closeListener(p.listener)
 	// The server last: it waits for streams, which only the handler can end.
 	err := errors.Join(<-drained, server.Shutdown(ctx))
 	if err != nil {
