@@ -99,6 +99,7 @@ func (f *fleet) restart(t *testing.T, i int) {
 // that call without a pause.
 type callers struct {
 	end    context.CancelFunc
+	close  []func() error
 	over   atomic.Bool // requests that are given up do not count
 	calls  atomic.Int64
 	failed chan error
@@ -121,6 +122,7 @@ func startCallers(t *testing.T, url string) *callers {
 		cs := connect(t, client, &mcp.StreamableClientTransport{
 			Endpoint: url, HTTPClient: &http.Client{Transport: strict{base, c}},
 		}, era)
+		c.close = append(c.close, cs.Close)
 		c.wg.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
 				if err := echo(t, cs, fmt.Sprint(n, "/", i)); err != nil {
@@ -149,6 +151,11 @@ func (c *callers) stop(t *testing.T) {
 	t.Helper()
 	c.end()
 	c.wg.Wait()
+	for _, end := range c.close {
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+	}
 	c.over.Store(true)
 	t.Logf("%d calls", c.calls.Load())
 	for {
