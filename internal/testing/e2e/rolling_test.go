@@ -151,12 +151,12 @@ func (c *callers) stop(t *testing.T) {
 	t.Helper()
 	c.end()
 	c.wg.Wait()
+	c.over.Store(true) // a stream may come back after its session has ended
 	for _, end := range c.close {
 		if err := end(); err != nil {
 			t.Error(err)
 		}
 	}
-	c.over.Store(true)
 	t.Logf("%d calls", c.calls.Load())
 	for {
 		select {
