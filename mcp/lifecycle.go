@@ -68,7 +68,6 @@ func (h *Handler) serveOn(ctx context.Context) {
 	if h.opts.DrainDelay == 0 {
 		return
 	}
-	h.logger.Info("instance is leaving", "serves_on", h.opts.DrainDelay.String())
 	delay := time.NewTimer(h.opts.DrainDelay)
 	defer delay.Stop()
 	select {
