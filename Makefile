@@ -14,7 +14,7 @@ run: ## the demo at http://localhost:3232/mcp, without authentication
 	AUTH_MODE=none go run ./examples/everything
 
 watch: ## the demo, built and started again whenever a file is saved
-	git ls-files '*.go' '*.lua' '*.html' '*.css' | AUTH_MODE=none entr -nr go run ./examples/everything
+	git ls-files '*.go' '*.lua' '*.html' '*.css' | AUTH_MODE=none DRAIN_DELAY=0s entr -nr go run ./examples/everything
 
 one: ## one test: PKG, TEST
 	go test $(PKG) -run '^$(TEST)$$' -count 1 -v

@@ -20,7 +20,18 @@ const (
 //go:embed app.html
 var appHTML string
 
-// addApp adds the tool that is shown with an app, and the app as a resource.
+// appMeta is what a host has to know to show the app: it may load nothing, and
+// is to be told apart from the chat around it.
+func appMeta() mcp.Meta {
+	none := []string{}
+	return mcp.Meta{"ui": map[string]any{
+		"csp":           map[string]any{"connectDomains": none, "resourceDomains": none},
+		"prefersBorder": true,
+	}}
+}
+
+// addApp adds the tool that is shown with an app, the app as a resource, and a tool
+// that only the app calls.
 func addApp(server *mcp.Server) {
 	mcp.AddTool(server, &mcp.Tool{
 		Name:        "mcp_apps_hello_world",
@@ -29,8 +40,20 @@ func addApp(server *mcp.Server) {
 		Icons:       icons(screenIcon),
 		Description: "Demonstrates MCP Apps - returns an interactive UI that runs in the client",
 		InputSchema: inputSchema[noArgs](nil),
-		Meta:        mcp.Meta{"ui": map[string]any{"resourceUri": appURI}},
+		Meta: mcp.Meta{
+			"ui":             map[string]any{"resourceUri": appURI},
+			"ui/resourceUri": appURI, // for hosts of before 2026
+		},
 	}, helloWorld)
+	mcp.AddTool(server, &mcp.Tool{
+		Name:        "mcp_apps_server_time",
+		Title:       "Server Time",
+		Annotations: lookup(),
+		Icons:       icons(screenIcon),
+		Description: "Tells the time of the server, for the Hello World App; hosts do not show it to models",
+		InputSchema: inputSchema[noArgs](nil),
+		Meta:        mcp.Meta{"ui": map[string]any{"visibility": []string{"app"}}},
+	}, serverTime)
 	server.AddResource(&mcp.Resource{
 		URI:         appURI,
 		Name:        "Hello World MCP App",
@@ -40,6 +63,7 @@ func addApp(server *mcp.Server) {
 		Size:        int64(len(appHTML)),
 		Annotations: &mcp.Annotations{Audience: []mcp.Role{"user"}, Priority: 0.5},
 		Icons:       icons(screenIcon),
+		Meta:        appMeta(),
 	}, readApp)
 }
 
@@ -66,15 +90,21 @@ func helloWorld(context.Context, *mcp.CallToolRequest, noArgs) (*mcp.CallToolRes
 		},
 		StructuredContent: helloWorldContent{
 			Greeting:  "Hello from MCP Apps!",
-			Timestamp: time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00"),
+			Timestamp: timestamp(),
 			Features:  []string{"Interactive UI", "Tool input and result", "Messages to the host"},
 			Stats:     helloWorldStats{Version: "1.0.0", RequestCount: rand.IntN(1000)},
 		},
 	}, nil, nil
 }
 
+func serverTime(context.Context, *mcp.CallToolRequest, noArgs) (*mcp.CallToolResult, any, error) {
+	return textResult(timestamp()), nil, nil
+}
+
+func timestamp() string { return time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00") }
+
 func readApp(context.Context, *mcp.ReadResourceRequest) (*mcp.ReadResourceResult, error) {
 	return &mcp.ReadResourceResult{Contents: []*mcp.ResourceContents{
-		{URI: appURI, MIMEType: appMIMEType, Text: appHTML},
+		{URI: appURI, MIMEType: appMIMEType, Text: appHTML, Meta: appMeta()},
 	}}, nil
 }

@@ -56,8 +56,18 @@ func TestAppIsAResourceOfTheAppType(t *testing.T) {
 		if got.URI != appURI || got.MIMEType != "text/html;profile=mcp-app" || got.Blob != nil {
 			t.Errorf("got %s as %s", got.URI, got.MIMEType)
 		}
+		wantJSON(t, got.Meta, appMeta)
 		if !strings.HasPrefix(got.Text, "<!doctype html>") || !strings.HasSuffix(got.Text, "</html>\n") {
 			t.Error("the app is not one whole document")
+		}
+	})
+}
+
+func TestTheAppAsksForTheTimeByAToolOfItsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, version := range []string{v2025, v2026} {
+			wantText(t, call(t, connect(t, everything.New(nil), version, nil), "mcp_apps_server_time", nil), "2000-01-01T00:00:00.000Z")
 		}
 	})
 }

@@ -9,9 +9,9 @@ import (
 
 // How long clients may cache results.
 const (
-	// toolsTTL is short, so that clients that do not listen to changes, too, see a
-	// tool within a second after it was switched on.
-	toolsTTL = time.Second
+	// switchedTTL is short, so that clients that do not listen to changes, too, see a
+	// tool or resource within a second after it was switched on.
+	switchedTTL = time.Second
 	// listTTL is for the lists a caller of [New] may add to.
 	listTTL = 5 * time.Second
 	// staticTTL is for results that do not change while a server lives. The updates
@@ -31,12 +31,15 @@ func setCacheable(_ context.Context, req mcp.Request, c *mcp.Cacheable) {
 }
 
 func cacheTTL(req mcp.Request) time.Duration {
-	switch req.(type) {
-	case *mcp.ListToolsRequest:
-		return toolsTTL
-	case *mcp.ListPromptsRequest, *mcp.ListResourcesRequest, *mcp.ListResourceTemplatesRequest:
+	switch req := req.(type) {
+	case *mcp.ListToolsRequest, *mcp.ListResourcesRequest:
+		return switchedTTL
+	case *mcp.ListPromptsRequest, *mcp.ListResourceTemplatesRequest:
 		return listTTL
-	default: // server/discover and resources/read
-		return staticTTL
+	case *mcp.ReadResourceRequest:
+		if req.Params.URI == noticeURI {
+			return switchedTTL
+		}
 	}
+	return staticTTL // server/discover, and all other resources
 }

@@ -44,9 +44,10 @@ func cacheHints(t *testing.T, cs *mcp.ClientSession) map[string]mcp.Cacheable {
 
 func wantCacheHints(scope string) map[string]mcp.Cacheable {
 	list := mcp.Cacheable{TTLMs: 5_000, CacheScope: scope}
+	switched := mcp.Cacheable{TTLMs: 1_000, CacheScope: scope}
 	read := mcp.Cacheable{TTLMs: 300_000, CacheScope: scope}
 	return map[string]mcp.Cacheable{
-		"tools": {TTLMs: 1_000, CacheScope: scope}, "prompts": list, "resources": list, "templates": list,
+		"tools": switched, "prompts": list, "resources": switched, "templates": list,
 		"text": read, "app": read,
 	}
 }

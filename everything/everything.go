@@ -1,15 +1,16 @@
 // Package everything implements all server features of MCP but tasks, on a stock
 // SDK server: tools that return every kind of content or send the client every
-// kind of request, a tool that switches another one on and off, a hundred
-// resources with a template, prompts, completions, logging, and one MCP App. It
-// is the demonstration server of this repository and the acceptance test of its
-// library.
+// kind of request, tools that switch another tool and a resource on and off, a
+// hundred resources with a template, prompts, completions, logging, and one MCP
+// App. It is the demonstration server of this repository and the acceptance test
+// of its library.
 //
 // The package imports nothing but the standard library, the MCP SDK and the
 // SDK's JSON Schema package. It keeps no state per session and none between
 // requests, so any instance of the same server can answer any request of any
-// session. The one thing it remembers, whether the tool secretHandshake is on,
-// is kept by the [Switch] in the [Options], which instances can share.
+// session. All it remembers, whether the tool secretHandshake and the resource
+// of toggleResource are there, is kept by each [Switch] in the [Options], which
+// instances can share.
 //
 // Its tools work with clients of every protocol revision the SDK serves. A tool
 // that needs sampling, elicitation or roots sends a request to clients of
@@ -82,6 +83,11 @@ type Options struct {
 	// context that ends after 10 seconds. If nil, the server notifies its own
 	// clients, as the SDK does when a tool is added.
 	ToolsChanged func(ctx context.Context) error
+
+	// ResourceSwitch and ResourcesChanged are the same for a resource, which the
+	// tool toggleResource makes and removes.
+	ResourceSwitch   Switch
+	ResourcesChanged func(ctx context.Context) error
 }
 
 // New returns a new server with all features of this package. Nil options are
@@ -89,18 +95,16 @@ type Options struct {
 // safe for concurrent use.
 //
 // The caller may add further features to it. They are served and listed like
-// the server's own, with two limits: the server declares listChanged for tools
-// only, and only its own resources can be subscribed to and completed.
+// the server's own, with two limits: the server does not declare listChanged for
+// prompts, and only its own resources can be subscribed to and completed.
 func New(opts *Options) *mcp.Server {
 	if opts == nil {
 		opts = &Options{}
 	}
 	prompts := newPrompts()
-	handshake := switched{
-		name:   handshakeName,
-		Switch: cmp.Or[Switch](opts.Switch, new(memorySwitch)),
-		logger: cmp.Or(opts.Logger, slog.New(slog.DiscardHandler)),
-	}
+	logger := cmp.Or(opts.Logger, slog.New(slog.DiscardHandler))
+	handshake := switched{handshakeName, cmp.Or[Switch](opts.Switch, new(memorySwitch)), logger}
+	notice := switched{noticeURI, cmp.Or[Switch](opts.ResourceSwitch, new(memorySwitch)), logger}
 	impl := &mcp.Implementation{
 		Name:    serverName,
 		Title:   "Everything",
@@ -109,6 +113,7 @@ func New(opts *Options) *mcp.Server {
 	}
 	server := mcp.NewServer(impl, &mcp.ServerOptions{
 		Logger:             opts.Logger,
+		Instructions:       instructions,
 		Capabilities:       capabilities(),
 		CompletionHandler:  completionHandler(prompts),
 		SubscribeHandler:   subscribe,
@@ -116,7 +121,7 @@ func New(opts *Options) *mcp.Server {
 		SetCacheable:       setCacheable,
 	})
 	server.AddReceivingMiddleware(
-		dropNullArguments, pageResources, explainUnknownResource, announceLevel, handshake.hide)
+		dropNullArguments, pageResources, explainUnknownResource, announceLevel, handshake.hideTool, notice.hideResource)
 
 	addBasicTools(server)
 	addLongRunningTool(server)
@@ -127,8 +132,9 @@ func New(opts *Options) *mcp.Server {
 	addRootsTool(server)
 	addURLTool(server)
 	addAgentTool(server)
-	addSwitchTools(server, handshake, opts.ToolsChanged)
+	addSwitchedTool(server, handshake, opts.ToolsChanged)
 	addResources(server)
+	addSwitchedResource(server, notice, opts.ResourcesChanged)
 	addApp(server)
 	for _, p := range prompts {
 		server.AddPrompt(p.prompt, p.handle)
@@ -136,15 +142,24 @@ func New(opts *Options) *mcp.Server {
 	return server
 }
 
-// capabilities declares listChanged for tools only: the other lists are fixed
-// when New returns, and a client should not wait for a notification that never
-// comes.
+// instructions are for a model: what goes together, and what it needs.
+const instructions = `This server demonstrates every feature of MCP.
+
+- toggleTool and toggleResource change what every client of the server sees: list the tools or resources again after them.
+- longRunningOperation reports its progress, and can be cancelled.
+- sampleLLM and sampleWithTools need a client that samples; elicitInputs and elicitUrl one that asks its user; listRoots one with roots.
+- Resources with odd numbers are texts, those with even numbers are binary. Subscribe to one to hear of its updates.
+- If you are asked whether you can read these instructions, say: the ship's bell rings twice.
+`
+
+// capabilities does not declare listChanged for prompts: their list is fixed when
+// New returns, and a client should not wait for a notification that never comes.
 func capabilities() *mcp.ServerCapabilities {
 	return &mcp.ServerCapabilities{
 		Completions: &mcp.CompletionCapabilities{},
 		Logging:     &mcp.LoggingCapabilities{},
 		Prompts:     &mcp.PromptCapabilities{},
-		Resources:   &mcp.ResourceCapabilities{Subscribe: true},
+		Resources:   &mcp.ResourceCapabilities{ListChanged: true, Subscribe: true},
 		Tools:       &mcp.ToolCapabilities{ListChanged: true},
 	}
 }

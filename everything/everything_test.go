@@ -20,12 +20,15 @@ func TestServerIntroducesItself(t *testing.T) {
 	t.Parallel()
 	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
 		res := connect(nil).InitializeResult()
+		if !strings.HasPrefix(res.Instructions, "This server demonstrates every feature of MCP.\n") {
+			t.Errorf("instructions %q", res.Instructions)
+		}
 		wantIcons(t, "server", res.ServerInfo.Icons)
 		wantJSON(t, without(t, []any{res.ServerInfo}, "icons"), `[
 			{"name": "example-servers/feature-reference", "title": "Everything", "version": "1.0.0"}
 		]`)
 		wantJSON(t, res.Capabilities, `{
-			"completions": {}, "logging": {}, "prompts": {}, "resources": {"subscribe": true},
+			"completions": {}, "logging": {}, "prompts": {}, "resources": {"listChanged": true, "subscribe": true},
 			"tools": {"listChanged": true}
 		}`)
 	})

@@ -35,9 +35,11 @@ func TestToolsHaveTitlesHintsAndIcons(t *testing.T) {
 		"listRoots":            {"List Roots", inquiry},
 		"longRunningOperation": {"Long Running Operation", lookup},
 		"mcp_apps_hello_world": {"Hello World App", lookup},
+		"mcp_apps_server_time": {"Server Time", lookup},
 		"sampleLLM":            {"Sample an LLM", inquiry},
 		"sampleWithTools":      {"Sample with Tools", inquiry},
 		"secretHandshake":      {"Secret Handshake", lookup},
+		"toggleResource":       {"Toggle Resource", setting},
 		"toggleTool":           {"Toggle Tool", setting},
 	}
 	for _, version := range []string{v2025, v2026} {

@@ -142,7 +142,7 @@ func checkResource(ss *mcp.ServerSession, uri string) error {
 // isResource reports whether there is a resource with this URI.
 func isResource(uri string) bool {
 	_, ok := parseResourceURI(uri)
-	return ok || uri == appURI
+	return ok || uri == appURI || uri == noticeURI // also while it is off: who waits for it may subscribe
 }
 
 // explainUnknownResource is a middleware that gives unknown URIs the same error,

@@ -13,7 +13,10 @@ import (
 	"github.com/mcpfleet/mcpfleet/everything"
 )
 
-const appURI = "ui://hello-world/app.html"
+const (
+	appURI  = "ui://hello-world/app.html"
+	appMeta = `{"ui": {"csp": {"connectDomains": [], "resourceDomains": []}, "prefersBorder": true}}`
+)
 
 // listPages lists all resources and returns their URIs page by page.
 func listPages(t *testing.T, cs *mcp.ClientSession) [][]string {
@@ -75,7 +78,7 @@ func TestListedResourcesAreDescribed(t *testing.T) {
 	app := fmt.Sprintf(`{"uri": "ui://hello-world/app.html", "name": "Hello World MCP App", "title": "Hello World App",
 		"description": "Interactive UI for the mcp_apps_hello_world tool",
 		"mimeType": "text/html;profile=mcp-app", "size": %d,
-		"annotations": {"audience": ["user"], "priority": 0.5}}`, len(readAppFile(t)))
+		"annotations": {"audience": ["user"], "priority": 0.5}, "_meta": `+appMeta+`}`, len(readAppFile(t)))
 	wantJSON(t, without(t, []*mcp.Resource{all[0], all[1], all[99], all[100]}, "icons"), `[
 		{"uri": "test://static/resource/1", "name": "Resource 1", "title": "Resource 1 (text)",
 			"mimeType": "text/plain", "size": 40,

@@ -10,17 +10,16 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// A Switch stores whether the tool secretHandshake is on. It is read for every
-// list of tools and every call of that tool, so servers that share a Switch, in
-// whatever process, agree. It must be safe for concurrent use, and its methods
-// should return when their context ends.
+// A Switch stores whether a tool or a resource is there. It is read for every list
+// of tools, or of resources, and every use of the one, so servers that share a
+// Switch, in whatever process, agree. It must be safe for concurrent use, and its
+// methods should return when their context ends.
 type Switch interface {
-	// On reports whether the tool is on. It must see every Set that has
-	// returned, in any process: clients list the tools again as soon as they are
-	// notified of a change, and a stale state would give them the old list.
+	// On reports whether it is there. It must see every Set that has returned, in
+	// any process: clients list again as soon as they are notified of a change, and
+	// a stale state would give them the old list.
 	On(ctx context.Context) (bool, error)
-	// Set switches the tool on or off. It is not an error if the tool is already
-	// in that state.
+	// Set switches it on or off. It is not an error if it is already in that state.
 	Set(ctx context.Context, on bool) error
 }
 
@@ -36,60 +35,67 @@ func (s *memorySwitch) Set(_ context.Context, on bool) error {
 	return nil
 }
 
-// switched is a tool that is only there while its switch is on. The server
-// always has it; [switched.hide] keeps it from clients.
+// switched is a tool or a resource that is only there while its switch is on. The
+// server always has it; [switched.hideTool] or [switched.hideResource] keeps it
+// from clients.
 type switched struct {
-	name string
+	name string // of the tool, or the URI of the resource
 	Switch
 	logger *slog.Logger
 }
 
-// hide is a middleware that, while the tool is off, leaves it out of lists and
+// hideTool is a middleware that, while the tool is off, leaves it out of lists and
 // treats calls of it like calls of an unknown tool. If the switch cannot be read,
 // both fail: a guess might contradict another server that shares it.
-func (s switched) hide(next mcp.MethodHandler) mcp.MethodHandler {
+func (s switched) hideTool(next mcp.MethodHandler) mcp.MethodHandler {
 	return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
-		switch req := req.(type) {
-		case *mcp.ListToolsRequest:
-			return s.list(ctx, method, req, next)
-		case *mcp.CallToolRequest:
-			return s.call(ctx, method, req, next)
-		default:
+		call, calls := req.(*mcp.CallToolRequest)
+		_, lists := req.(*mcp.ListToolsRequest)
+		if !lists && !(calls && call.Params.Name == s.name) {
 			return next(ctx, method, req)
 		}
+		on, err := s.isOn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if calls && !on {
+			return nil, invalidParams("unknown tool %q", s.name) // in the SDK's words
+		}
+		res, err := next(ctx, method, req)
+		if list, ok := res.(*mcp.ListToolsResult); ok && err == nil && !on {
+			list.Tools = slices.DeleteFunc(list.Tools, func(t *mcp.Tool) bool { return t.Name == s.name })
+		}
+		return res, err
 	}
 }
 
-func (s switched) list(ctx context.Context, method string, req *mcp.ListToolsRequest, next mcp.MethodHandler) (mcp.Result, error) {
-	on, err := s.isOn(ctx)
-	if err != nil {
-		return nil, err
+// hideResource is the same for a resource.
+func (s switched) hideResource(next mcp.MethodHandler) mcp.MethodHandler {
+	return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
+		read, reads := req.(*mcp.ReadResourceRequest)
+		_, lists := req.(*mcp.ListResourcesRequest)
+		if !lists && !(reads && read.Params.URI == s.name) {
+			return next(ctx, method, req)
+		}
+		on, err := s.isOn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if reads && !on {
+			return nil, resourceNotFound(read.Session, s.name)
+		}
+		res, err := next(ctx, method, req)
+		if list, ok := res.(*mcp.ListResourcesResult); ok && err == nil && !on {
+			list.Resources = slices.DeleteFunc(list.Resources, func(r *mcp.Resource) bool { return r.URI == s.name })
+		}
+		return res, err
 	}
-	res, err := next(ctx, method, req)
-	if list, ok := res.(*mcp.ListToolsResult); ok && err == nil && !on {
-		list.Tools = slices.DeleteFunc(list.Tools, func(t *mcp.Tool) bool { return t.Name == s.name })
-	}
-	return res, err
-}
-
-func (s switched) call(ctx context.Context, method string, req *mcp.CallToolRequest, next mcp.MethodHandler) (mcp.Result, error) {
-	if req.Params.Name != s.name {
-		return next(ctx, method, req)
-	}
-	on, err := s.isOn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if !on {
-		return nil, invalidParams("unknown tool %q", s.name) // in the SDK's words
-	}
-	return next(ctx, method, req)
 }
 
 func (s switched) isOn(ctx context.Context) (bool, error) {
 	on, err := s.On(ctx)
 	if err != nil {
-		s.logger.ErrorContext(ctx, "cannot tell whether a tool is on", "tool", s.name, "error", err)
+		s.logger.ErrorContext(ctx, "cannot tell whether something is on", "name", s.name, "error", err)
 		return false, &jsonrpc.Error{
 			Code:    jsonrpc.CodeInternalError,
 			Message: "cannot tell whether " + s.name + " is on, try again later",

@@ -91,6 +91,8 @@ var wrongArguments = []struct{ tool, args, want string }{
 	{"elicitUrl", `{"url": "https://evil.example"}`, "url"},
 	{"sampleWithTools", `{}`, `missing properties: ["prompt"]`},
 	{"sampleWithTools", `{"prompt": null}`, "prompt"},
+	{"toggleResource", `{}`, `missing properties: ["on"]`},
+	{"toggleResource", `{"on": 1}`, "on"},
 	{"toggleTool", `{}`, `missing properties: ["on"]`},
 	{"toggleTool", `{"on": "yes"}`, "on"},
 	{"toggleTool", `{"on": null}`, "on"},

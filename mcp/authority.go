@@ -1,10 +1,12 @@
 package mcp
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -13,6 +15,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/runner"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -35,13 +38,22 @@ func (h *Handler) session(r *http.Request) (sessionstore.Record, error) {
 	return rec, err
 }
 
-// owned returns a session, if it is the user's.
+// owned returns a session, if it is the user's and of the request's server.
 func (h *Handler) owned(r *http.Request, id string) (sessionstore.Record, error) {
 	user, err := userOf(r)
 	if err != nil {
 		return sessionstore.Record{}, err
 	}
-	return h.store.LoadOwned(r.Context(), id, user)
+	server, err := h.server(r)
+	if err != nil {
+		return sessionstore.Record{}, err
+	}
+	name := sdkcompat.ServerName(server)
+	rec, err := h.store.LoadOwned(r.Context(), id, user, name)
+	if err != nil {
+		h.runner.LoadFailed(r.Context(), rec, name, err)
+	}
+	return rec, err
 }
 
 // userOf returns the user that a request comes from, empty without authentication.
@@ -78,15 +90,39 @@ func (h *Handler) incoming(r *http.Request, rec sessionstore.Record, m *jsonrpcm
 		Record:  rec,
 		Message: m,
 		Extra:   &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
-		Server:  func() (*mcp.Server, error) { return h.serverFor(r) },
+		Server:  func() (*mcp.Server, error) { return h.server(r) },
 	}
 }
 
-// serverFor returns what getServer returns for a request. Should getServer panic,
-// that concerns this request alone.
-func (h *Handler) serverFor(r *http.Request) (server *mcp.Server, err error) {
-	defer h.runner.Faults().Recover(r.Context(), "getServer panicked", func() { err = errNoServer })
-	return h.getServer(r), nil
+// A choice is the server of a request, once getServer has been asked.
+type choice struct {
+	once   sync.Once
+	server *mcp.Server
+	err    error
+}
+
+// chosen is the context key of a request's choice.
+type chosen struct{}
+
+// choosing returns a request for which getServer is called at most once, however
+// often [Handler.server] is.
+func choosing(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), chosen{}, &choice{}))
+}
+
+// server returns the server of a request that [choosing] returned, or of a copy of
+// it. It is nil if there is none. Should getServer panic, that concerns this
+// request alone.
+func (h *Handler) server(r *http.Request) (*mcp.Server, error) {
+	c, ok := r.Context().Value(chosen{}).(*choice)
+	if !ok {
+		return nil, nil
+	}
+	c.once.Do(func() {
+		defer h.runner.Faults().Recover(r.Context(), "getServer panicked", func() { c.err = errNoServer })
+		c.server = h.getServer(r)
+	})
+	return c.server, c.err
 }
 
 var errNoServer = httperror.New(http.StatusInternalServerError, jsonrpc.CodeInternalError, "internal error")

@@ -20,8 +20,13 @@ import (
 //
 //	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 //
-// and then stops without losing a response.
-func serve(ctx context.Context, listener net.Listener, handler *fleet.Handler) error {
+// and then stops without losing a response, and without refusing a request.
+//
+// For listenFor a balancer that checks readiness can notice that it fails. Then
+// the listener closes, for balancers that do not check: they notice a refused
+// connection. What is on its way by then is served as well if Options.DrainDelay
+// is a second longer.
+func serve(ctx context.Context, listener net.Listener, handler *fleet.Handler, listenFor time.Duration) error {
 	mux := http.NewServeMux()
 	mux.Handle("/mcp", handler)
 	mux.Handle("GET /livez", handler.Livez())
@@ -43,9 +48,13 @@ func serve(ctx context.Context, listener net.Listener, handler *fleet.Handler) e
 	// Less than the time after which an orchestrator kills, often 30 seconds.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 25*time.Second)
 	defer cancel()
-	// The handler first: it lets running calls finish and ends its streams, for
-	// which the server would wait.
-	err := errors.Join(handler.Shutdown(ctx), server.Shutdown(ctx))
+	left := make(chan error, 1)
+	go func() { left <- handler.Shutdown(ctx) }() // it serves on for Options.DrainDelay
+	time.Sleep(listenFor)
+	_ = listener.Close() // the server does not need it any more
+	// The server last: it would wait for streams, which only the handler can end,
+	// and drop requests that it has not read yet.
+	err := errors.Join(<-left, server.Shutdown(ctx))
 	<-served
 	return err
 }
@@ -61,9 +70,12 @@ func ExampleHandler_Shutdown() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer client.Close() // after the handler, which is done with it then
+	defer client.Close()                    // after the handler, which is done with it then
+	const listenFor = 10 * time.Millisecond // 5 seconds in production
 	server := newGreeter()
-	handler, err := fleet.NewHandler(func(*http.Request) *mcp.Server { return server }, &fleet.Options{Redis: client})
+	handler, err := fleet.NewHandler(func(*http.Request) *mcp.Server { return server }, &fleet.Options{
+		Redis: client, DrainDelay: listenFor + time.Second,
+	})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -74,7 +86,7 @@ func ExampleHandler_Shutdown() {
 
 	ctx, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
-	go func() { stopped <- serve(ctx, listener, handler) }()
+	go func() { stopped <- serve(ctx, listener, handler, listenFor) }()
 	transport := &mcp.StreamableClientTransport{Endpoint: "http://" + listener.Addr().String() + "/mcp"}
 	session, err := mcp.NewClient(&mcp.Implementation{Name: "example", Version: "1.0.0"}, nil).
 		Connect(context.Background(), transport, &mcp.ClientSessionOptions{ProtocolVersion: "2025-11-25"})

@@ -22,6 +22,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	untimed(w)
+	r = choosing(r)
 	stateless := r.Header.Get(versionHeader) >= runner.VersionStateless
 	switch {
 	case r.Method == http.MethodPost:
@@ -90,6 +91,9 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) bool {
 	// Also where nobody reads the body: net/http does, before it sends a response.
 	bodylimit.Within(w, r, bodylimit.MessageTime)
 	w.Header().Set("Cache-Control", "no-store") // whatever the response will be
+	if h.leaving.Load() {
+		w.Header().Set("Connection", "close") // the next request is to go elsewhere
+	}
 	if !h.allowedHost(r) {
 		httperror.Refuse(http.StatusForbidden, "host %q is not allowed", r.Host).Write(w, nil)
 		return false

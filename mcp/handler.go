@@ -45,7 +45,8 @@ type Handler struct {
 	calls     statelessCalls
 	workers   gauge // goroutines that run the calls of batches
 	watchers  watchers
-	draining  atomic.Bool
+	leaving   atomic.Bool // Shutdown has begun: balancers are to let go
+	draining  atomic.Bool // and its delay is over: nothing new is served
 	closed    chan struct{}
 	cutShort  error // what Shutdown returns; set before closed is closed
 }
@@ -53,10 +54,12 @@ type Handler struct {
 // NewHandler joins the fleet and returns the handler for this instance.
 //
 // getServer returns the server for a request, as with the SDK's
-// NewStreamableHTTPHandler. It is called at least once for each message,
-// concurrently, and may return the same server always or a new one each time.
-// If it returns nil, the response is 400. The servers of all instances
-// must have the same features.
+// NewStreamableHTTPHandler. It is called once for each request, concurrently for
+// several, and may return the same server always or a new one each time. If it
+// returns nil, the response to a message is 400. The servers of all instances
+// must have the same features. A session is of the server that it began with,
+// known by its Implementation.Name: for a server of another name it does not
+// exist.
 //
 // NewHandler blocks for a few calls to Redis. It fails if an option is invalid,
 // if Redis is unavailable, or if Redis lacks something that a fleet needs.

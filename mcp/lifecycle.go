@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
 )
 
 // Shutdown takes the instance out of the fleet. In this order:
 //
-//   - New sessions and calls are refused with 503, and [Handler.Ready] fails,
-//     so that the balancer stops sending requests.
+//   - [Handler.Ready] fails, so that the balancer stops sending requests. For
+//     [Options.DrainDelay] everything is served on; responses ask to close the
+//     connection, so that the balancer does not use it again.
+//   - New sessions and calls are refused with 503.
 //   - Running calls finish, and may still send requests to their clients. Those
 //     that have not finished when ctx ends get an error as their response.
 //   - Open streams end, so that clients resume them elsewhere. Those of
@@ -19,12 +22,28 @@ import (
 //     a call of their session, or ctx ends.
 //   - The instance's inbox is deleted.
 //
-// It returns ctx's error if calls had to be cut short.
+// It returns ctx's error if calls had to be cut short; ctx bounds the delay as
+// well. Shutdown is idempotent; the Redis client may be closed after it.
 //
-// Call it before http.Server.Shutdown, which waits for open streams. Shutdown
-// is idempotent; the Redis client may be closed after it.
+// Call http.Server.Shutdown after it: it waits for open streams, and drops
+// requests that it has not read yet. Who closes the listener, and when, depends
+// on the balancer:
+//
+//   - One that checks readiness, as those of Kubernetes and of clouds do, sends
+//     nothing any more when the 503s begin, if DrainDelay is longer than it
+//     needs to notice. Then http.Server.Shutdown may close the listener.
+//   - One that does not, such as nginx, passes a 503 on to its client, but goes
+//     to the next instance if a connection is refused. So the listener has to be
+//     closed before the first 503: while Shutdown serves on, a second before
+//     DrainDelay is over. In that second, what arrives on connections that were
+//     open is served. This suits both kinds, and is what the example does.
+//     Under load the system resets a few connections that the program has not
+//     accepted when the listener closes; how to avoid that on Linux shows
+//     closeListener in examples/internal/demo.
 func (h *Handler) Shutdown(ctx context.Context) error {
-	if h.draining.CompareAndSwap(false, true) {
+	if h.leaving.CompareAndSwap(false, true) {
+		h.serveOn(ctx)
+		h.draining.Store(true)
 		h.calls.close()
 		if h.cutShort = h.idle(ctx); h.cutShort != nil {
 			h.calls.cut(h.refusalOf(ctx, node.ErrClosed))
@@ -44,6 +63,19 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	}
 }
 
+// serveOn waits until DrainDelay is over, or ctx ends.
+func (h *Handler) serveOn(ctx context.Context) {
+	if h.opts.DrainDelay == 0 {
+		return
+	}
+	delay := time.NewTimer(h.opts.DrainDelay)
+	defer delay.Stop()
+	select {
+	case <-delay.C:
+	case <-ctx.Done():
+	}
+}
+
 // idle waits until no call runs here, or ctx ends.
 func (h *Handler) idle(ctx context.Context) error {
 	if err := h.calls.running.wait(ctx); err != nil {
@@ -58,7 +90,7 @@ func (h *Handler) idle(ctx context.Context) error {
 // Ready returns nil if the instance can serve, and otherwise an error that says
 // why not. It blocks for one call to Redis.
 func (h *Handler) Ready(ctx context.Context) error {
-	if h.draining.Load() {
+	if h.leaving.Load() {
 		return errors.New("the instance is shutting down")
 	}
 	return h.node.Ready(ctx)

@@ -132,7 +132,7 @@ func wantUseless(t *testing.T, kept *mcp.ServerSession, protocol string) {
 	}
 }
 
-func TestGetServerIsCalledForEachMessage(t *testing.T) {
+func TestGetServerIsCalledForEachRequest(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		var calls atomic.Int64
@@ -152,16 +152,16 @@ func TestGetServerIsCalledForEachMessage(t *testing.T) {
 		}
 		stream := c.Get(t, "")
 		stream.Close()
-		if n := calls.Load(); n != 5 {
-			t.Error("it was called for a GET")
+		if n := calls.Load(); n != 6 {
+			t.Errorf("for a GET it was called %d times", n-5)
 		}
 		stateless := at(s.stateless(t), one.url)
 		stateless.Header.Set("Authorization", "Bearer alice")
 		statelessCall(t, stateless, "echo", "{}")
 		stateless.Post(t, statelessBody(1, "tools/list", "{}"), named("tools/list", ""))
 		acknowledged(t, stateless, `1`, `{"toolsListChanged":true}`)
-		if n := calls.Load(); n != 8 {
-			t.Errorf("for three messages of 2026-07-28 it was called %d times", n-5)
+		if n := calls.Load(); n != 9 {
+			t.Errorf("for three messages of 2026-07-28 it was called %d times", n-6)
 		}
 	})
 }

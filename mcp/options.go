@@ -76,6 +76,10 @@ type Options struct {
 	RunDetached time.Duration
 	// RedisTimeout bounds each call to Redis. If zero, 2 seconds.
 	RedisTimeout time.Duration
+	// DrainDelay is how long [Handler.Shutdown] goes on serving after it has begun
+	// to fail [Handler.Ready]: as long as balancers need to notice. If zero, they
+	// get no time.
+	DrainDelay time.Duration
 
 	// MaxBody bounds a request's body, in bytes. If zero, 4 MiB. A body
 	// has 30 seconds to arrive.
@@ -118,6 +122,7 @@ func (o Options) validate() error {
 		options.NonNegative("StreamAfter", o.StreamAfter),
 		options.NonNegative("KeepAlive", o.KeepAlive),
 		options.NonNegative("WriteTimeout", o.WriteTimeout),
+		options.NonNegative("DrainDelay", o.DrainDelay),
 		options.NonNegative("MaxBody", o.MaxBody),
 		checkHosts(o.AllowedHosts),
 		checkOrigins(o.AllowedOrigins),

@@ -579,8 +579,8 @@ func TestServersOfOneRequestAreNotKept(t *testing.T) {
 			stream.Close()
 		}
 		time.Sleep(5 * time.Second)
-		if len(servers) != 10*5 {
-			t.Errorf("getServer was called %d times, want once for each message", len(servers))
+		if len(servers) != 10*7 {
+			t.Errorf("getServer was called %d times, want once for each request", len(servers))
 		}
 		kept := 0
 		for range 10 { // finalizers of the last collection may keep what the next one frees

@@ -186,6 +186,43 @@ func TestStreamsMoveAtShutdown(t *testing.T) {
 	})
 }
 
+// A go-sdk client gives up its session when it has come back six times to a stream
+// that had no new event id. So each restart of an instance brings a quiet stream a
+// new id.
+func TestQuietStreamsHaveANewIDAfterEachRestart(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
+		c := s.session(t)
+		seen, last := map[string]bool{}, ""
+		for restarted := range 6 {
+			holder := s.instances[len(s.instances)-1]
+			stream := at(c, holder.url).Get(t, last)
+			if stream.StatusCode != http.StatusOK {
+				t.Fatalf("restart %d: %s", restarted, stream.Status)
+			}
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				for {
+					if _, err := stream.Next(); err != nil {
+						return
+					}
+				}
+			}()
+			synctest.Wait()
+			s.join(t, simulated{})
+			if err := soon(t, shutdown(t, holder, time.Minute)); err != nil {
+				t.Errorf("Shutdown: %v", err)
+			}
+			<-ended
+			if last = stream.Last; seen[last] {
+				t.Errorf("restart %d: the stream ended with the id %s, which it had before", restarted, last)
+			}
+			seen[last] = true
+		}
+	})
+}
+
 func TestShutdownIsIdempotent(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {

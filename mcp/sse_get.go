@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
@@ -47,7 +48,7 @@ func (h *Handler) SSE(messages string) http.Handler {
 			h.notAllowed(w, r, "GET")
 		default:
 			untimed(w)
-			h.serveSSE(w, r, ref)
+			h.serveSSE(w, choosing(r), ref)
 		}
 	})
 }
@@ -78,7 +79,13 @@ func (h *Handler) openSSESession(w http.ResponseWriter, r *http.Request) (sessio
 	if err != nil {
 		return sessionstore.Record{}, nil, err
 	}
-	rec, err := h.store.Create(r.Context(), sessionstore.Record{Owner: owner, HTTPSSE: true, Position: h.node.Position()})
+	server, err := h.server(r)
+	if err != nil {
+		return sessionstore.Record{}, nil, err
+	}
+	rec, err := h.store.Create(r.Context(), sessionstore.Record{
+		Owner: owner, HTTPSSE: true, ServerName: sdkcompat.ServerName(server), Position: h.node.Position(),
+	})
 	if err != nil {
 		return rec, nil, err
 	}

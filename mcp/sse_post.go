@@ -26,7 +26,7 @@ func (h *Handler) Messages() http.Handler {
 			h.notAllowed(w, r, "POST")
 		default:
 			untimed(w)
-			h.serveMessage(w, r)
+			h.serveMessage(w, choosing(r))
 		}
 	})
 }

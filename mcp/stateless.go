@@ -21,6 +21,10 @@ import (
 // nothing of other instances and need not: one POST is one exchange. A client
 // cancels by closing the response.
 func newStatelessHandler(h *Handler) http.Handler {
+	chosenServer := func(r *http.Request) *mcp.Server {
+		server, _ := h.server(r) // conforming has looked at the error
+		return server
+	}
 	return mcp.NewStreamableHTTPHandler(chosenServer, &mcp.StreamableHTTPOptions{
 		Stateless:                    true,
 		PropagateRequestCancellation: true,

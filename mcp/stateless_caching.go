@@ -2,12 +2,10 @@ package mcp
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"net/http"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
-	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
@@ -16,13 +14,11 @@ import (
 
 // conforming adds to the SDK's handler for stateless requests what that leaves
 // out: names that are encoded in their header, results that are not for every
-// user's cache, and handlers' faults that concern their request alone. The SDK
-// asks for a request's server more than once; here getServer is called once, and
-// [chosenServer] says what it returned.
+// user's cache, and handlers' faults that concern their request alone.
 func (h *Handler) conforming(sdk http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sdkcompat.DecodeName(r)
-		server, err := h.serverFor(r)
+		server, err := h.server(r)
 		if err != nil {
 			h.fail(w, r, w.(statelessResponse).requestID(), err)
 			return
@@ -37,7 +33,7 @@ func (h *Handler) conforming(sdk http.Handler) http.Handler {
 				w = privateCall{call}
 			}
 		}
-		sdk.ServeHTTP(w, r.WithContext(context.WithValue(ctx, chosen{}, server)))
+		sdk.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
@@ -48,14 +44,6 @@ type statelessResponse interface {
 
 func (c *statelessCall) requestID() json.RawMessage { return c.id }
 func (v *verdict) requestID() json.RawMessage       { return v.id }
-
-// chosen is the context key of a request's server.
-type chosen struct{}
-
-func chosenServer(r *http.Request) *mcp.Server {
-	server, _ := r.Context().Value(chosen{}).(*mcp.Server)
-	return server
-}
 
 const methodHeader = "Mcp-Method"
 

@@ -75,6 +75,7 @@ func (c *statelessCall) sendStatus(status int) {
 	case c.begun:
 		c.bare = c.stream && !isStream
 	default:
+		c.header.Del("Connection") // the SDK would keep it alive, whatever guard says
 		maps.Copy(c.w.Header(), c.header)
 		switch {
 		case isStream:

@@ -40,7 +40,7 @@ func (n *Node) resume(ctx context.Context, session, owner, lastEventID string) (
 		}
 		after = &id
 	}
-	rec, err := n.session(ctx, session, owner)
+	rec, err := n.session(ctx, session, owner, "")
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/runner"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -40,7 +41,8 @@ type Request struct {
 // give the client the [Response]. If Serve fails, the caller gives the client the
 // error, with [WriteError] or [EncodeError]. It fails with
 //
-//   - session.ErrNotFound if there is no such session, or it is another owner's;
+//   - session.ErrNotFound if there is no such session, or it is another owner's, or
+//     of a server with another Implementation.Name;
 //   - [ErrDuplicateID], [ErrTooManyCalls] or [ErrClosed];
 //   - session.ErrUnavailable if Redis is unavailable. What a notification or
 //     response asks for may nevertheless happen;
@@ -75,7 +77,7 @@ func (n *Node) serve(ctx context.Context, server *mcp.Server, req Request, m *js
 		return nil, invalid("a session is required, except to initialize")
 	}
 	var err error
-	if in.Record, err = n.session(ctx, req.Session, req.Owner); err != nil {
+	if in.Record, err = n.session(ctx, req.Session, req.Owner, sdkcompat.ServerName(server)); err != nil {
 		return nil, err
 	}
 	switch {
@@ -123,9 +125,13 @@ func (n *Node) call(ctx context.Context, in runner.Incoming) (*Response, error) 
 }
 
 // session returns a session of an owner, and keeps it alive. Sessions of the
-// HTTP+SSE transport are not served here.
-func (n *Node) session(ctx context.Context, id, owner string) (sessionstore.Record, error) {
-	rec, err := n.store.LoadOwned(ctx, id, owner)
+// HTTP+SSE transport are not served here, nor are those of another server if a
+// server is named.
+func (n *Node) session(ctx context.Context, id, owner, server string) (sessionstore.Record, error) {
+	rec, err := n.store.LoadOwned(ctx, id, owner, server)
+	if err != nil {
+		n.runner.LoadFailed(ctx, rec, server, err)
+	}
 	if err == nil && rec.HTTPSSE {
 		err = sessionstore.ErrNotFound
 	}
@@ -140,7 +146,7 @@ func (n *Node) session(ctx context.Context, id, owner string) (sessionstore.Reco
 // there is no such session, or it is another owner's, and with
 // session.ErrUnavailable if Redis is unavailable.
 func (n *Node) Delete(ctx context.Context, session, owner string) error {
-	rec, err := n.session(ctx, session, owner)
+	rec, err := n.session(ctx, session, owner, "")
 	if err == nil {
 		// A second Delete must not succeed because of a stale record.
 		rec, err = n.store.LoadFresh(ctx, rec.ID)

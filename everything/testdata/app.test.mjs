@@ -13,7 +13,7 @@ const ids = [...html.matchAll(/\bid="([^"]+)"/g)].map((m) => m[1]);
 // start loads the app. sent is what it posted to the host, in order.
 function start({ embedded = true } = {}) {
   const element = (id) => ({
-    textContent: "", dataset: {}, value: "hello", disabled: id === "send", listeners: {},
+    textContent: "", dataset: {}, value: "hello", disabled: id === "send" || id === "ask", listeners: {},
     addEventListener(type, f) { this.listeners[type] = f; },
   });
   const elements = Object.fromEntries(ids.map((id) => [id, element(id)]));
@@ -165,6 +165,28 @@ test("the message goes to the host, one at a time", async () => {
   await app.settled();
   assert.equal(app.text("sent"), "The message was not sent: denied");
   assert.equal(app.elements.sent.dataset.failed, "true");
+});
+
+test("the server is asked by a tool that only the app sees", async () => {
+  const app = start();
+  assert.equal(app.elements.ask.disabled, true);
+  await app.connect();
+  const { ask, time } = app.elements;
+  assert.equal(ask.disabled, false);
+  ask.listeners.click();
+  assert.deepEqual(app.take(), [{
+    jsonrpc: "2.0", id: 2, method: "tools/call", origin: "*",
+    params: { name: "mcp_apps_server_time", arguments: {} },
+  }]);
+  app.post({ jsonrpc: "2.0", id: 2, result: { content: [{ type: "text", text: "<b>noon</b>" }] } });
+  await app.settled();
+  assert.equal(app.text("time"), "<b>noon</b>");
+  assert.equal(time.dataset.failed, "false");
+  ask.listeners.click();
+  app.post({ jsonrpc: "2.0", id: 3, error: { code: -32000, message: "denied" } });
+  await app.settled();
+  assert.equal(app.text("time"), "The server was not asked: denied");
+  assert.equal(time.dataset.failed, "true");
 });
 
 test("requests of the host are answered", async () => {

@@ -52,10 +52,10 @@ func serve(p *demo.Process) error {
 	return p.Serve(auth.SecureHeaders(p.BaseURL)(mux), handler.Shutdown)
 }
 
-// scopesFor demands another scope for the tool that changes something for
+// scopesFor demands another scope for the tools that change something for
 // everybody: a demonstration of step-up authorization.
 func scopesFor(method, name string) []string {
-	if method == "tools/call" && name == "toggleTool" {
+	if method == "tools/call" && (name == "toggleTool" || name == "toggleResource") {
 		return []string{demo.ScopeAdmin}
 	}
 	return nil
@@ -68,9 +68,11 @@ func newHandler(p *demo.Process) (*fleet.Handler, error) {
 		return nil, err
 	}
 	server := everything.New(&everything.Options{
-		Logger:       p.ServerLog(),
-		Switch:       newToolSwitch(p.Redis, p.Config.RedisPrefix),
-		ToolsChanged: notifier.ToolsChanged,
+		Logger:           p.ServerLog(),
+		Switch:           newToolSwitch(p.Redis, p.Config.RedisPrefix),
+		ToolsChanged:     notifier.ToolsChanged,
+		ResourceSwitch:   newResourceSwitch(p.Redis, p.Config.RedisPrefix),
+		ResourcesChanged: notifier.ResourcesChanged,
 	})
 	opts := p.Options()
 	opts.DefaultLogLevel = "debug"

@@ -70,6 +70,40 @@ func TestASecondSignalEndsItAtOnce(t *testing.T) {
 	<-called
 }
 
+// In every mode: it says that it is not ready, serves on, and a second signal ends
+// it although nothing runs.
+func TestItServesOnForTheDrainDelay(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"AUTH_MODE=none", "AUTH_MODE=internal", "AUTH_MODE=auth_server"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			p := demotest.Start(t, mode, "INTROSPECTION_CLIENT_SECRET=s", "DRAIN_DELAY=20s")
+			p.Signal(syscall.SIGTERM)
+			p.WaitLog("stopping")
+			for path, want := range map[string]int{"/readyz": http.StatusServiceUnavailable, "/livez": http.StatusOK, "/": http.StatusOK} {
+				res, err := http.Get(p.URL + path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+				if res.StatusCode != want {
+					t.Errorf("GET %s: %s, want %d", path, res.Status, want)
+				}
+			}
+			if mode == "AUTH_MODE=none" {
+				client := fleettest.Initialized(t, p.URL+"/mcp")
+				if m := client.CallTool(t, "echo", `{"message":"hello"}`); m.Error != nil {
+					t.Errorf("a call: %s", m.Error)
+				}
+			}
+			p.Signal(syscall.SIGTERM)
+			if status, _ := p.Wait(); status != -1 {
+				t.Errorf("exit status %d: it waited for the delay", status)
+			}
+		})
+	}
+}
+
 // What the program tells its user to paste into a shell must work as it stands.
 func TestThePrintedCommandsCallEcho(t *testing.T) {
 	t.Parallel()

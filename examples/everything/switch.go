@@ -8,26 +8,30 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// A toolSwitch stores in Redis whether the switchable tool is on, so that all
-// instances agree, those that start later included.
-type toolSwitch struct {
+// A redisSwitch stores in Redis whether something is on, so that all instances
+// agree, those that start later included.
+type redisSwitch struct {
 	redis rueidis.Client
 	key   string
 }
 
 const (
 	switchTimeout = 2 * time.Second
-	// switchKept is how long the tool stays on if nobody touches the switch.
+	// switchKept is how long it stays on if nobody touches the switch.
 	switchKept = 30 * 24 * time.Hour
 )
 
-func newToolSwitch(redis rueidis.Client, prefix string) *toolSwitch {
-	return &toolSwitch{redis, prefix + ":{everything}:switch"}
+func newToolSwitch(redis rueidis.Client, prefix string) *redisSwitch {
+	return &redisSwitch{redis, prefix + ":{everything}:switch"}
 }
 
-// On implements everything.Switch. It asks Redis, not a cache: clients list the
-// tools again as soon as they are notified.
-func (s *toolSwitch) On(ctx context.Context) (bool, error) {
+func newResourceSwitch(redis rueidis.Client, prefix string) *redisSwitch {
+	return &redisSwitch{redis, prefix + ":{everything}:resource"}
+}
+
+// On implements everything.Switch. It asks Redis, not a cache: clients list
+// again as soon as they are notified.
+func (s *redisSwitch) On(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, switchTimeout)
 	defer cancel()
 	n, err := s.redis.Do(ctx, s.redis.B().Exists().Key(s.key).Build()).AsInt64()
@@ -38,7 +42,7 @@ func (s *toolSwitch) On(ctx context.Context) (bool, error) {
 }
 
 // Set implements everything.Switch.
-func (s *toolSwitch) Set(ctx context.Context, on bool) error {
+func (s *redisSwitch) Set(ctx context.Context, on bool) error {
 	ctx, cancel := context.WithTimeout(ctx, switchTimeout)
 	defer cancel()
 	cmd := s.redis.B().Del().Key(s.key).Build()

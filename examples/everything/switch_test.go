@@ -6,6 +6,18 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
+func TestTheSwitchesAreTwo(t *testing.T) {
+	t.Parallel()
+	s := redistest.NewMiniredis(t)
+	tool, resource := newToolSwitch(s.Client(t), "p"), newResourceSwitch(s.Client(t), "p")
+	if err := resource.Set(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if on, err := tool.On(t.Context()); err != nil || on {
+		t.Errorf("the tool is on: %t, %v", on, err)
+	}
+}
+
 func TestInstancesShareTheSwitchAndSoDoesOneStartedLater(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
@@ -16,7 +28,7 @@ func TestInstancesShareTheSwitchAndSoDoesOneStartedLater(t *testing.T) {
 				t.Fatal(err)
 			}
 			later := newToolSwitch(s.Client(t), prefix)
-			for name, instance := range map[string]*toolSwitch{"the same": a, "another": b, "a later": later} {
+			for name, instance := range map[string]*redisSwitch{"the same": a, "another": b, "a later": later} {
 				got, err := instance.On(t.Context())
 				if err != nil || got != on {
 					t.Errorf("%s instance says %v, %v; want %v", name, got, err, on)

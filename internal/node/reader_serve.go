@@ -195,12 +195,22 @@ func (s *serving) finish(t todo) (done bool, err error) {
 		return false, nil // nobody can come back for the rest
 	}
 	if t.closed.retry > 0 && !s.isSSESession() {
-		err = s.w.Write(sse.Event{Retry: t.closed.retry})
+		err = s.w.Write(s.farewell(t.closed.retry))
 	}
 	if t.closed.lost {
 		return true, errors.Join(eventlog.ErrLost, err)
 	}
 	return true, errors.Join(errClosedByServer, err)
+}
+
+// farewell asks the client to come back, with its new position if there is one: a
+// go-sdk client gives its session up after six connections without a new id.
+func (s *serving) farewell(retry time.Duration) sse.Event {
+	e := sse.Event{Retry: retry}
+	if id := s.Last(); s.opts.Priming && id.Position != s.position {
+		e.ID = id.String()
+	}
+	return e
 }
 
 // catchUp reads from the log what was not delivered, if there may be something.

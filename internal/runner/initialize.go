@@ -26,6 +26,7 @@ func (r *Runner) Initialize(ctx context.Context, in Incoming) (conn *node.Conn, 
 		return nil, nil, err
 	}
 	var stored atomic.Bool // the node may respond while the session is being stored: on Close
+	in.Record.ServerName = sdkcompat.ServerName(e.Server)
 	e.Request.OnResult = func(ctx context.Context, result json.RawMessage) error {
 		err := r.createSession(ctx, in.Record, result)
 		stored.Store(err == nil)

@@ -29,6 +29,7 @@ type Runner struct {
 	logger  *slog.Logger
 	faults  *sdkcompat.Faults
 	clients clientCache
+	foreign foreign
 }
 
 // New returns a runner for the sessions of a store. With crash, a handler's panic

@@ -286,6 +286,21 @@ func TestResultsArePublicByDefault(t *testing.T) {
 	}
 }
 
+func TestServerNamesAreNotTold(t *testing.T) {
+	t.Parallel()
+	if name := ServerName(mcp.NewServer(&mcp.Implementation{Name: "greeter", Version: "1"}, nil)); name != "greeter" {
+		t.Errorf("it is read as %q", name)
+	}
+	if name := ServerName(nil); name != "" {
+		t.Errorf("without a server there is the name %q", name)
+	}
+	for method := range reflect.TypeFor[*mcp.Server]().Methods() {
+		if method.Type.NumOut() == 1 && method.Type.Out(0) == reflect.TypeFor[*mcp.Implementation]() {
+			t.Errorf("%s tells it", method.Name)
+		}
+	}
+}
+
 func TestRootsAreNotDecoded(t *testing.T) {
 	t.Parallel()
 	raw := json.RawMessage(`{"protocolVersion":"2025-11-25","capabilities":{"roots":{"listChanged":true}},"clientInfo":{"name":"test","version":"1"}}`)

@@ -2,6 +2,7 @@ package sessionstore
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
@@ -10,6 +11,9 @@ var (
 	// ErrNotFound says that there is no such session: it never was, was
 	// deleted, or expired.
 	ErrNotFound = errors.New("session not found")
+	// ErrOtherServer says that the session began with another server. It wraps
+	// ErrNotFound.
+	ErrOtherServer = fmt.Errorf("%w: it is of another server", ErrNotFound)
 	// ErrExists says that there already is a session with that id.
 	ErrExists = errors.New("session exists")
 	// ErrNegotiated says that the session's protocol version is settled already.

@@ -34,7 +34,10 @@ func (s *Store) Load(ctx context.Context, id string) (Record, error) {
 // LoadOwned is [Store.Load] for a request of owner. A session of another owner
 // is not found: nobody can tell it from one that does not exist. A cached record
 // is never a reason to refuse a request: the record is read again first.
-func (s *Store) LoadOwned(ctx context.Context, id, owner string) (Record, error) {
+//
+// If server is not empty, a session that began with a server of another name is
+// [ErrOtherServer], with its record. Records of older versions have no name.
+func (s *Store) LoadOwned(ctx context.Context, id, owner, server string) (Record, error) {
 	r, err := s.Load(ctx, id)
 	if err == nil && r.Owner != owner {
 		r, err = s.LoadFresh(ctx, id)
@@ -44,6 +47,9 @@ func (s *Store) LoadOwned(ctx context.Context, id, owner string) (Record, error)
 	}
 	if r.Owner != owner {
 		return Record{}, ErrNotFound
+	}
+	if r.ServerName != "" && server != "" && r.ServerName != server {
+		return r, ErrOtherServer
 	}
 	return r, nil
 }

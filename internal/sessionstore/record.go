@@ -34,6 +34,9 @@ type Record struct {
 	// ServerCapabilities are the capabilities that the server declared in its
 	// initialize result.
 	ServerCapabilities json.RawMessage
+	// ServerName is the Implementation.Name of the server that the session is for,
+	// or empty if it is not known.
+	ServerName string
 	// Position is where the fleet's bus was when the session began.
 	Position string
 	// HTTPSSE reports whether the session is of the HTTP+SSE transport of protocol
@@ -64,6 +67,7 @@ const (
 	fieldServer
 	fieldPosition
 	fieldHTTPSSE
+	fieldName
 )
 
 var fields = [...]string{
@@ -78,6 +82,7 @@ var fields = [...]string{
 	fieldServer:      "server",
 	fieldPosition:    "position",
 	fieldHTTPSSE:     "legacy",
+	fieldName:        "name",
 }
 
 // arguments returns the fields that the creator of a session chooses, each
@@ -92,6 +97,9 @@ func (r *Record) arguments() []string {
 		fields[fieldLevel], string(r.LogLevel),
 		fields[fieldServer], string(r.ServerCapabilities),
 		fields[fieldPosition], r.Position,
+	}
+	if r.ServerName != "" {
+		args = append(args, fields[fieldName], r.ServerName)
 	}
 	if r.HTTPSSE { // few are
 		args = append(args, fields[fieldHTTPSSE], flag(true))
@@ -157,6 +165,7 @@ func parseRecord(id string, values []rueidis.RedisMessage) (Record, error) {
 		Expires:         expires,
 		Position:        text[fieldPosition],
 		HTTPSSE:         text[fieldHTTPSSE] == "1",
+		ServerName:      text[fieldName],
 	}
 	// The conversions copy: the caller may change the record, and the text may be
 	// the cache's.

@@ -35,6 +35,9 @@ type Config struct {
 	RedisPrefix  string
 
 	SessionTTL time.Duration
+	// DrainDelay is how long the process goes on serving after a signal, while it
+	// says that it is not ready.
+	DrainDelay time.Duration
 
 	Auth AuthConfig
 
@@ -73,6 +76,7 @@ func Load(getenv func(string) string) (Config, error) {
 		AllowedOrigins: l.origins(),
 		RedisPrefix:    l.prefix(),
 		SessionTTL:     l.duration("SESSION_TTL", 5*time.Minute),
+		DrainDelay:     l.drainDelay(),
 		LogLevel:       l.level(),
 		LogFormat:      l.oneOf("LOG_FORMAT", "json", "text"),
 	}
@@ -123,6 +127,15 @@ func (l *loader) duration(name string, fallback time.Duration) time.Duration {
 	d, err := time.ParseDuration(v)
 	if err != nil || d < time.Second {
 		l.fail(name, v, errors.New("must be a duration of at least 1s, such as 90s, 5m or 1h30m"))
+	}
+	return d
+}
+
+func (l *loader) drainDelay() time.Duration {
+	v := l.text("DRAIN_DELAY", "5s")
+	d, err := time.ParseDuration(v)
+	if err != nil || d < 0 || d > maxDrainDelay {
+		l.fail("DRAIN_DELAY", v, fmt.Errorf("must be a duration from 0s to %v", maxDrainDelay))
 	}
 	return d
 }

@@ -28,7 +28,7 @@ type env map[string]string
 func (e env) get(name string) string { return e[name] }
 
 var defaults = Config{
-	Host: "127.0.0.1", Port: 3232, RedisPrefix: "mcp", SessionTTL: 5 * time.Minute,
+	Host: "127.0.0.1", Port: 3232, RedisPrefix: "mcp", SessionTTL: 5 * time.Minute, DrainDelay: 5 * time.Second,
 	LogLevel: slog.LevelInfo, LogFormat: "json",
 	Auth: AuthConfig{Mode: AuthInternal, IntrospectionID: "mcp-server"},
 }
@@ -46,6 +46,8 @@ func TestSettings(t *testing.T) {
 		"loopback by name":  {env{"HOST": "localhost"}, func(c *Config) { c.Host = "localhost" }},
 		"prefix":            {env{"REDIS_PREFIX": "a.b:c"}, func(c *Config) { c.RedisPrefix = "a.b:c" }},
 		"session TTL":       {env{"SESSION_TTL": "90s"}, func(c *Config) { c.SessionTTL = 90 * time.Second }},
+		"drain delay":       {env{"DRAIN_DELAY": "20s"}, func(c *Config) { c.DrainDelay = 20 * time.Second }},
+		"no drain delay":    {env{"DRAIN_DELAY": "0"}, func(c *Config) { c.DrainDelay = 0 }},
 		"log":               {env{"LOG_LEVEL": "debug", "LOG_FORMAT": "text"}, func(c *Config) { c.LogLevel, c.LogFormat = slog.LevelDebug, "text" }},
 		"no authentication": {env{"AUTH_MODE": "none"}, func(c *Config) { c.Auth.Mode = AuthNone }},
 		"not on loopback":   {env{"HOST": "0.0.0.0"}, func(c *Config) { c.Host = "0.0.0.0" }},
@@ -171,6 +173,9 @@ func TestASettingThatCannotBeUsedIsNamed(t *testing.T) {
 		{"SESSION_TTL", "5", "must be a duration"},
 		{"SESSION_TTL", "-5m", "must be a duration"},
 		{"SESSION_TTL", "10ms", "must be a duration"},
+		{"DRAIN_DELAY", "5", "must be a duration from 0s to 20s"},
+		{"DRAIN_DELAY", "-1s", "must be a duration from 0s to 20s"},
+		{"DRAIN_DELAY", "21s", "must be a duration from 0s to 20s"},
 		{"LOG_LEVEL", "loud", "must be one of debug, info, warn, error"},
 		{"LOG_FORMAT", "xml", "must be one of json, text"},
 	} {

@@ -14,6 +14,10 @@ func (p *Process) HandleHealth(mux *http.ServeMux) {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
+		if p.leaving.Load() {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
 		if err := p.Redis.Do(ctx, p.Redis.B().Ping().Build()).Error(); err != nil {
 			http.Error(w, "not ready", http.StatusServiceUnavailable)
 			return

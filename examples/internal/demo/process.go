@@ -6,6 +6,7 @@
 package demo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/redis/rueidis"
 
@@ -30,7 +32,8 @@ type Process struct {
 	BaseURL string
 
 	listener net.Listener
-	using    func() // logs which Redis is used; called when all settings have proved valid
+	leaving  atomic.Bool // a signal has arrived: the process is not ready any more
+	using    func()      // logs which Redis is used; called when all settings have proved valid
 }
 
 // Main runs a program: it sets up a Process, calls serve, and exits. The status
@@ -61,7 +64,7 @@ func run(serve func(*Process) error) error {
 	}
 	tuneGC()
 	p := &Process{Config: cfg, Log: newLogger(os.Stderr, cfg)}
-	if p.listener, err = net.Listen("tcp", cfg.address()); err != nil {
+	if p.listener, err = listen(cfg.address()); err != nil {
 		return &SettingError{cfg.notListening(err), err}
 	}
 	defer p.listener.Close()
@@ -73,6 +76,14 @@ func run(serve func(*Process) error) error {
 	defer end()
 	p.Redis = client
 	return serve(p)
+}
+
+// listen listens without Multipath TCP, whose sockets [closeListener] cannot
+// close without resetting connections.
+func listen(addr string) (net.Listener, error) {
+	var config net.ListenConfig
+	config.SetMultipathTCP(false)
+	return config.Listen(context.Background(), "tcp", addr) // which bounds nothing but the look-up of the host
 }
 
 // noArguments refuses arguments: to ignore them would mislead whoever gave them.
@@ -116,6 +127,7 @@ func (p *Process) Options() *fleet.Options {
 		Redis:          p.Redis,
 		Prefix:         p.Config.RedisPrefix,
 		SessionTTL:     p.Config.SessionTTL,
+		DrainDelay:     p.Config.DrainDelay + settle,
 		AllowedOrigins: p.Config.AllowedOrigins,
 		Logger:         p.Log,
 	}

@@ -12,13 +12,21 @@ import (
 	"time"
 )
 
-// grace is how long running calls have to finish after a signal: less than the
-// 30 s that orchestrators wait before they kill.
-const grace = 25 * time.Second
+const (
+	// grace is how long running calls have to finish after a signal, with the
+	// delay before: less than the 30 s that orchestrators wait before they kill.
+	grace = 25 * time.Second
+	// maxDrainDelay leaves running calls a part of it.
+	maxDrainDelay = 20 * time.Second
+	// settle is how long requests are served that arrive on open connections
+	// after the listener has closed.
+	settle = time.Second
+)
 
-// Serve serves h until SIGINT or SIGTERM, then calls drain, which has the rest
-// of [grace] to let running calls finish, and ends. A second signal ends the
-// process at once.
+// Serve serves h until SIGINT or SIGTERM, then calls drain, which has [grace] to
+// let running calls finish, and ends. The listener closes after DRAIN_DELAY, and
+// drain must not refuse anything before [settle] has passed, too: handlers made
+// with [Process.Options] do not. A second signal ends the process at once.
 func (p *Process) Serve(h http.Handler, drain func(context.Context) error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -29,7 +37,7 @@ func (p *Process) Serve(h http.Handler, drain func(context.Context) error) error
 	p.Log.Info("listening", "addr", p.listener.Addr().String(), "url", p.BaseURL)
 
 	select {
-	case err := <-served:
+	case err := <-served: // never, unless it fails
 		return err
 	case <-ctx.Done():
 	}
@@ -50,11 +58,19 @@ func (p *Process) httpServer(h http.Handler) *http.Server {
 }
 
 func (p *Process) shutdown(server *http.Server, drain func(context.Context) error) error {
-	p.Log.Info("stopping", "grace", grace.String())
+	p.leaving.Store(true)
+	p.Log.Info("stopping", "delay", p.Config.DrainDelay.String(), "grace", grace.String())
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	// The handler first: only it can end its streams, for which the server would wait.
-	err := errors.Join(drain(ctx), server.Shutdown(ctx))
+	drained := make(chan error, 1)
+	go func() { drained <- drain(ctx) }()
+	time.Sleep(p.Config.DrainDelay)
+	// While the handler still serves: a balancer that does not check readiness
+	// goes to another instance when a connection is refused, but not after a 503.
+	// Not by server.Shutdown, which drops requests that have not been read yet.
+	closeListener(p.listener)
+	// The server last: it waits for streams, which only the handler can end.
+	err := errors.Join(<-drained, server.Shutdown(ctx))
 	if err != nil {
 		server.Close()
 		return fmt.Errorf("stopped before everything had ended: %w", err)

@@ -114,7 +114,7 @@ func command(t testing.TB, program string, env []string) *exec.Cmd {
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, program)
 	cmd.Dir = t.TempDir()
-	cmd.Env = append([]string{becomeProgram, "PORT=0", "AUTH_MODE=none", "GOCOVERDIR=" + cmd.Dir}, env...)
+	cmd.Env = append([]string{becomeProgram, "PORT=0", "AUTH_MODE=none", "DRAIN_DELAY=0s", "GOCOVERDIR=" + cmd.Dir}, env...)
 	// For endWithParent: it stays open as long as this process lives.
 	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -45,6 +46,7 @@ type user struct {
 	progress chan float64
 	updated  chan string
 	changed  chan struct{}
+	renewed  chan struct{} // the list of resources has changed
 }
 
 // newUser returns a user who is not connected yet. Its model asks for the
@@ -56,6 +58,7 @@ func newUser(t testing.TB, f *fleet) *user {
 		progress: make(chan float64, 1000),
 		updated:  make(chan string, 100),
 		changed:  make(chan struct{}, 100),
+		renewed:  make(chan struct{}, 100),
 	}
 	u.client = mcp.NewClient(&mcp.Implementation{Name: "e2e", Version: "1"}, &mcp.ClientOptions{
 		Capabilities: &mcp.ClientCapabilities{
@@ -75,8 +78,9 @@ func newUser(t testing.TB, f *fleet) *user {
 		ProgressNotificationHandler: func(_ context.Context, req *mcp.ProgressNotificationClientRequest) {
 			u.progress <- req.Params.Progress
 		},
-		ResourceUpdatedHandler: func(_ context.Context, req *mcp.ResourceUpdatedNotificationRequest) { u.updated <- req.Params.URI },
-		ToolListChangedHandler: func(context.Context, *mcp.ToolListChangedRequest) { u.changed <- struct{}{} },
+		ResourceUpdatedHandler:     func(_ context.Context, req *mcp.ResourceUpdatedNotificationRequest) { u.updated <- req.Params.URI },
+		ToolListChangedHandler:     func(context.Context, *mcp.ToolListChangedRequest) { u.changed <- struct{}{} },
+		ResourceListChangedHandler: func(context.Context, *mcp.ResourceListChangedRequest) { u.renewed <- struct{}{} },
 	})
 	u.client.AddRoots(&mcp.Root{URI: "file:///desk", Name: "desk"})
 	return u
@@ -107,6 +111,8 @@ func (u *user) useEverything(t *testing.T) {
 		run     func(*testing.T)
 	}{
 		{"ping", u.usePing},
+		{"instructions", u.useInstructions},
+		{"app", u.useApp},
 		{"tools", u.useTools},
 		{"server requests", u.useServerRequests},
 		{"resources", u.useResources},
@@ -117,6 +123,7 @@ func (u *user) useEverything(t *testing.T) {
 		{"progress", u.useProgress},
 		{"cancellation", u.useCancellation},
 		{"list changes", u.useSwitch},
+		{"changes of resources", u.useResourceSwitch},
 	} {
 		if !t.Run(use.feature, use.run) {
 			return // the rest would only wait
@@ -154,7 +161,7 @@ func tools() []string {
 	return []string{
 		"add", "annotatedMessage", "echo", "elicitInputs", "elicitUrl", "getResourceLinks", "getResourceReference",
 		"getTinyAudio", "getTinyImage", "getWeather", "listRoots", "longRunningOperation", "mcp_apps_hello_world",
-		"sampleLLM", "sampleWithTools", "toggleTool",
+		"mcp_apps_server_time", "sampleLLM", "sampleWithTools", "toggleResource", "toggleTool",
 	}
 }
 
@@ -170,6 +177,40 @@ func (u *user) listTools(t *testing.T) (names []string) {
 func (u *user) usePing(t *testing.T) {
 	if !u.stateless() { // which has no pings
 		must(t, u.Ping(t.Context(), nil))
+	}
+}
+
+func (u *user) useInstructions(t *testing.T) {
+	if got := u.InitializeResult().Instructions; !strings.Contains(got, "toggleResource") {
+		t.Errorf("instructions %q", got)
+	}
+}
+
+// useApp reads what a host needs to show the app.
+func (u *user) useApp(t *testing.T) {
+	const uri = "ui://hello-world/app.html"
+	metas := map[string]mcp.Meta{}
+	for tool, err := range u.Tools(t.Context(), nil) {
+		must(t, err)
+		metas[tool.Name] = tool.Meta
+	}
+	app := mcp.Meta{"ui": map[string]any{"resourceUri": uri}, "ui/resourceUri": uri}
+	if diff := cmp.Diff(app, metas["mcp_apps_hello_world"]); diff != "" {
+		t.Errorf("the tool that is shown with it (-want +got):\n%s", diff)
+	}
+	appOnly := mcp.Meta{"ui": map[string]any{"visibility": []any{"app"}}}
+	if diff := cmp.Diff(appOnly, metas["mcp_apps_server_time"]); diff != "" {
+		t.Errorf("the tool for the app alone (-want +got):\n%s", diff)
+	}
+	res, err := u.ReadResource(t.Context(), &mcp.ReadResourceParams{URI: uri})
+	must(t, err)
+	ui, _ := res.Contents[0].Meta["ui"].(map[string]any)
+	want := map[string]any{
+		"csp":           map[string]any{"connectDomains": []any{}, "resourceDomains": []any{}},
+		"prefersBorder": true,
+	}
+	if diff := cmp.Diff(want, ui); diff != "" {
+		t.Errorf("the app (-want +got):\n%s", diff)
 	}
 }
 
@@ -364,6 +405,36 @@ func (u *user) useSwitch(t *testing.T) {
 	toggle(false, "secretHandshake is off.")
 	receive(t, u.changed)
 	until(t, "the tool is gone", func() bool { return slices.Equal(u.listTools(t), tools()) })
+}
+
+// useResourceSwitch lists the resources as soon as it hears that one was made.
+func (u *user) useResourceSwitch(t *testing.T) {
+	const uri = "test://dynamic/resource/notice"
+	listed := func() bool {
+		for resource, err := range u.Resources(t.Context(), nil) {
+			must(t, err)
+			if resource.URI == uri {
+				return true
+			}
+		}
+		return false
+	}
+	if listed() {
+		t.Error("it is listed at first")
+	}
+	wantText(t, u.ClientSession, &mcp.CallToolParams{Name: "toggleResource", Arguments: map[string]any{"on": true}}, uri+" is on.")
+	receive(t, u.renewed)
+	if !listed() {
+		t.Error("it is not listed after the news")
+	}
+	res, err := u.ReadResource(t.Context(), &mcp.ReadResourceParams{URI: uri})
+	must(t, err)
+	if got := res.Contents[0].Text; got != "This resource was made while the server runs." {
+		t.Errorf("it says %q", got)
+	}
+	wantText(t, u.ClientSession, &mcp.CallToolParams{Name: "toggleResource", Arguments: map[string]any{"on": false}}, uri+" is off.")
+	receive(t, u.renewed)
+	until(t, "the resource is gone", func() bool { return !listed() })
 }
 
 func wantText(t *testing.T, cs *mcp.ClientSession, params *mcp.CallToolParams, want string) {

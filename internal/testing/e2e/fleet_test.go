@@ -100,6 +100,7 @@ func startFleet(t testing.TB, program string, n int, env ...string) *fleet {
 	base := f.open()
 	f.env = slices.Concat([]string{
 		"PORT=0", "AUTH_MODE=none", "BASE_URI=" + base, "REDIS_URL=redis://" + f.redis.Addr(), "REDIS_PREFIX=" + f.prefix,
+		"DRAIN_DELAY=0s",
 		"GORACE=atexit_sleep_ms=10", // a second, unless told otherwise
 	}, env)
 	var wg sync.WaitGroup

@@ -6,7 +6,7 @@ import { ask, connect, leave, pages, say, sessions, streamable, text } from './c
 const tools = [
     'add', 'annotatedMessage', 'echo', 'elicitInputs', 'elicitUrl', 'getResourceLinks', 'getResourceReference',
     'getTinyAudio', 'getTinyImage', 'getWeather', 'listRoots', 'longRunningOperation', 'mcp_apps_hello_world',
-    'sampleLLM', 'sampleWithTools', 'toggleTool',
+    'mcp_apps_server_time', 'sampleLLM', 'sampleWithTools', 'toggleResource', 'toggleTool',
 ];
 const capabilities = { sampling: { tools: {} }, elicitation: { form: {}, url: {} }, roots: { listChanged: true } };
 
@@ -34,13 +34,17 @@ const client = await connect(capabilities, client => {
         return { action: 'accept', content: { name: 'Ada', integer: 7 } };
     });
     client.answer('roots/list', () => ({ roots: [{ uri: 'file:///desk', name: 'desk' }] }));
-    for (const method of ['notifications/message', 'notifications/resources/updated', 'notifications/tools/list_changed']) {
+    for (const method of [
+        'notifications/message', 'notifications/resources/updated', 'notifications/resources/list_changed',
+        'notifications/tools/list_changed',
+    ]) {
         client.hear(method, notification => heard[method]?.(notification));
     }
 });
 const { call } = client;
 
 assert.equal(client.getServerVersion().name, 'example-servers/feature-reference');
+assert.match(client.getInstructions(), /toggleResource/);
 if (sessions) await client.ping();
 
 // Tools.
@@ -136,6 +140,18 @@ changed = next('notifications/tools/list_changed');
 assert.equal(text(await call('toggleTool', { on: false })), 'secretHandshake is off.');
 await changed;
 await listener?.close();
+
+// A resource is made and removed in the same way.
+const notice = 'test://dynamic/resource/notice';
+const listed = async () => (await client.listResources()).resources.map(resource => resource.uri);
+const resourceListener = sessions ? undefined : await client.listen({ resourcesListChanged: true });
+for (const on of [true, false]) {
+    changed = next('notifications/resources/list_changed');
+    assert.equal(text(await call('toggleResource', { on })), `${notice} is ${on ? 'on' : 'off'}.`);
+    await changed;
+    assert.equal((await listed()).includes(notice), on);
+}
+await resourceListener?.close();
 
 await leave(client);
 say({ done: true });
