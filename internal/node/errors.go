@@ -44,6 +44,8 @@ var (
 var (
 	errNoResponse = errors.New("the client did not answer in time")
 	errNoReader   = errors.New("the client does not listen: its stream was not read for 30 seconds")
+	// errResponseLost says that the key was lost in which the response waits.
+	errResponseLost = errors.New("the client's response may have been lost: the session store has lost what it kept of it")
 )
 
 // Errors of open streams.
@@ -56,6 +58,8 @@ var (
 )
 
 var (
+	errResponsesFull = errors.New("too many responses wait for the instance that asked")
+
 	errNotRenewed   = errors.New("the instance's inbox has not been renewed")
 	errOwnerSilent  = errors.New("the instance that holds the stream does not answer")
 	errNoMethod     = errors.New("the method is empty")

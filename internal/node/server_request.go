@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -248,6 +250,13 @@ func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 	return nil
 }
 
+// openServerRequests returns the numbers of the open server requests.
+func (c *Conn) openServerRequests() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Keys(c.asked.open))
+}
+
 // numberOf returns the number of the open server request that the SDK calls id.
 func (c *Conn) numberOf(id jsonrpc.ID) string {
 	c.mu.Lock()
@@ -333,7 +342,7 @@ func (n *Node) ForwardResponse(ctx context.Context, session string, m *jsonrpcms
 		arrived = responseArrived{ref, m.Error, true}
 	}
 	if instance != n.id {
-		_, err := n.send(ctx, instance, arrived)
+		_, err := n.sendToKeep(ctx, instance, arrived)
 		return err
 	}
 	if c := n.askingConn(ref); c != nil {
@@ -359,7 +368,7 @@ func (n *Node) ForwardProgress(ctx context.Context, session string, params json.
 	}
 	arrived := progressArrived{ref, params}
 	if instance != n.id {
-		_, err := n.send(ctx, instance, arrived)
+		_, err := n.sendToKeep(ctx, instance, arrived) // not before its response, nor after it
 		return true, err
 	}
 	if c := n.askingConn(ref); c != nil {
