@@ -78,7 +78,8 @@ type Options struct {
 	RedisTimeout time.Duration
 
 	// MaxBody bounds a request's body, in bytes. If zero, 4 MiB. A body
-	// has 30 seconds to arrive.
+	// has 30 seconds to arrive. A larger response to a request of the server
+	// fails that request.
 	MaxBody int64
 	// MaxInitialize bounds the parameters of initialize, in bytes; they are
 	// stored with the session. If zero, 16 KiB.
