@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 )
 
 // Errors of requests that an instance does not take.
@@ -25,6 +27,9 @@ var (
 	ErrRequestEnded = errors.New("the request this session was connected for has ended")
 	// errCancelled is the error response of a call that its client has cancelled.
 	errCancelled = &jsonrpc.Error{Code: -32800, Message: "request cancelled"}
+
+	// errNotStored is the error response in place of one that its session may not store.
+	errNotStored = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: eventlog.ErrFull.Error()}
 
 	errAbandoned  = errors.New("the request was given up: its client has gone")
 	errWriterDied = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the instance that ran this request has died; its outcome is unknown"}
