@@ -105,7 +105,7 @@ func (c *Conn) emitServerRequest(ctx context.Context, sr *serverRequest, number 
 	if err != nil {
 		return err
 	}
-	params, token, err := replaceProgressToken(m.Params, name)
+	params, token, err := sdkcompat.ReplaceToken(m.Params, name)
 	if err != nil {
 		return err
 	}
@@ -302,26 +302,6 @@ func (c *Conn) encodeWithdrawal(number, reason string) ([]byte, error) {
 		return nil, err
 	}
 	return jsonrpcmsg.EncodeRequest(nil, "notifications/cancelled", params)
-}
-
-// replaceProgressToken returns params with token in place of their progress
-// token, and that token; if there is none nothing is replaced.
-func replaceProgressToken(params, token json.RawMessage) (replaced, old json.RawMessage, err error) {
-	var fields map[string]json.RawMessage
-	if params == nil || json.Unmarshal(params, &fields) != nil {
-		return params, nil, nil
-	}
-	var meta map[string]json.RawMessage
-	if json.Unmarshal(fields["_meta"], &meta) != nil || meta["progressToken"] == nil {
-		return params, nil, nil
-	}
-	old = meta["progressToken"]
-	meta["progressToken"] = token
-	if fields["_meta"], err = json.Marshal(meta); err != nil {
-		return nil, nil, err
-	}
-	replaced, err = json.Marshal(fields)
-	return replaced, old, err
 }
 
 // ForwardResponse forwards a client's response to the call that asked, on whichever

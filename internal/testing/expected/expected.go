@@ -18,6 +18,8 @@ import (
 // failures has the tests and subtests that are expected to fail, as go test names
 // them, each with the reason.
 var failures = map[string]string{
+	"TestProgressTokensAreExact/2026-07-28": "the connection is the SDK's own until M6",
+
 	"TestAPanicIsAFailure":                     "it shows that this package works",
 	"TestASubtestMayBeListed/it_is_not_mended": "it shows that this package works",
 }
