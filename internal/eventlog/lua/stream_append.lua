@@ -1,29 +1,31 @@
 -- stream_append.lua: add an event to a stream's log, end the stream, or both.
 -- KEYS[1] session record   KEYS[2] open streams   KEYS[3] ended streams
--- KEYS[4] stream state     KEYS[5] log
+-- KEYS[4] stream state     KEYS[5] log           KEYS[6] stored bytes
 -- ARGV[1] stream id   ARGV[2] writer, or '' if the stream has many
 -- ARGV[3] nonce ('' for no event)   ARGV[4] data   ARGV[5] '1' to end the stream
 -- ARGV[6] ms that a log outlives its stream   ARGV[7] most events   ARGV[8] most bytes
 -- ARGV[9] '1' if an earlier try with the same nonce may have succeeded, 'recent'
 --   to look for one among the last 64 events
+-- ARGV[10] most bytes stored of a session   ARGV[11] bytes that a stream counts for
+--   besides its events   ARGV[12] '1' for an event that is stored in any case
 -- Returns {'ok', offset of the event, reader}, or one of {'gone'} without the
--- session, {'lost'} without the stream, {'ended'}, and {'fenced'} if the stream
--- has another writer.
+-- session, {'lost'} without the stream, {'ended'}, {'fenced'} if the stream
+-- has another writer, and {'full', streams that may be dropped...}, the first to
+-- end first, if the session may not store the event.
 local ttl = redis.call('PTTL', KEYS[1])
 if ttl < 1 then return {'gone'} end
 local state = redis.call('HMGET', KEYS[4], 'next', 'base', 'bytes', 'ended', 'reader', 'writer')
 local next, base, bytes = tonumber(state[1]), tonumber(state[2]), tonumber(state[3])
 -- Redis may have evicted one key and not the other: then the log is lost. The
 -- standalone stream goes on; its offsets do too if they are known.
-if not next or redis.call('LLEN', KEYS[5]) ~= next - base then
+local lost = not next or redis.call('LLEN', KEYS[5]) ~= next - base
+if lost then
   if ARGV[2] ~= '' then return {'lost'} end
   next, bytes = next or 0, 0
   base = next
-  redis.call('DEL', KEYS[5])
-  redis.call('HSET', KEYS[4], 'seen', 0)
 end
 local reader = state[5] or ''
-if ARGV[9] ~= '' then
+if ARGV[9] ~= '' and not lost then
   -- Every append has a nonce of its own, so a repeated one is found by it.
   local entries = redis.call('LRANGE', KEYS[5], ARGV[9] == '1' and 0 or -64, -1)
   for i = #entries, 1, -1 do
@@ -33,22 +35,41 @@ end
 if state[4] == '1' then return {'ended'} end
 if ARGV[2] ~= '' and state[6] ~= ARGV[2] then return {'fenced'} end
 local offset = next
+local stored = redis.call('HMGET', KEYS[6], 'all', ARGV[1])
+local counted = tonumber(stored[2] or 0)
+local others = tonumber(stored[1] or 0) - counted + ARGV[11]
 if ARGV[3] ~= '' then
   local entry = ARGV[3] .. ARGV[4]
+  local most = tonumber(ARGV[10])
+  if others + bytes + #entry > most and ARGV[12] ~= '1' then
+    local ended = redis.call('ZRANGE', KEYS[3], 0, 999)
+    -- What has ended goes before what has not: then the stream's own beginning.
+    if #ended > 0 or others + #entry > most then return {'full', unpack(ended)} end
+  end
+  if lost then
+    redis.call('DEL', KEYS[5])
+    redis.call('HSET', KEYS[4], 'seen', 0)
+  end
   redis.call('RPUSH', KEYS[5], entry)
   next, bytes = next + 1, bytes + #entry
-  while next - base > 1 and (next - base > tonumber(ARGV[7]) or bytes > tonumber(ARGV[8])) do
+  while next - base > 1 and (next - base > tonumber(ARGV[7]) or bytes > tonumber(ARGV[8]) or others + bytes > most) do
     bytes = bytes - #redis.call('LPOP', KEYS[5])
     base = base + 1
   end
 end
 redis.call('HSET', KEYS[4], 'next', next, 'base', base, 'bytes', bytes)
+redis.call('HSET', KEYS[6], 'all', others + bytes, ARGV[1], ARGV[11] + bytes)
+redis.call('PEXPIRE', KEYS[6], ttl)
 if ARGV[5] == '1' then
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   redis.call('HSET', KEYS[4], 'ended', '1')
   redis.call('ZREM', KEYS[2], ARGV[1])
-  redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', string.format('%.0f', now), 'LIMIT', 0, 128)) do
+    redis.call('HINCRBY', KEYS[6], 'all', 0 - (redis.call('HGET', KEYS[6], id) or 0))
+    redis.call('HDEL', KEYS[6], id)
+    redis.call('ZREM', KEYS[3], id)
+  end
   redis.call('ZADD', KEYS[3], now + ARGV[6], ARGV[1])
   redis.call('PEXPIRE', KEYS[3], math.max(ttl, tonumber(ARGV[6])))
   ttl = tonumber(ARGV[6])

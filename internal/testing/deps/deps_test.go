@@ -75,7 +75,7 @@ var tree = map[string]string{
 	// auth knows nothing of sessions.
 	"session": "internal/sessionstore",
 	"transport": "internal/bus internal/eventlog internal/httperror internal/jsonrpcmsg internal/node internal/options internal/runner " +
-		"internal/sessionstore internal/sse session",
+		"internal/sdkcompat internal/sessionstore internal/sse session",
 	"mcp": "internal/bodylimit internal/bus internal/cors internal/eventlog internal/httperror internal/jsonrpcmsg internal/loopback " +
 		"internal/node internal/options internal/runner internal/sdkcompat internal/sessionstore internal/signal internal/sse session",
 
