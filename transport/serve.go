@@ -94,7 +94,7 @@ func (n *Node) serve(ctx context.Context, server *mcp.Server, req Request, m *js
 // refused returns the error for what is no message. If it was to be the response to a
 // request of the server, that request fails.
 func (n *Node) refused(ctx context.Context, req Request, reason error) error {
-	if rec, err := n.session(ctx, req.Session, req.Owner); err == nil {
+	if rec, err := n.session(ctx, req.Session, req.Owner, ""); err == nil {
 		for _, m := range jsonrpcmsg.RefusedResponses(req.Message, nil, reason) {
 			if err := n.node.ForwardResponse(ctx, rec.ID, m); err != nil {
 				return n.failed(ctx, nil, err)

@@ -273,26 +273,14 @@ func TestACodeEndsAfterAMinute(t *testing.T) {
 func TestARedemptionWhoseResponseWasLostEndsTheGrant(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		fl, links := bubbleFleet(t)
+		fl, _ := bubbleFleet(t)
 		l := fl.login(t, public)
 		code, ok := parseCredential(codeKind, l.code(t, "alice"))
 		if !ok {
 			t.Fatal("no code")
 		}
-		// Not every command arrives late: rueidis may have had to connect first.
-		for arrived := false; !arrived; {
-			if _, err := fl.instances[0].grants.redeem(t.Context(), newCredential(codeKind, code.grant), grant{}, access{}, true); !errors.Is(err, errNoGrant) {
-				t.Fatal(err) // with it, the script is known
-			}
-			links[0].Freeze()
-			if _, err := fl.instances[0].grants.redeem(t.Context(), code, grant{}, access{}, true); err == nil {
-				t.Fatal("redeemed over a frozen link")
-			}
-			links[0].Heal()
-			synctest.Wait()
-			for _, fields := range fl.grantFields(t) {
-				arrived = fields["redeemed"] != ""
-			}
+		if _, err := fl.instances[0].grants.redeem(t.Context(), code, grant{}, access{}, true); err != nil {
+			t.Fatal(err) // nobody tells the client
 		}
 		mustRefuse(t, "the same again", l.redeem(t, code.String()), http.StatusBadRequest, "invalid_grant")
 		if keys := redistest.Keys(t, fl.admin, fl.prefix+":{grant"); len(keys) != 0 {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -17,6 +18,8 @@ var (
 	// ErrFenced says that a stream is written by another instance.
 	ErrFenced = errors.New("stream has another writer")
 
+	errLate        = errors.New("its writer has appended something since")
+	errNewerReader = errors.New("a newer connection reads the stream")
 	errMalformedID = errors.New("malformed event id")
 )
 
@@ -35,6 +38,8 @@ func statusError(status string) error {
 		return ErrFenced
 	case "full":
 		return ErrFull
+	case "late":
+		return redisx.Unavailable("append event", errLate)
 	default:
 		return fmt.Errorf("unknown status %q of a stream script", status)
 	}

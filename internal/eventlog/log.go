@@ -75,12 +75,15 @@ var (
 	streamReadLua string
 	//go:embed lua/stream_detach.lua
 	streamDetachLua string
+	//go:embed lua/stream_claim.lua
+	streamClaimLua string
 
 	streamOpen   = redisx.NewScript("open stream", streamOpenLua)
 	streamAppend = redisx.NewScript("append event", streamAppendLua)
 	streamAttach = redisx.NewScript("attach to stream", streamAttachLua)
 	streamRead   = redisx.NewScript("read stream", streamReadLua)
 	streamDetach = redisx.NewScript("detach from stream", streamDetachLua)
+	streamClaim  = redisx.NewScript("claim stream", streamClaimLua)
 )
 
 // An Opening describes the stream of a call that [Log.Open] begins.
@@ -121,12 +124,12 @@ type Append struct {
 	Data  []byte
 	// End ends the stream, after the event if there is one.
 	End bool
+	// Number is which of the writer's appends to the stream this is, from 1 on;
+	// zero for the standalone stream. What comes to Redis after a later one is not
+	// appended.
+	Number int64
 	// Again says that an earlier try may have succeeded unnoticed.
 	Again bool
-	// Once says that an earlier, delayed try may even arrive after this one: the
-	// event is then still appended only once, unless many events come in between.
-	// It is for events that do not end the stream.
-	Once bool
 	// Last says that the event is what the call ends with. If it is small it is stored
 	// in any case.
 	Last bool
@@ -138,12 +141,12 @@ const smallEvent = 1 << 10
 // must reports whether the event is stored in any case.
 func (a Append) must() bool { return (a.Last || a.End) && len(a.Data) <= smallEvent }
 
-// again returns how the script is to look for an earlier try.
-func (a Append) again() string {
-	if a.Once && !a.Again {
-		return "recent"
+// number returns the form of a.Number that the script expects.
+func (a Append) number() string {
+	if a.Number == 0 {
+		return ""
 	}
-	return redisx.Flag(a.Again)
+	return strconv.FormatInt(a.Number, 10)
 }
 
 // Append adds an event to a stream, or ends it, and returns the event and the
@@ -160,7 +163,8 @@ func (l *Log) Append(ctx context.Context, id StreamID, a Append) (e Event, reade
 			},
 			id.Stream, a.Writer, a.Nonce, rueidis.BinaryString(a.Data), redisx.Flag(a.End),
 			redisx.Millis(l.opts.ResumeFor), strconv.Itoa(l.opts.MaxEvents), strconv.Itoa(l.opts.MaxEventBytes),
-			a.again(), strconv.Itoa(l.opts.MaxSessionBytes), strconv.Itoa(streamBytes), redisx.Flag(a.must()))
+			redisx.Flag(a.Again), strconv.Itoa(l.opts.MaxSessionBytes), strconv.Itoa(streamBytes), redisx.Flag(a.must()),
+			a.number(), strconv.FormatInt(l.rdb.Clock.Now(), 10))
 		return newResult(msg), err
 	})
 	if err != nil {
@@ -210,15 +214,10 @@ func (l *Log) Attach(ctx context.Context, id StreamID, reader string, after *ID)
 	if after == nil || at.Offset == noOffset {
 		at.Offset, at.Nonce = -1, ""
 	}
-	msg, err := streamAttach.Exec(ctx, l.rdb,
-		[]string{l.keys.Session(id.Session), l.keys.Stream(id.Session, id.Stream), l.keys.Log(id.Session, id.Stream)},
+	r, err := l.attach(ctx, id,
 		reader, strconv.FormatInt(at.Offset, 10), at.Nonce, strconv.Itoa(readPage),
 		redisx.Flag(after != nil && IsStandalone(id.Stream)), at.Position)
 	if err != nil {
-		return Attachment{}, err
-	}
-	r := newResult(msg)
-	if err := statusError(r.text()); err != nil {
 		return Attachment{}, err
 	}
 	a := Attachment{From: r.number(), Next: r.number(), Ended: r.text() == "1", Writer: r.text(), Previous: r.text()}
@@ -228,6 +227,44 @@ func (l *Log) Attach(ctx context.Context, id StreamID, reader string, after *ID)
 	a.Position = r.text()
 	a.Events = r.events(id.Stream, a.From)
 	return a, r.err
+}
+
+// attachTries bounds the tries of connections that attach to a stream at once.
+const attachTries = 4
+
+// attach runs the script, which it gives a number by which Redis knows the newest
+// of several connections. A connection that is refused, although its client is
+// still there, tries again with a greater one.
+func (l *Log) attach(ctx context.Context, id StreamID, args ...string) (*result, error) {
+	keys := []string{l.keys.Session(id.Session), l.keys.Stream(id.Session, id.Stream), l.keys.Log(id.Session, id.Stream)}
+	number := l.rdb.Clock.Now()
+	for range attachTries {
+		msg, err := streamAttach.Exec(ctx, l.rdb, keys, append(args, strconv.FormatInt(number, 10))...)
+		if err != nil {
+			return nil, err
+		}
+		r := newResult(msg)
+		status := r.text()
+		if status != "older" {
+			return r, statusError(status)
+		}
+		number = r.number() + 1
+		if r.err != nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, redisx.Unavailable("attach to stream", errNewerReader)
+}
+
+// Claim makes reader the one connection that follows the stream again, in the place
+// of missing, which may be empty. It returns false if the stream has another reader.
+func (l *Log) Claim(ctx context.Context, id StreamID, reader, missing string) (bool, error) {
+	msg, err := streamClaim.Exec(ctx, l.rdb, []string{l.keys.Stream(id.Session, id.Stream)}, reader, missing)
+	if err != nil {
+		return false, err
+	}
+	n, err := msg.AsInt64()
+	return n == 1, err
 }
 
 // Read returns events from offset from on, at most 128, the offset after the
@@ -253,5 +290,11 @@ func (l *Log) Read(ctx context.Context, id StreamID, from int64) (events []Event
 // does nothing if another connection has taken over.
 func (l *Log) Detach(ctx context.Context, id StreamID, reader string, seen int64, position string) error {
 	_, err := streamDetach.Exec(ctx, l.rdb, []string{l.keys.Stream(id.Session, id.Stream)}, reader, strconv.FormatInt(seen, 10), position)
+	return err
+}
+
+// DetachMissing takes back that a connection reads a stream which is not there.
+func (l *Log) DetachMissing(ctx context.Context, id StreamID, reader string) error {
+	_, err := streamDetach.Exec(ctx, l.rdb, []string{l.keys.Stream(id.Session, id.Stream)}, reader, "", "")
 	return err
 }

@@ -12,6 +12,7 @@ import (
 
 // A State is what Redis knows of a stream.
 type State struct {
+	Exists bool  // the stream is there
 	Next   int64 // offset after the last event in the log
 	Ended  bool
 	Writer string
@@ -37,6 +38,7 @@ func (l *Log) States(ctx context.Context, streams []StreamID) ([]State, error) {
 			return nil, redisx.Unavailable("read the states of streams", err)
 		}
 		s := &states[i]
+		s.Exists = !fields[0].IsNil()
 		s.Next, _ = fields[0].AsInt64() // nil without the stream
 		ended, _ := fields[1].ToString()
 		s.Ended = ended == "1"

@@ -67,13 +67,15 @@ type Conn struct {
 	token    json.RawMessage // the request's progress token, if the SDK knows it as tokenAlias; otherwise nil
 
 	// out makes outgoing messages take turns: each is in the log before the
-	// next. It guards phase, reader and opening, and is held during calls to Redis.
+	// next. It guards the fields up to appended, and is held during calls to Redis.
 	out    turn
 	phase  phase
 	reader *Reader // the connection that began the stream
 	// opening is the stream that the HTTP response becomes, should it. The second
 	// try to open it is the same stream: the first may have succeeded unnoticed.
 	opening eventlog.Opening
+	// appended counts the appends to the stream, also those that failed.
+	appended int64
 
 	mu       sync.Mutex        // guards all fields below, but for level
 	opened   eventlog.StreamID // the stream of the response, once there is one

@@ -71,7 +71,7 @@ func (c *Conn) complete(ctx context.Context, response []byte) {
 // be held.
 func (c *Conn) relayResponse(ctx context.Context, response []byte) {
 	// After an error the response comes late, or its session is gone.
-	_ = c.appendLast(ctx, eventlog.StandaloneOf(c.session), eventlog.Append{Nonce: eventlog.NewNonce(), Data: response, Once: true, Last: true})
+	_ = c.appendLast(ctx, eventlog.StandaloneOf(c.session), eventlog.Append{Nonce: eventlog.NewNonce(), Data: response, Last: true})
 }
 
 // emit sends a message of the handler on the request's stream.
@@ -94,7 +94,20 @@ func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 			return c.notSent(err)
 		}
 	}
-	return c.notSent(c.node.appendAndDeliver(ctx, c.streamID(), c.node.id, data))
+	return c.notSent(c.append(ctx, data))
+}
+
+// append adds a message to the stream of the response, and hands it to the
+// stream's reader. c.out must be held. Should it fail, the message may be in the
+// log; what is appended afterwards decides that.
+func (c *Conn) append(ctx context.Context, data []byte) error {
+	id := c.streamID()
+	c.appended++
+	e, reader, err := c.node.log.AppendRetried(ctx, id, eventlog.Append{Writer: c.node.id, Number: c.appended, Nonce: eventlog.NewNonce(), Data: data})
+	if err == nil {
+		c.node.deliver(ctx, id.Session, reader, e, false)
+	}
+	return err
 }
 
 // standalone sends a message that belongs to no call.
@@ -184,7 +197,8 @@ func (c *Conn) streamID() eventlog.StreamID {
 // an id. c.out must be held.
 func (c *Conn) endStream(ctx context.Context, response []byte) {
 	c.phase = phaseDone
-	a := eventlog.Append{Writer: c.node.id, Data: response, End: true}
+	c.appended++
+	a := eventlog.Append{Writer: c.node.id, Number: c.appended, Data: response, End: true}
 	if response != nil {
 		a.Nonce = eventlog.NewNonce()
 	}
@@ -212,7 +226,7 @@ func (c *Conn) appendLast(ctx context.Context, id eventlog.StreamID, a eventlog.
 		var reader string
 		e, reader, err = c.node.log.Append(ctx, id, a)
 		if err == nil {
-			c.node.deliver(ctx, reader, e, a.End)
+			c.node.deliver(ctx, id.Session, reader, e, a.End)
 		}
 		a.Again = a.Nonce != ""
 		if errors.Is(err, eventlog.ErrFull) && !full {
@@ -238,7 +252,7 @@ func (n *Node) appendLate(id eventlog.StreamID, a eventlog.Append) {
 		n.untilDone(time.Second, func() bool {
 			e, reader, err := n.log.Append(ctx, id, a)
 			if err == nil {
-				n.deliver(ctx, reader, e, a.End)
+				n.deliver(ctx, id.Session, reader, e, a.End)
 			}
 			return !errors.Is(err, redisx.ErrUnavailable)
 		})

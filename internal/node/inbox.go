@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	_ "embed"
+	"fmt"
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/bus"
@@ -38,7 +39,7 @@ func (n *Node) mailKeys() []string { return []string{n.keys.Inbox(n.id), n.keys.
 // what has been read.
 func (n *Node) renewInbox(ctx context.Context, read mail) error {
 	sent := time.Now()
-	_, err := inboxRenew.Exec(ctx, n.rdb, n.mailKeys(),
+	msg, err := inboxRenew.Exec(ctx, n.rdb, n.mailKeys(),
 		redisx.Millis(inboxTTL), read.inbox, redisx.Millis(n.opts.AnswerWithin+responsesMargin), read.responses)
 	if err != nil {
 		return err
@@ -48,6 +49,11 @@ func (n *Node) renewInbox(ctx context.Context, read mail) error {
 	if last := n.renewed.Swap(sent.UnixNano()); sent.Sub(time.Unix(0, last)) > checkEvery+renewEvery {
 		n.steady.Store(sent.UnixNano())
 	}
+	now, err := msg.AsInt64()
+	if err != nil {
+		return fmt.Errorf("renew inbox: %w", err)
+	}
+	n.rdb.Clock.Hear(sent, now)
 	return nil
 }
 
@@ -141,6 +147,10 @@ func (n *Node) receive(f map[string]string) {
 func (n *Node) receiveEvent(m eventAppended) {
 	if r := n.reader(m.Reader); r != nil {
 		r.deliver(m.event(r.stream.Stream), m.End)
+		return
+	}
+	if m.Stream != "" {
+		n.missingReader(eventlog.StreamID{Session: m.Session, Stream: m.Stream}, n.id+"/"+m.Reader)
 	}
 }
 
@@ -153,18 +163,20 @@ func (n *Node) askingConn(ref serverRequestRef) *Conn {
 	return nil
 }
 
-// deliver hands an appended event to the reader of its stream, wherever that
+// deliver hands an event appended to a stream of a session to its reader, wherever that
 // is. It does not fail: what does not arrive is in the log, where the reader
 // finds it.
-func (n *Node) deliver(ctx context.Context, ref string, e eventlog.Event, end bool) {
+func (n *Node) deliver(ctx context.Context, session, ref string, e eventlog.Event, end bool) {
 	instance, id := splitRef(ref)
 	if instance != n.id {
-		n.sendEvent(ctx, ref, e, end)
+		n.sendEvent(ctx, session, ref, e, end)
 		return
 	}
 	if r := n.reader(id); r != nil {
 		r.deliver(e, end)
+		return
 	}
+	n.missingReader(eventlog.StreamID{Session: session, Stream: e.ID.Stream}, ref)
 }
 
 // takeOver ends the connection of a stream's previous reader. An instance whose
@@ -217,15 +229,9 @@ func (n *Node) closeHere(id string, c closing) {
 // such session and [sessionstore.ErrUnavailable] if the message may not have been
 // appended.
 func (n *Node) Standalone(ctx context.Context, session string, data []byte) error {
-	return n.appendAndDeliver(ctx, eventlog.StandaloneOf(session), "", data)
-}
-
-// appendAndDeliver appends a message to a stream and hands it to the stream's
-// reader.
-func (n *Node) appendAndDeliver(ctx context.Context, id eventlog.StreamID, writer string, data []byte) error {
-	e, reader, err := n.append(ctx, id, writer, data)
+	e, reader, err := n.append(ctx, session, data)
 	if err == nil {
-		n.deliver(ctx, reader, e, false)
+		n.deliver(ctx, session, reader, e, false)
 	}
 	return err
 }

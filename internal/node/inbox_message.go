@@ -31,22 +31,24 @@ const kindHello = "hello"
 // eventAppended brings an event to the reader of its stream, or with End the news
 // that the stream has ended before or behind it.
 type eventAppended struct {
-	Reader string
-	Offset int64
-	Nonce  string
-	Data   []byte
-	End    bool
+	Session string // empty from an older instance, as Stream is
+	Stream  string
+	Reader  string
+	Offset  int64
+	Nonce   string
+	Data    []byte
+	End     bool
 }
 
 const kindEventAppended = "event"
 
 func (m eventAppended) encode() []string {
 	return envelope(kindEventAppended, "r", m.Reader, "o", strconv.FormatInt(m.Offset, 10), "t", m.Nonce,
-		"d", rueidis.BinaryString(m.Data), "e", redisx.Flag(m.End))
+		"d", rueidis.BinaryString(m.Data), "e", redisx.Flag(m.End), "s", m.Session, "n", m.Stream)
 }
 
 func decodeEventAppended(f map[string]string) (m eventAppended, err error) {
-	m = eventAppended{Reader: f["r"], Nonce: f["t"], Data: []byte(f["d"]), End: f["e"] == "1"}
+	m = eventAppended{Session: f["s"], Stream: f["n"], Reader: f["r"], Nonce: f["t"], Data: []byte(f["d"]), End: f["e"] == "1"}
 	m.Offset, err = strconv.ParseInt(f["o"], 10, 64)
 	return m, err
 }

@@ -24,14 +24,14 @@ func TestInboxMessagesKeepTheirForm(t *testing.T) {
 		entry   []string
 	}{
 		{
-			eventAppended{Reader: "r1", Offset: 12, Nonce: "ABCDEF", Data: []byte(`{"a":1}`)},
+			eventAppended{Session: "S", Stream: "g", Reader: "r1", Offset: 12, Nonce: "ABCDEF", Data: []byte(`{"a":1}`)},
 			func(f map[string]string) (inboxMessage, error) { return decodeEventAppended(f) },
-			[]string{"v", "1", "k", "event", "r", "r1", "o", "12", "t", "ABCDEF", "d", `{"a":1}`, "e", ""},
+			[]string{"v", "1", "k", "event", "r", "r1", "o", "12", "t", "ABCDEF", "d", `{"a":1}`, "e", "", "s", "S", "n", "g"},
 		},
 		{
-			eventAppended{Reader: "r1", Offset: 13, Data: []byte{}, End: true},
+			eventAppended{Session: "S", Stream: "c1", Reader: "r1", Offset: 13, Data: []byte{}, End: true},
 			func(f map[string]string) (inboxMessage, error) { return decodeEventAppended(f) },
-			[]string{"v", "1", "k", "event", "r", "r1", "o", "13", "t", "", "d", "", "e", "1"},
+			[]string{"v", "1", "k", "event", "r", "r1", "o", "13", "t", "", "d", "", "e", "1", "s", "S", "n", "c1"},
 		},
 		{
 			readerClosed{Reader: "r1", Retry: 3 * time.Second, Taken: true},

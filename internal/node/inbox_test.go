@@ -104,8 +104,11 @@ func TestMessagesArriveInOrder(t *testing.T) {
 		sid := beginSession(t, f.store)
 		r := f.standaloneReader(t, f.nodes[0], sid)
 		defer r.Release(t.Context())
+		r.mu.Lock()
+		r.released = true
+		r.mu.Unlock()
 		for i := range count {
-			f.nodes[1].deliver(t.Context(), f.nodes[0].readerRef(r), eventlog.Event{ID: eventlog.ID{Stream: eventlog.Standalone, Offset: int64(i), Nonce: eventlog.NewNonce()}, Data: []byte(strconv.Itoa(i))}, i == count-1)
+			f.nodes[1].deliver(t.Context(), sid, f.nodes[0].readerRef(r), eventlog.Event{ID: eventlog.ID{Stream: eventlog.Standalone, Offset: int64(i), Nonce: eventlog.NewNonce()}, Data: []byte(strconv.Itoa(i))}, i == count-1)
 		}
 		redistest.Until(t, "all have arrived", r.isEnded)
 		todo := r.take()

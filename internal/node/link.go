@@ -33,6 +33,9 @@ func newLink(o Options) (link, error) {
 		return link{}, fmt.Errorf("Options.Prefix: %w", err)
 	}
 	rdb := redisx.New(o.Redis, o.RedisTimeout)
+	if o.Store != nil {
+		rdb.Clock = o.Store.Clock() // what the inbox's renewals tell is for both
+	}
 	return link{
 		rdb:    rdb,
 		keys:   keys,
@@ -42,20 +45,21 @@ func newLink(o Options) (link, error) {
 	}, nil
 }
 
-// append adds a message to a stream, and returns the event and the stream's
-// reader, to which it has to be handed.
-func (l link) append(ctx context.Context, id eventlog.StreamID, writer string, data []byte) (e eventlog.Event, reader string, err error) {
-	return l.log.AppendRetried(ctx, id, eventlog.Append{Writer: writer, Nonce: eventlog.NewNonce(), Data: data})
+// append adds a message to a session's standalone stream, and returns the event and
+// the stream's reader, to which it has to be handed.
+func (l link) append(ctx context.Context, session string, data []byte) (e eventlog.Event, reader string, err error) {
+	return l.log.AppendRetried(ctx, eventlog.StandaloneOf(session), eventlog.Append{Nonce: eventlog.NewNonce(), Data: data})
 }
 
-// sendEvent sends an appended event to the instance of its stream's reader. It
-// does not fail: what does not arrive is in the log, where the reader finds it.
-func (l link) sendEvent(ctx context.Context, reader string, e eventlog.Event, end bool) {
+// sendEvent sends an event appended to a session's stream to the instance of the
+// stream's reader. It does not fail: what does not arrive is in the log, where the
+// reader finds it.
+func (l link) sendEvent(ctx context.Context, session, reader string, e eventlog.Event, end bool) {
 	instance, id := splitRef(reader)
 	if instance == "" {
 		return
 	}
-	_, err := l.send(ctx, instance, eventAppended{Reader: id, Offset: e.ID.Offset, Nonce: e.ID.Nonce, Data: e.Data, End: end})
+	_, err := l.send(ctx, instance, eventAppended{Session: session, Stream: e.ID.Stream, Reader: id, Offset: e.ID.Offset, Nonce: e.ID.Nonce, Data: e.Data, End: end})
 	if err != nil {
 		l.logger.Warn("event not sent to its reader", "error", err)
 	}

@@ -18,12 +18,13 @@ import (
 func (n *Node) monitor(ctx context.Context) {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
-	for {
+	for round := 0; ; round++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 			n.checkStreams(ctx, n.callReaders())
+			n.checkReaders(ctx, n.standaloneReaders(round))
 			n.checkRelays(ctx)
 			n.checkCalls(ctx)
 		}
@@ -96,8 +97,8 @@ func (n *Node) livingWriters(ctx context.Context, readers []*Reader) (map[string
 }
 
 func (n *Node) checkStream(ctx context.Context, r *Reader, s checkedStream, alive map[string]bool) error {
-	if r.yield(s.from, s.Reader) {
-		return nil
+	if reads, err := n.reads(ctx, r, s); err != nil || !reads && s.Exists {
+		return err
 	}
 	gone := s.Writer == "" // the stream, or its state alone, evicted
 	if s.Ended || gone {
@@ -154,7 +155,7 @@ func (n *Node) endDead(ctx context.Context, r *Reader, writer string) {
 		return
 	}
 	n.logger.Warn("ended the stream of a dead instance", "instance", writer)
-	n.deliver(ctx, reader, e, true)
+	n.deliver(ctx, r.stream.Session, reader, e, true)
 }
 
 // living asks which instances have an inbox.

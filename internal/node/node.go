@@ -32,6 +32,7 @@ type Node struct {
 
 	waiters waiters
 	toucher toucher
+	missing missing
 
 	leaving chan struct{}      // closed by Close: what failed is not retried any more
 	stop    context.CancelFunc // ends the four goroutines

@@ -9,7 +9,6 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/mcpfleet/mcpfleet/internal/bus"
-	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/options"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
@@ -77,9 +76,9 @@ func (p *Publisher) Notify(ctx context.Context, id, method string, params any) e
 	if !sessionstore.ValidID(id) {
 		return sessionstore.ErrNotFound
 	}
-	e, reader, err := p.append(ctx, eventlog.StandaloneOf(id), "", data)
+	e, reader, err := p.append(ctx, id, data)
 	if err == nil {
-		p.sendEvent(ctx, reader, e, false)
+		p.sendEvent(ctx, id, reader, e, false)
 	}
 	return err
 }

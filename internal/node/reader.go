@@ -44,10 +44,12 @@ type Reader struct {
 	sentID eventlog.ID   // of the last event sent to the client, or of where the log was joined
 	sentAt *bus.Position // where on the bus the client is with what it was sent; nil if unknown
 	closed *closing
-	last   []byte      // a message that is in no log, to send before the end
-	writer string      // instance that writes the stream; empty for the standalone stream
-	call   []byte      // raw id of the stream's call
-	sse    *sseSession // nil unless the stream is that of an SSE session
+	// released says that the connection is over.
+	released bool
+	last     []byte      // a message that is in no log, to send before the end
+	writer   string      // instance that writes the stream; empty for the standalone stream
+	call     []byte      // raw id of the stream's call
+	sse      *sseSession // nil unless the stream is that of an SSE session
 }
 
 // closing says how a connection ends before its stream does.
@@ -278,8 +280,9 @@ func (r *Reader) remove() {
 // Release gives up the stream. It blocks for one call to Redis, which records
 // how far the client has come.
 func (r *Reader) Release(ctx context.Context) {
-	r.remove()
+	defer r.remove() // until Redis knows how far the client has come, r is not missing
 	r.mu.Lock()
+	r.released = true
 	sent, taken := r.sent, r.closed != nil && r.closed.taken
 	r.mu.Unlock()
 	position := r.Last().Position

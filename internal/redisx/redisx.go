@@ -24,6 +24,8 @@ var ErrUnavailable = errors.New("redis is unavailable")
 type Client struct {
 	rueidis.Client
 	Timeout time.Duration
+	// Clock is Redis's. Clients of one Redis may share it.
+	Clock *Clock
 }
 
 // New returns a Client that bounds each call by timeout, or by [DefaultTimeout]
@@ -32,7 +34,7 @@ func New(c rueidis.Client, timeout time.Duration) Client {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	return Client{Client: c, Timeout: timeout}
+	return Client{Client: c, Timeout: timeout, Clock: NewClock()}
 }
 
 // bound returns a context for one call. It keeps ctx's values but not its

@@ -51,6 +51,9 @@ func NewStore(opts *Options) (*Store, error) {
 	}, nil
 }
 
+// Clock returns the store's estimate of Redis's clock.
+func (s *Store) Clock() *redisx.Clock { return s.rdb.Clock }
+
 // TTL returns how long an unused session lives.
 func (s *Store) TTL() time.Duration { return s.opts.SessionTTL }
 

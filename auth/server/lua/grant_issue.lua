@@ -5,8 +5,6 @@
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return 0
 end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', KEYS[1], 'data', ARGV[1], 'at:' .. ARGV[2], string.format('%.0f', now + ARGV[3]) .. '|' .. ARGV[4])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1

@@ -16,8 +16,6 @@ if was[2] then
   redis.call('DEL', KEYS[1])
   return -1
 end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', KEYS[1], 'redeemed', now, 'at:' .. ARGV[2], string.format('%.0f', now + ARGV[3]) .. '|' .. ARGV[4])
 if ARGV[5] ~= '' then
   redis.call('HSET', KEYS[1], 'rt', ARGV[5], 'family', ARGV[6])

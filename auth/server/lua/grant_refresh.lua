@@ -13,8 +13,6 @@
 -- Returns the salt; 0 if grant or token are unknown; -1 if the token was replaced before.
 local key, token, grace = KEYS[1], ARGV[1], tonumber(ARGV[8])
 local max_tokens = 100
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local was = redis.call('HMGET', key, 'rt', 'before', 'replaced', 'salt', 'family')
 local current, before, replaced, salt, family = was[1], was[2], was[3], was[4], was[5]

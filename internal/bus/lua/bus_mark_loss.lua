@@ -13,8 +13,6 @@ for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT
   end
 end
 -- Ids must not run backwards for anybody, whatever the clock of a new primary.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local id = now > tonumber(ARGV[2]) and '*' or ARGV[3]
 redis.call('XADD', KEYS[1], id, unpack(ARGV, 6))
 redis.call('PEXPIRE', KEYS[1], ARGV[4])

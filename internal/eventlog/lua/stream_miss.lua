@@ -6,8 +6,6 @@
 -- Returns for how many ms the writer has been missing, or -1 if the stream has
 -- another writer.
 if redis.call('HGET', KEYS[1], 'writer') ~= ARGV[1] then return -1 end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local since = tonumber(redis.call('HGET', KEYS[1], 'missed'))
 if since and now >= since and now - since <= tonumber(ARGV[2]) then return now - since end
 redis.call('HSET', KEYS[1], 'missed', string.format('%.0f', now))

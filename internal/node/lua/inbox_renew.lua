@@ -3,7 +3,7 @@
 -- KEYS[1] inbox   KEYS[2] responses
 -- ARGV[1] ms that the inbox lives   ARGV[2] id up to which it has been read
 -- ARGV[3] ms that the responses live   ARGV[4] id up to which they have been read
--- Returns 1. What is made anew begins with a message 'hello', whose id follows
+-- Returns the time, in ms. What is made anew begins with a message 'hello', whose id follows
 -- that of the last message read: so the instance reads it, even if it never got
 -- the reply to the renewal, and knows that messages may have been lost.
 for i, key in ipairs(KEYS) do
@@ -16,4 +16,4 @@ for i, key in ipairs(KEYS) do
     redis.call('PEXPIRE', key, ttl)
   end
 end
-return 1
+return now

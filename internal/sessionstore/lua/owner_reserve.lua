@@ -3,8 +3,6 @@
 -- ARGV[1] session id   ARGV[2] ms the session is kept   ARGV[3] most sessions
 -- Returns 1 if the session is counted now, 2 if it was before, 0 if the owner
 -- has too many.
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local ttl = tonumber(ARGV[2])
 local had = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not had and redis.call('ZCOUNT', KEYS[1], '(' .. string.format('%.0f', now), '+inf') >= tonumber(ARGV[3]) then

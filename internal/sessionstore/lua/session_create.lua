@@ -5,8 +5,6 @@
 -- Returns {created, expires} in ms since 1970, expires 0 without an absolute
 -- lifetime; nil if there already is a record.
 if redis.call('EXISTS', KEYS[1]) == 1 then return false end
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local ttl, lifetime, expires = tonumber(ARGV[1]), tonumber(ARGV[2]), 0
 if lifetime > 0 then
   expires = now + lifetime

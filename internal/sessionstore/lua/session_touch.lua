@@ -11,8 +11,6 @@
 local record = redis.call('HMGET', KEYS[1], 'expires', 'owner')
 if not record[1] then return false end
 local ttl, expires = tonumber(ARGV[1]), tonumber(record[1])
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 if expires > 0 then
   ttl = math.min(ttl, expires - now)
   if ttl < 1 then return false end

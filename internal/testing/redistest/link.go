@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 
@@ -21,7 +22,7 @@ func (s *Server) Link() *Link {
 }
 
 func newLink(option rueidis.ClientOption, far func(context.Context, string, *net.Dialer) (net.Conn, error)) *Link {
-	return &Link{option: option, far: far, conns: make(map[net.Conn]bool)}
+	return &Link{option: option, far: far, conns: make(map[net.Conn]*conn)}
 }
 
 // ErrCut is what dialling over a cut link says.
@@ -33,10 +34,16 @@ type Link struct {
 	option rueidis.ClientOption // of the clients behind the link
 	far    func(ctx context.Context, addr string, dialer *net.Dialer) (net.Conn, error)
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards all fields below
 	cut   bool
-	thaw  chan struct{} // closed by Heal; nil while nothing is frozen
-	conns map[net.Conn]bool
+	thaw  chan struct{}   // closed by Heal; nil while nothing is frozen
+	late  []chan struct{} // of the connections that were overtaken, closed by Deliver
+	conns map[net.Conn]*conn
+}
+
+// A conn is one connection over the link.
+type conn struct {
+	late chan struct{} // nil unless the connection was overtaken
 }
 
 // Client returns a new client over the link, changed by the given functions.
@@ -71,8 +78,38 @@ func (l *Link) Freeze() {
 	}
 }
 
-// Heal undoes [Link.Cut] and [Link.Freeze].
+// Overtake breaks every connection for the client, who makes new ones. What it
+// sent over the old ones while the link was frozen travels on with
+// [Link.Deliver]: after what it sends over the new ones until then.
+func (l *Link) Overtake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	late := l.thaw
+	if late == nil {
+		late = make(chan struct{})
+	}
+	l.thaw = nil
+	l.late = append(l.late, late)
+	for near, c := range l.conns {
+		c.late = late
+		near.Close()
+	}
+	clear(l.conns)
+}
+
+// Deliver has everything arrive that was overtaken.
+func (l *Link) Deliver() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, late := range l.late {
+		close(late)
+	}
+	l.late = nil
+}
+
+// Heal undoes [Link.Cut] and [Link.Freeze], and delivers what was overtaken.
 func (l *Link) Heal() {
+	l.Deliver()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cut = false
@@ -89,7 +126,8 @@ func (l *Link) Dial(ctx context.Context, addr string, dialer *net.Dialer, _ *tls
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	if err := l.wait(ctx); err != nil {
+	c := &conn{}
+	if err := l.wait(ctx, c); err != nil {
 		return nil, err
 	}
 	far, err := l.far(ctx, addr, dialer)
@@ -97,21 +135,21 @@ func (l *Link) Dial(ctx context.Context, addr string, dialer *net.Dialer, _ *tls
 		return nil, err
 	}
 	near, middle := net.Pipe()
-	if !l.keep(middle) {
+	if !l.keep(middle, c) {
 		middle.Close()
 		far.Close()
 		return nil, ErrCut
 	}
-	go l.carry(middle, far)
-	go l.carry(far, middle)
+	go l.carry(c, middle, far)
+	go l.carry(c, far, middle)
 	return near, nil
 }
 
-func (l *Link) keep(c net.Conn) bool {
+func (l *Link) keep(near net.Conn, c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.cut {
-		l.conns[c] = true
+		l.conns[near] = c
 	}
 	return !l.cut
 }
@@ -122,11 +160,17 @@ func (l *Link) forget(c net.Conn) {
 	delete(l.conns, c)
 }
 
-// wait returns when nothing is frozen.
-func (l *Link) wait(ctx context.Context) error {
+// wait returns when a connection is not frozen.
+func (l *Link) wait(ctx context.Context, c *conn) error {
 	for {
 		l.mu.Lock()
 		thaw := l.thaw
+		if c.late != nil {
+			thaw = c.late
+			if !slices.Contains(l.late, thaw) {
+				thaw = nil // delivered
+			}
+		}
 		l.mu.Unlock()
 		if thaw == nil {
 			return nil
@@ -141,7 +185,7 @@ func (l *Link) wait(ctx context.Context) error {
 
 // carry moves bytes one way until either side closes. The buffer between
 // reading and writing stands for the kernel's: a frozen link takes bytes.
-func (l *Link) carry(from, to net.Conn) {
+func (l *Link) carry(c *conn, from, to net.Conn) {
 	packets := make(chan []byte, 1024)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -150,7 +194,7 @@ func (l *Link) carry(from, to net.Conn) {
 		broken := false
 		for p := range packets {
 			if !broken {
-				_ = l.wait(context.Background()) // ends with Heal, which the test's end calls
+				_ = l.wait(context.Background(), c) // ends with Heal, which the test's end calls
 				_, err := to.Write(p)
 				broken = err != nil
 			}

@@ -1,0 +1,87 @@
+package sessionstore_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
+	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
+)
+
+// Each script is sent, and executed only after its caller has given it up.
+func TestALateSessionScriptChangesNothing(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	newSession := func(t *testing.T, s *sessionstore.Store) string {
+		return create(t, s, sessionstore.Record{Owner: "alice", ProtocolVersion: "2025-11-25", InitializeParams: json.RawMessage(`{}`)})
+	}
+	for name, prepare := range map[string]func(t *testing.T, s *sessionstore.Store) func() error{
+		"owner_reserve": func(_ *testing.T, s *sessionstore.Store) func() error {
+			return func() error { _, err := s.Create(ctx, sessionstore.Record{Owner: "alice"}); return err }
+		},
+		"session_create": func(_ *testing.T, s *sessionstore.Store) func() error {
+			return func() error { _, err := s.Create(ctx, sessionstore.Record{}); return err }
+		},
+		"session_initialize": func(t *testing.T, s *sessionstore.Store) func() error {
+			id := newSession(t, s)
+			return func() error { _, err := s.SetInitialized(ctx, id); return err }
+		},
+		"session_negotiate": func(t *testing.T, s *sessionstore.Store) func() error {
+			id := create(t, s, sessionstore.Record{HTTPSSE: true})
+			return func() error {
+				return s.Negotiate(ctx, id, sessionstore.Agreement{ProtocolVersion: "2024-11-05"})
+			}
+		},
+		"session_touch": func(t *testing.T, s *sessionstore.Store) func() error {
+			id := newSession(t, s)
+			return func() error { _, err := s.Touch(ctx, id); return err }
+		},
+		"session_delete": func(t *testing.T, s *sessionstore.Store) func() error {
+			id := newSession(t, s)
+			return func() error { return s.Delete(ctx, id) }
+		},
+		"level_set": func(t *testing.T, s *sessionstore.Store) func() error {
+			id := newSession(t, s)
+			return func() error { return s.SetLogLevel(ctx, id, "debug") }
+		},
+		"subscription_add": func(t *testing.T, s *sessionstore.Store) func() error {
+			id := newSession(t, s)
+			return func() error { _, err := s.Subscribe(ctx, id, "test://a", "1-0"); return err }
+		},
+		"subscription_remove": func(t *testing.T, s *sessionstore.Store) func() error {
+			id := newSession(t, s)
+			if _, err := s.Subscribe(ctx, id, "test://a", "1-0"); err != nil {
+				t.Fatal(err)
+			}
+			return func() error { _, err := s.Unsubscribe(ctx, id, "test://a"); return err }
+		},
+		"value_set": func(t *testing.T, s *sessionstore.Store) func() error {
+			id := newSession(t, s)
+			return func() error {
+				_, err := sessionstore.NewValues(s, "v").CompareAndSet(ctx, id, 0, json.RawMessage(`1`))
+				return err
+			}
+		},
+		"value_delete": func(t *testing.T, s *sessionstore.Store) func() error {
+			id := newSession(t, s)
+			v := sessionstore.NewValues(s, "v")
+			if _, err := v.CompareAndSet(ctx, id, 0, json.RawMessage(`1`)); err != nil {
+				t.Fatal(err)
+			}
+			return func() error { return v.Delete(ctx, id) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := redistest.NewBubble(t)
+				link := b.Link()
+				s := storeOf(t, link.Client(t), &sessionstore.Options{SessionTTL: time.Minute, SessionsPerUser: 10})
+				b.Late(t, link, func(t *testing.T) func() error { return prepare(t, s) })
+			})
+		})
+	}
+}
