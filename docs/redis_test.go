@@ -4,8 +4,10 @@ package docs
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -58,6 +60,26 @@ func TestRedisCommands(t *testing.T) {
 	}
 	if got := run("events"); got != "\n" && got != "" {
 		t.Errorf("events printed %q, want none", got)
+	}
+}
+
+// The tables of redis.md name a test in each row, and every script.
+func TestEveryScriptSaysWhatALateRunDoes(t *testing.T) {
+	t.Parallel()
+	everyRowHasItsTest(t, "redis.md", 30)
+	page, err := os.ReadFile("redis.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+		name, isScript := strings.CutSuffix(filepath.Base(path), ".lua")
+		if isScript && name != "not_after" && !strings.Contains(string(page), "\n| `"+name+"` | ") {
+			t.Errorf("%s is not in the table", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -195,6 +195,7 @@ type Attachment struct {
 	Previous string          // the reader until now; empty if there was none
 	Call     json.RawMessage // the id of the stream's call; nil for the standalone stream
 	Position string          // where on the bus the client is, or the last reader's was; empty if unknown
+	Lost     bool            // events that the client has not seen may have been lost
 }
 
 // readPage is how many events one script returns at the most: Redis does
@@ -224,7 +225,9 @@ func (l *Log) Attach(ctx context.Context, id StreamID, reader string, after *ID)
 	if call := r.text(); call != "" {
 		a.Call = json.RawMessage(call)
 	}
-	a.Position = r.text()
+	if a.Position = r.text(); a.Position == "lost" {
+		a.Position, a.Lost = "", true
+	}
 	a.Events = r.events(id.Stream, a.From)
 	return a, r.err
 }

@@ -24,7 +24,9 @@ func (n *Node) monitor(ctx context.Context) {
 			return
 		case <-tick.C:
 			n.checkStreams(ctx, n.callReaders())
-			n.checkReaders(ctx, n.standaloneReaders(round))
+			standalone := n.standaloneReaders(round)
+			n.checkReaders(ctx, standalone)
+			n.checkSubscriptions(ctx, standalone)
 			n.checkRelays(ctx)
 			n.checkCalls(ctx)
 		}

@@ -117,7 +117,7 @@ func (n *Node) Resume(ctx context.Context, rec sessionstore.Record, after *event
 		n.takeOver(ctx, a.Previous)
 	}
 	if r.feed != nil {
-		if err := n.openFeed(ctx, r, rec, a.Position, after != nil && *after == eventlog.Anew()); err != nil {
+		if err := n.openFeed(ctx, r, rec, a.Position, a.Lost || after != nil && *after == eventlog.Anew()); err != nil {
 			r.Release(ctx)
 			return nil, err
 		}

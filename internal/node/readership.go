@@ -71,6 +71,27 @@ func (n *Node) standaloneReaders(round int) (readers []*Reader) {
 // checkedAtOnce is of how many streams Redis is asked in one go.
 const checkedAtOnce = 500
 
+// checkSubscriptions ends the sessions of readers whose subscriptions Redis has lost:
+// their clients would wait for updates that do not come.
+func (n *Node) checkSubscriptions(ctx context.Context, readers []*Reader) {
+	var subscribed []string
+	for _, r := range readers {
+		if len(r.feed.URIs()) > 0 {
+			subscribed = append(subscribed, r.stream.Session)
+		}
+	}
+	for some := range slices.Chunk(subscribed, checkedAtOnce) {
+		missing, err := n.store.MissSubscriptions(ctx, some)
+		if err != nil {
+			n.logger.Warn("subscriptions not checked", "error", err)
+			return
+		}
+		for _, id := range missing {
+			n.toucher.touch(ctx, id) // it finds out whether they are lost or were removed
+		}
+	}
+}
+
 // checkReaders finds those of the readers that Redis does not name as the readers
 // of their streams, and what they have missed.
 func (n *Node) checkReaders(ctx context.Context, readers []*Reader) {

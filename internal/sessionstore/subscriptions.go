@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/redis/rueidis"
+
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
@@ -55,14 +57,52 @@ func (s *Store) subscription(ctx context.Context, script *redisx.Script, id stri
 
 // Subscriptions returns the URIs of the resources that a session is subscribed
 // to, each with the position on the bus from which its updates count. A session
-// that does not exist has none.
+// that does not exist has none. One whose subscriptions Redis has lost ends, and is
+// not found.
 func (s *Store) Subscriptions(ctx context.Context, id string) (map[string]string, error) {
 	if !ValidID(id) {
 		return nil, ErrNotFound
 	}
-	subs, err := s.rdb.Do(ctx, s.rdb.B().Hgetall().Key(s.keys.Subscriptions(id)).Build()).AsStrMap()
+	replies := s.rdb.DoMulti(ctx,
+		s.rdb.B().Hgetall().Key(s.keys.Subscriptions(id)).Build(),
+		s.rdb.B().Hget().Key(s.keys.Session(id)).Field(subscribed).Build())
+	subs, err := replies[0].AsStrMap()
 	if err != nil {
 		return nil, redisx.Unavailable("load subscriptions", err)
 	}
+	flag, err := replies[1].ToString()
+	if err != nil && !rueidis.IsRedisNil(err) {
+		return nil, redisx.Unavailable("load subscriptions", err)
+	}
+	if flag == "1" && len(subs) == 0 { // lost, or removed in between
+		if _, err := s.Touch(ctx, id); err != nil {
+			return nil, err
+		}
+	}
 	return subs, nil
+}
+
+// subscribed is the field of the record that is 1 while there are subscriptions.
+const subscribed = "subscribed"
+
+// MissSubscriptions returns those of the sessions, all of which are subscribed to
+// something, whose subscriptions are not there.
+func (s *Store) MissSubscriptions(ctx context.Context, ids []string) (missing []string, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	cmds := make(rueidis.Commands, 0, len(ids))
+	for _, id := range ids {
+		cmds = append(cmds, s.rdb.B().Exists().Key(s.keys.Subscriptions(id)).Build())
+	}
+	for i, reply := range s.rdb.DoMulti(ctx, cmds...) {
+		n, err := reply.AsInt64()
+		if err != nil {
+			return nil, redisx.Unavailable("look for subscriptions", err)
+		}
+		if n == 0 {
+			missing = append(missing, ids[i])
+		}
+	}
+	return missing, nil
 }

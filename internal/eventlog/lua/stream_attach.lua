@@ -14,7 +14,8 @@
 -- previous reader, the call's id, position on the bus, events...}, {'gone'}
 -- without the session, or {'lost'} if what the client wants is not, or no
 -- longer, in the log, or {'older', the last number} if a newer connection has
--- attached. Without a client's position it is the last reader's.
+-- attached. Without a client's position it is the last reader's, or
+-- 'lost' if the log is.
 local ttl = redis.call('PTTL', KEYS[1])
 if ttl < 1 then return {'gone'} end
 local state = redis.call('HMGET', KEYS[2], 'next', 'base', 'ended', 'writer', 'reader', 'call', 'seen', 'position', 'attached')
@@ -26,6 +27,7 @@ if number < attached then return {'older', string.format('%.0f', attached)} end
 -- standalone stream goes on; its offsets do too if they are known.
 if not next or redis.call('LLEN', KEYS[3]) ~= next - base then
   if last >= 0 then return {'lost'} end
+  if next then state[8] = 'lost' end
   next = next or 0
   base, from = next, next
   redis.call('DEL', KEYS[3])

@@ -5,11 +5,17 @@
 -- KEYS[7] subscriptions   KEYS[8] stored bytes
 -- KEYS[9...] states and logs of streams in use
 -- ARGV[1] ms an unused record is kept   ARGV[2...] ids of those streams
+-- A session whose subscriptions or values Redis has evicted is not touched but ends:
+-- its client would miss what it waits for, and not know.
 -- Returns strings: ms until the keys expire, field next of the standalone
 -- stream, owner, reader of the standalone stream. Returns nil if the session is
 -- gone.
-local record = redis.call('HMGET', KEYS[1], 'expires', 'owner')
+local record = redis.call('HMGET', KEYS[1], 'expires', 'owner', 'subscribed', 'valued')
 if not record[1] then return false end
+if record[3] == '1' and redis.call('EXISTS', KEYS[7]) == 0 or record[4] == '1' and redis.call('EXISTS', KEYS[2]) == 0 then
+  redis.call('UNLINK', unpack(KEYS))
+  return false
+end
 local ttl, expires = tonumber(ARGV[1]), tonumber(record[1])
 if expires > 0 then
   ttl = math.min(ttl, expires - now)

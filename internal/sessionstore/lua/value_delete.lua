@@ -3,5 +3,9 @@
 -- ARGV[1] name
 -- Returns 1, or nil if the session is gone.
 if redis.call('EXISTS', KEYS[1]) == 0 then return false end
+if redis.call('HGET', KEYS[1], 'valued') == '1' and redis.call('EXISTS', KEYS[2]) == 0 then
+  redis.call('DEL', KEYS[1]) -- evicted: the session ends, it would go on with other values
+  return false
+end
 redis.call('HDEL', KEYS[2], ARGV[1])
 return 1

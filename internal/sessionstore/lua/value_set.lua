@@ -7,6 +7,10 @@
 -- and set again is never at a version it was at before.
 local ttl = redis.call('PTTL', KEYS[1])
 if ttl < 1 then return false end
+if redis.call('HGET', KEYS[1], 'valued') == '1' and redis.call('EXISTS', KEYS[2]) == 0 then
+  redis.call('DEL', KEYS[1]) -- evicted: the session ends, it would go on with other values
+  return false
+end
 local stored = redis.call('HGET', KEYS[2], ARGV[1])
 local version = stored and string.match(stored, '^%d+') or '0'
 if version ~= ARGV[2] then return 0 end
@@ -23,4 +27,5 @@ if redis.call('PTTL', KEYS[2]) < 0 then
     return expired
   end
 end
+if redis.call('HGET', KEYS[1], 'valued') ~= '1' then redis.call('HSET', KEYS[1], 'valued', '1') end
 return new
