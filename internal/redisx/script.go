@@ -30,7 +30,7 @@ func NewRepeatableScript(name, source string) *Script {
 func (s *Script) Exec(ctx context.Context, c Client, keys []string, args ...string) (rueidis.RedisMessage, error) {
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
-	msg, err := s.lua.Exec(ctx, pinning{c.Client}, keys, args).ToMessage()
+	msg, err := c.within(ctx, func() rueidis.RedisResult { return s.lua.Exec(ctx, pinning{c.Client}, keys, args) }).ToMessage()
 	if err != nil && !rueidis.IsRedisNil(err) {
 		return msg, Unavailable(s.name, err)
 	}
