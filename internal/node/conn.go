@@ -182,7 +182,7 @@ func (p *presence) running(calls bool) (count int) {
 func (c *Conn) request() *jsonrpc.Request {
 	m := c.req.Message
 	r := &jsonrpc.Request{Method: m.Method}
-	r.Params, c.token = sdkcompat.WithExactToken(m.Params, c.tokenAlias())
+	r.Params, c.token = sdkcompat.WithExactToken(m.Params, c.tokenAlias)
 	if c.req.Extra != nil {
 		c.req.Extra.CloseSSEStream = func(args mcp.CloseSSEStreamArgs) { c.closeStream(args.RetryAfter) }
 		r.Extra = c.req.Extra

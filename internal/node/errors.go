@@ -58,6 +58,8 @@ var (
 	// errTooSlow says that a listener has fallen so far behind that changes it
 	// should get are no longer known.
 	errTooSlow = errors.New("the listener is too slow")
+	// errBusLost says that the bus has lost changes that a listener may have wanted.
+	errBusLost = errors.New("changes may have been lost on the bus")
 
 	errClosedByServer = errors.New("stream closed by the server") // it goes on elsewhere
 )

@@ -22,8 +22,8 @@ var (
 )
 
 // maxInbox is about how many unread messages an inbox keeps. Nothing is lost for
-// good with what is dropped beyond it: events are in their log, and a server
-// request whose response is dropped has its deadline.
+// good with what is dropped beyond it: events are in their log, and what must not be
+// lost goes into the responses.
 const maxInbox = 10_000
 
 // mail is the two streams of messages to one instance, and how far it has read

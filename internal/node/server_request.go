@@ -305,8 +305,9 @@ func (c *Conn) encodeWithdrawal(number, reason string) ([]byte, error) {
 }
 
 // ForwardResponse forwards a client's response to the call that asked, on whichever
-// instance that runs. It blocks for at most one call to Redis, and fails with
-// [sessionstore.ErrUnavailable] if that does. If nobody waits for the response any
+// instance that runs, and which finds it when it is back if it is away. It blocks for
+// at most one call to Redis, and fails with [sessionstore.ErrUnavailable] if that does
+// or too many responses wait for the instance. If nobody waits for the response any
 // more, which a client cannot know, it returns nil.
 func (n *Node) ForwardResponse(ctx context.Context, session string, m *jsonrpcmsg.Message) error {
 	var name string

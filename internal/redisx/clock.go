@@ -84,7 +84,8 @@ func (c Client) setClock(ctx context.Context, key string) error {
 		return nil
 	}
 	sent := time.Now()
-	parts, err := askTime.Exec(ctx, pinning{c.Client}, []string{key}, nil).AsStrSlice()
+	reply := c.within(ctx, func() rueidis.RedisResult { return askTime.Exec(ctx, pinning{c.Client}, []string{key}, nil) })
+	parts, err := reply.AsStrSlice()
 	if err != nil {
 		return err
 	}

@@ -18,14 +18,14 @@ import (
 
 const progressToken = "progressToken"
 
-// WithExactToken returns a request's params with alias in place of their progress
+// WithExactToken returns a request's params with an alias in place of their progress
 // token, and the token, if the SDK would change it; otherwise params as they are, and
 // nil. It costs next to nothing if there is no token.
-func WithExactToken(params json.RawMessage, alias string) (replaced, token json.RawMessage) {
+func WithExactToken(params json.RawMessage, alias func() string) (replaced, token json.RawMessage) {
 	if !mayChange(params) {
 		return params, nil
 	}
-	replacement, err := json.Marshal(alias)
+	replacement, err := json.Marshal(alias())
 	if err != nil {
 		return params, nil
 	}

@@ -30,7 +30,7 @@ func TestOnlyATokenThatWouldChangeIsReplaced(t *testing.T) {
 		`{"_meta":{"progressToken":-0}}`:                                               "-0",
 		`{"_meta":{"progressToken":"\ud800"}}`:                                         `"\ud800"`,
 	} {
-		replaced, token := WithExactToken(json.RawMessage(params), "alias")
+		replaced, token := WithExactToken(json.RawMessage(params), func() string { return "alias" })
 		if string(token) != want {
 			t.Errorf("%s: the token is %s", params, token)
 		}
