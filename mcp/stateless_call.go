@@ -191,6 +191,7 @@ func (c *statelessCall) showLife() {
 	if c.over || c.responded || c.begun && !c.stream {
 		return
 	}
+	comment := ": keep-alive\n\n"
 	if !c.begun {
 		h := c.w.Header()
 		h.Set("Content-Type", eventStream)
@@ -198,10 +199,10 @@ func (c *statelessCall) showLife() {
 		h.Set("X-Accel-Buffering", "no")
 		c.begun, c.stream = true, true
 		c.w.WriteHeader(http.StatusOK)
-	} else {
-		c.extend()
-		_, _ = io.WriteString(c.w, ": keep-alive\n\n") // a client that has gone is noticed by its context
+		comment = sse.Opening
 	}
+	c.extend()
+	_, _ = io.WriteString(c.w, comment) // a client that has gone is noticed by its context
 	c.flush()
 }
 

@@ -154,7 +154,12 @@ func CanFlush(w http.ResponseWriter) bool {
 // must not be stored, nor transformed on its way.
 const CacheControl = "no-store, no-transform"
 
-// Start sends the response's status and headers.
+// Opening is the comment with which every stream begins. Some proxies, nginx with
+// HTTP/2 to the client among them, hold the headers back until the first byte of
+// the body.
+const Opening = ": open\n\n"
+
+// Start sends the response's status and headers, and a comment.
 func (s *Writer) Start() error {
 	h := s.w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -162,7 +167,8 @@ func (s *Writer) Start() error {
 	// nginx buffers proxied responses unless told otherwise.
 	h.Set("X-Accel-Buffering", "no")
 	s.w.WriteHeader(http.StatusOK)
-	return s.flush()
+	s.buf = append(s.buf[:0], Opening...)
+	return s.send()
 }
 
 // Write sends events with one write and one flush. It blocks until the client's

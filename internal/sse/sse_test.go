@@ -227,7 +227,7 @@ func TestSSEWriterSendsAtOnce(t *testing.T) {
 	if err := w.Comment("hi"); err != nil {
 		t.Fatal(err)
 	}
-	if want := "id: 1\ndata: \n\ndata: x\n\n: hi\n\n"; rec.Body.String() != want || !rec.Flushed {
+	if want := ": open\n\nid: 1\ndata: \n\ndata: x\n\n: hi\n\n"; rec.Body.String() != want || !rec.Flushed {
 		t.Errorf("wrote %q, flushed %v", rec.Body, rec.Flushed)
 	}
 	if err := NewWriter(flushError{noFlush{rec}}, time.Second).Write(Event{Data: []byte("x")}); err == nil {
