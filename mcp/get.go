@@ -63,6 +63,11 @@ func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *event
 	}
 	id, err := eventlog.ParseID(last)
 	if err != nil {
+		// An id of another server's stream comes with a session that is none here: its
+		// client has to learn that.
+		if _, err := h.session(r); err != nil {
+			return nil, err
+		}
 		return nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s: %v", resumeHeader, err)
 	}
 	return &id, nil

@@ -61,8 +61,12 @@ func TestAnotherOwnersSessionDoesNotExist(t *testing.T) {
 			for i, node := range f.nodes {
 				_, err := node.Serve(t.Context(), f.servers[i], transport.Request{Session: id, Owner: owner, Message: call(1, "x")})
 				wantErr(t, "Serve", err, session.ErrNotFound)
-				_, err = node.Resume(t.Context(), id, owner, "")
-				wantErr(t, "Resume", err, session.ErrNotFound)
+				_, err = node.Serve(t.Context(), f.servers[i], transport.Request{Session: id, Owner: owner, Message: initializeMessage})
+				wantErr(t, "initialize", err, session.ErrNotFound)
+				for _, last := range []string{"", "an id of another server"} {
+					_, err = node.Resume(t.Context(), id, owner, last)
+					wantErr(t, "Resume", err, session.ErrNotFound)
+				}
 				wantErr(t, "Delete", node.Delete(t.Context(), id, owner), session.ErrNotFound)
 			}
 		}

@@ -94,11 +94,18 @@ func invalid(format string, args ...any) error {
 }
 
 func (n *Node) initialize(ctx context.Context, req Request, in runner.Incoming) (*Response, error) {
-	switch {
-	case !in.Message.IsCall():
-		return nil, invalid("initialize needs an id")
-	case req.Session != "":
+	if req.Session != "" {
+		rec, err := n.session(ctx, req.Session, req.Owner)
+		if err == nil {
+			_, err = n.store.LoadFresh(ctx, rec.ID) // the session may have ended since
+		}
+		if err != nil {
+			return nil, err
+		}
 		return nil, sessionstore.ErrNegotiated
+	}
+	if !in.Message.IsCall() {
+		return nil, invalid("initialize needs an id")
 	}
 	in.Record = n.runner.NewRecord(req.Owner, in.Message.Params)
 	conn, began, err := n.runner.Initialize(ctx, in)
