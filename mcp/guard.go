@@ -14,6 +14,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/loopback"
 	"github.com/mcpfleet/mcpfleet/internal/runner"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 )
 
 // ServeHTTP implements [http.Handler].
@@ -26,6 +27,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodPost:
 		h.servePost(w, r)
+	case stateless && !sdkcompat.SupportsVersion(nil, r.Header.Get(versionHeader)):
+		h.fail(w, r, nil, checkVersion(r))
 	case stateless:
 		// There are no sessions to listen to or to end (specification
 		// 2026-07-28, "Earlier Streamable HTTP Revisions").

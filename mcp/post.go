@@ -5,16 +5,12 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"slices"
 	"strings"
-
-	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
 	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
-	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
@@ -28,12 +24,13 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		h.failMessage(w, r, m, err)
 		return
-	case isStateless(r, m):
-		h.serveStateless(w, r, m, body)
+	}
+	if err := h.checkNamed(r, m); err != nil {
+		h.fail(w, r, m.ID, err)
 		return
 	}
-	if v := m.MetaVersion(); v != "" && !slices.Contains(mcp.SupportedProtocolVersions(), v) {
-		h.fail(w, r, m.ID, runner.Unsupported(v, mcp.SupportedProtocolVersions()))
+	if isStateless(r, m) {
+		h.serveStateless(w, r, m, body)
 		return
 	}
 	if m.IsCall() && !sse.CanFlush(w) {

@@ -95,7 +95,19 @@ func (r *Runner) Prepare(in Incoming) (Execution, error) {
 	if e.Server = in.Server(); e.Server == nil {
 		return e, httperror.Refuse(http.StatusBadRequest, "no server available")
 	}
-	return e, nil
+	return e, in.checkVersion(e.Server)
+}
+
+// checkVersion refuses what names a protocol version that the server does not
+// support, in its header or as stateless requests do.
+func (in Incoming) checkVersion(server *mcp.Server) error {
+	if v := in.Message.MetaVersion(); v != "" && !sdkcompat.SupportsVersion(server, v) {
+		return Unsupported(v, sdkcompat.SupportedVersions(server))
+	}
+	if in.Extra == nil {
+		return nil
+	}
+	return checkHeader(in.Extra.Header, server)
 }
 
 // onResult returns what has to be done about a call of a session when the
