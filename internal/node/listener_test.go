@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mcpfleet/mcpfleet/internal/bus"
+	"github.com/mcpfleet/mcpfleet/internal/pace"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
@@ -28,7 +29,7 @@ func (f *fleet) listen(t testing.TB, n *Node, filter Filter, accepted *Filter) (
 	v := newViewer(t)
 	ctx := t.Context()
 	go func() {
-		err := l.Serve(ctx, sse.NewWriter(v, 10*time.Second), 15*time.Second)
+		err := l.Serve(ctx, sse.NewWriter(v, pace.Limits{Timeout: 10 * time.Second}), 15*time.Second)
 		l.Close()
 		v.finish(err)
 	}()
