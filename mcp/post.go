@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"mime"
@@ -93,12 +94,17 @@ func checkContentType(r *http.Request) error {
 	return nil
 }
 
+// readBody returns a request's body, without the byte order mark that some clients
+// begin it with (RFC 8259, section 8.1).
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if bodylimit.IsEncoded(w, r) {
+		return nil, httperror.Refuse(http.StatusUnsupportedMediaType, "Content-Encoding must be identity")
+	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, bodylimit.Within(w, r, bodylimit.MessageTime).Body, h.opts.MaxBody))
 	if large := new(http.MaxBytesError); err != nil && !errors.As(err, &large) {
 		return nil, httperror.Refuse(http.StatusBadRequest, "request body could not be read")
 	}
-	return data, err
+	return bytes.TrimPrefix(data, []byte(jsonrpcmsg.BOM)), err
 }
 
 // accepts reports whether the client takes a media type.

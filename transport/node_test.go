@@ -306,3 +306,10 @@ func TestListChangesReachOpenStreams(t *testing.T) {
 		wantErr(t, "the end of the stream", err, context.Canceled)
 	}
 }
+
+// RFC 8259, section 8.1.
+func TestServeIgnoresAByteOrderMark(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.NewMiniredis(t), func(*fleet, *mcp.Server) {})
+	serve(t, f.nodes[0], f.servers[0], transport.Request{Message: append([]byte("\ufeff"), initializeMessage...)})
+}

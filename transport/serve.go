@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -46,7 +47,7 @@ type Request struct {
 //     response asks for may nevertheless happen;
 //   - another error if Message is not a JSON-RPC message that can be served.
 func (n *Node) Serve(ctx context.Context, server *mcp.Server, req Request) (*Response, error) {
-	m, err := jsonrpcmsg.Decode(req.Message)
+	m, err := jsonrpcmsg.Decode(bytes.TrimPrefix(req.Message, []byte(jsonrpcmsg.BOM)))
 	if err != nil {
 		return nil, n.failed(ctx, nil, err)
 	}
