@@ -356,7 +356,7 @@ func TestInitializeThatIsRefused(t *testing.T) {
 			want          response
 		}{
 			{
-				fleettest.Request(1, "initialize", params(strings.Repeat("n", 16<<10))), "",
+				fleettest.Request(1, "initialize", params(strings.Repeat("n", 64<<10))), "",
 				errorResponse(413, "1", -32602, "the parameters of initialize are too large"),
 			},
 			{fleettest.Request(1, "initialize", params("n")), b.client.Session, errorResponse(400, "1", -32600, "the session has been initialized")},

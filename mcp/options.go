@@ -85,8 +85,9 @@ type Options struct {
 	// MaxBody bounds a request's body, in bytes. If zero, 4 MiB. A body
 	// has 30 seconds to arrive.
 	MaxBody int64
-	// MaxInitialize bounds the parameters of initialize, in bytes; they are
-	// stored with the session. If zero, 16 KiB.
+	// MaxInitialize bounds what is stored of the parameters of initialize, in bytes.
+	// If they have more than 16 KiB, they are stored without the client's icons. If
+	// zero, 64 KiB.
 	MaxInitialize int
 	// MaxCalls bounds the running calls of a session on one instance, and
 	// separately its running notification handlers. If zero, 64 each.
