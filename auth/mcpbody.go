@@ -19,6 +19,11 @@ type operation struct{ method, name string }
 // the body back. From protocol 2026-07-28 on, headers repeat method and name, but
 // the body decides: not every handler checks that the two agree.
 func (r *Resource) operations(w http.ResponseWriter, req *http.Request) ([]operation, error) {
+	if bodylimit.IsEncoded(w, req) {
+		e := refuse("invalid_request", "the body's Content-Encoding must be identity")
+		e.status = http.StatusUnsupportedMediaType
+		return nil, e
+	}
 	data, err := io.ReadAll(http.MaxBytesReader(nil, bodylimit.Within(w, req, bodylimit.MessageTime).Body, r.opts.MaxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		e := refuse("invalid_request", "the body is too large")
@@ -41,6 +46,7 @@ func malformed(description string) error {
 // operationsIn returns the operations of a message or of a batch. A response has
 // none.
 func operationsIn(body []byte) ([]operation, error) {
+	body = bytes.TrimPrefix(body, []byte("\ufeff")) // as the handler does
 	if !json.Valid(body) || !utf8.Valid(body) {
 		return nil, malformed("the body is not JSON")
 	}

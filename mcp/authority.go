@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
@@ -77,11 +76,31 @@ func checkVersion(r *http.Request) error {
 	if v == "" {
 		return nil
 	}
-	sessions := runner.SessionVersions()
-	if !slices.Contains(sessions, v) {
-		return httperror.Refuse(http.StatusBadRequest, "unsupported protocol version %q (supported: %s)", v, strings.Join(sessions, ", "))
+	if sessions := runner.SessionVersions(); !slices.Contains(sessions, v) {
+		return runner.UnsupportedHeader(v, sessions)
 	}
 	return nil
+}
+
+// checkNamed refuses a call that asks for a protocol version which its server does
+// not support in the way of those without sessions: by _meta, or by a header that
+// none with sessions has. From the error its client learns which there are. What the
+// header and _meta of a stateless call say is compared later.
+func (h *Handler) checkNamed(r *http.Request, m *jsonrpcmsg.Message) error {
+	header, v := r.Header.Get(versionHeader), m.MetaVersion()
+	switch {
+	case !m.IsCall():
+		return nil
+	case v == "" && header >= runner.VersionStateless:
+		v = header
+	case v == "" || isStateless(r, m) || slices.Contains(mcp.SupportedProtocolVersions(), v):
+		return nil
+	}
+	server := h.getServer(r)
+	if sdkcompat.SupportsVersion(server, v) {
+		return nil
+	}
+	return runner.Unsupported(v, sdkcompat.SupportedVersions(server))
 }
 
 // incoming returns a message with the request that brought it.

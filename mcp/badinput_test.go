@@ -269,6 +269,10 @@ func TestSessionsThatAreNone(t *testing.T) {
 				for _, request := range []struct{ method, body, last string }{
 					{"POST", fleettest.Request(1, "ping", "{}"), ""},
 					{"POST", fleettest.Request(1, "no/such", "{}"), ""},
+					{"POST", initializeBody, ""},
+					{"POST", `{"jsonrpc":"2.0","method":"initialize"}`, ""},
+					{"POST", "[" + initializeBody + "]", ""},
+					{"GET", "", "an id of another server"},
 					{"POST", `{"jsonrpc":"2.0","method":"notifications/initialized"}`, ""},
 					{"POST", `{"jsonrpc":"2.0","method":"no/such"}`, ""},
 					{"POST", `{"jsonrpc":"2.0","id":"aaaaaaaaaaaaaaaa.1.1","result":{}}`, ""},
@@ -352,11 +356,11 @@ func TestInitializeThatIsRefused(t *testing.T) {
 			want          response
 		}{
 			{
-				fleettest.Request(1, "initialize", params(strings.Repeat("n", 16<<10))), "",
+				fleettest.Request(1, "initialize", params(strings.Repeat("n", 64<<10))), "",
 				errorResponse(413, "1", -32602, "the parameters of initialize are too large"),
 			},
 			{fleettest.Request(1, "initialize", params("n")), b.client.Session, errorResponse(400, "1", -32600, "the session has been initialized")},
-			{fleettest.Request(1, "initialize", params("n")), sessionstore.NewID(), errorResponse(400, "1", -32600, "the session has been initialized")},
+			{fleettest.Request(1, "initialize", params("n")), sessionstore.NewID(), errorResponse(404, "null", -32001, "session not found")},
 			{`{"jsonrpc":"2.0","method":"initialize","params":` + params("n") + `}`, "", errorResponse(400, "null", -32600, "initialize needs an id")},
 			{`[` + fleettest.Request(1, "initialize", params("n")) + `]`, "", errorResponse(400, "null", -32600, "JSON-RPC batches are not supported by this protocol version")},
 			{fleettest.Request(1, "initialize", "null"), "", errorResponse(200, "1", -32600, `invalid request: missing required "params"`)},

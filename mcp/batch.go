@@ -180,9 +180,7 @@ func (h *Handler) respondToBatch(w http.ResponseWriter, r *http.Request, b *batc
 			return
 		}
 	}
-	h.timed(w)
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(append([]byte("["), bytes.Join(bodies, []byte(","))...), ']')) // a client that has gone needs no responses
+	h.writeJSON(w, append(append([]byte("["), bytes.Join(bodies, []byte(","))...), ']'))
 }
 
 // streamBatch sends the responses that are there and the missing ones as they
@@ -190,7 +188,7 @@ func (h *Handler) respondToBatch(w http.ResponseWriter, r *http.Request, b *batc
 func (h *Handler) streamBatch(w http.ResponseWriter, r *http.Request, b *batch, bodies [][]byte, missing int) error {
 	ctx, cancel := untilExpiry(r.Context())
 	defer cancel()
-	events := sse.NewWriter(w, h.opts.WriteTimeout)
+	events := sse.NewWriter(w, h.opts.pace())
 	if err := events.Start(); err != nil {
 		return err
 	}

@@ -160,12 +160,12 @@ func TestAStreamOfABatchIsKeptAlive(t *testing.T) {
 		res := c.Post(t, array(toolCall(1, "wait", `{"name":"w"}`)))
 		began := time.Now()
 		buf := make([]byte, 100)
-		for i := range 3 {
+		for i, want := range []string{": open\n\n", ": keep-alive\n\n", ": keep-alive\n\n", ": keep-alive\n\n"} {
 			n, err := res.Body.Read(buf)
-			if err != nil || string(buf[:n]) != ": keep-alive\n\n" {
+			if err != nil || string(buf[:n]) != want {
 				t.Fatalf("read %q, %v", buf[:n], err)
 			}
-			if quiet := time.Since(began); quiet != time.Duration(i+1)*15*time.Second {
+			if quiet := time.Since(began); quiet != time.Duration(i)*15*time.Second {
 				t.Errorf("comment %d after %v", i, quiet)
 			}
 		}

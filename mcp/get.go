@@ -63,6 +63,11 @@ func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *event
 	}
 	id, err := eventlog.ParseID(last)
 	if err != nil {
+		// An id of another server's stream comes with a session that is none here: its
+		// client has to learn that.
+		if _, err := h.session(r); err != nil {
+			return nil, err
+		}
 		return nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "%s: %v", resumeHeader, err)
 	}
 	return &id, nil
@@ -107,7 +112,7 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request, reader *no
 // startStream starts a stream as the response. If at is not nil, its first event
 // is only that id, for clients of a version that has such events.
 func (h *Handler) startStream(w http.ResponseWriter, version string, at *eventlog.ID) (*sse.Writer, error) {
-	events := sse.NewWriter(w, h.opts.WriteTimeout)
+	events := sse.NewWriter(w, h.opts.pace())
 	err := events.Start()
 	if err == nil && at != nil && version >= runner.VersionPriming {
 		err = events.Write(sse.Event{ID: at.String()})
@@ -149,7 +154,7 @@ func (h *Handler) serveLost(w http.ResponseWriter, r *http.Request, after *event
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	events := sse.NewWriter(w, h.opts.WriteTimeout)
+	events := sse.NewWriter(w, h.opts.pace())
 	if events.Start() != nil {
 		return
 	}

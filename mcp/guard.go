@@ -13,7 +13,9 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/cors"
 	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/loopback"
+	"github.com/mcpfleet/mcpfleet/internal/pace"
 	"github.com/mcpfleet/mcpfleet/internal/runner"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 )
 
 // ServeHTTP implements [http.Handler].
@@ -27,6 +29,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodPost:
 		h.servePost(w, r)
+	case stateless && !sdkcompat.SupportsVersion(nil, r.Header.Get(versionHeader)):
+		h.fail(w, r, nil, checkVersion(r))
 	case stateless:
 		// There are no sessions to listen to or to end (specification
 		// 2026-07-28, "Earlier Streamable HTTP Revisions").
@@ -52,9 +56,13 @@ func untimed(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // not every writer has deadlines
 }
 
-// timed bounds the writing of a response, from now.
-func (h *Handler) timed(w http.ResponseWriter) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.opts.WriteTimeout)) // not every writer has deadlines
+// timed bounds the writing of a short response, from now.
+func (h *Handler) timed(w http.ResponseWriter) { pace.NewWriter(w, h.opts.pace()).Extend() }
+
+// writeJSON responds with a body that may be large.
+func (h *Handler) writeJSON(w http.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = pace.NewWriter(w, h.opts.pace()).Write(body) // a client that has gone has lost its response: it had no event id
 }
 
 // Guard returns a handler that checks the Host and Origin of a request, as h

@@ -11,7 +11,7 @@ import (
 // basic, "Transports").
 const (
 	sessionHeader = "Mcp-Session-Id"
-	versionHeader = "Mcp-Protocol-Version"
+	versionHeader = runner.VersionHeader
 	resumeHeader  = "Last-Event-ID"
 )
 

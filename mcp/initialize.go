@@ -39,11 +39,17 @@ func (h *Handler) newSession(r *http.Request, m *jsonrpcmsg.Message) (sessionsto
 	if err := checkVersion(r); err != nil {
 		return sessionstore.Record{}, err
 	}
+	if r.Header.Get(sessionHeader) != "" {
+		// A client whose session has ended begins a new one when it gets 404, and
+		// some do at nothing else.
+		if _, err := h.ownFresh(r); err != nil {
+			return sessionstore.Record{}, err
+		}
+		return sessionstore.Record{}, sessionstore.ErrNegotiated
+	}
 	switch {
 	case !m.IsCall():
 		return sessionstore.Record{}, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "initialize needs an id")
-	case r.Header.Get(sessionHeader) != "":
-		return sessionstore.Record{}, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "the session has been initialized")
 	case h.draining.Load():
 		return sessionstore.Record{}, node.ErrClosed
 	}

@@ -77,7 +77,7 @@ func (h *Handler) serveListener(w http.ResponseWriter, r *http.Request, listener
 	listener.Restrict(filter)
 	ctx, cancel := untilExpiry(r.Context())
 	defer cancel()
-	events := sse.NewWriter(w, h.opts.WriteTimeout)
+	events := sse.NewWriter(w, h.opts.pace())
 	if err := events.Start(); err != nil {
 		return err
 	}

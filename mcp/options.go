@@ -15,6 +15,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/options"
+	"github.com/mcpfleet/mcpfleet/internal/pace"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -62,9 +63,13 @@ type Options struct {
 	// KeepAlive is how long a stream may be silent before a comment is sent on
 	// it. If zero, 15 seconds.
 	KeepAlive time.Duration
-	// WriteTimeout bounds each write to a client, in place of
-	// http.Server.WriteTimeout. If zero, 10 seconds.
+	// WriteTimeout is how long a client may take nothing of what is written to it,
+	// in place of http.Server.WriteTimeout. If zero, 10 seconds.
 	WriteTimeout time.Duration
+	// MinWriteRate is how many bytes a second a client must take of a response or an
+	// event that is so large that it takes longer than WriteTimeout. A slower client is
+	// cut; where there is a stream, it can resume. If zero, 64 KiB.
+	MinWriteRate int
 	// ResumeFor is how long a call's stream can still be resumed after its last
 	// event. If zero, 5 minutes.
 	ResumeFor time.Duration
@@ -85,8 +90,9 @@ type Options struct {
 	// has 30 seconds to arrive. A larger response to a request of the server
 	// fails that request.
 	MaxBody int64
-	// MaxInitialize bounds the parameters of initialize, in bytes; they are
-	// stored with the session. If zero, 16 KiB.
+	// MaxInitialize bounds what is stored of the parameters of initialize, in bytes.
+	// If they have more than 16 KiB, they are stored without the client's icons. If
+	// zero, 64 KiB.
 	MaxInitialize int
 	// MaxCalls bounds the running calls of a session on one instance, and
 	// separately its running notification handlers. If zero, 64 each.
@@ -126,6 +132,7 @@ func (o Options) validate() error {
 		options.NonNegative("KeepAlive", o.KeepAlive),
 		options.NonNegative("WriteTimeout", o.WriteTimeout),
 		options.NonNegative("DrainDelay", o.DrainDelay),
+		options.NonNegative("MinWriteRate", o.MinWriteRate),
 		options.NonNegative("MaxBody", o.MaxBody),
 		checkHosts(o.AllowedHosts),
 		checkOrigins(o.AllowedOrigins),
@@ -174,6 +181,7 @@ func (o Options) withDefaults() Options {
 	options.OrDefault(&o.StreamAfter, time.Second)
 	options.OrDefault(&o.KeepAlive, 15*time.Second)
 	options.OrDefault(&o.WriteTimeout, 10*time.Second)
+	options.OrDefault(&o.MinWriteRate, 64<<10)
 	options.OrDefault(&o.MaxBody, 4<<20)
 	return o
 }
@@ -201,3 +209,7 @@ func (o Options) node(store *sessionstore.Store) *node.Options {
 // errRequestEnded is what a *mcp.ServerSession says that is used after its request
 // has ended.
 var errRequestEnded = fmt.Errorf("%w; any instance serves the session now: keep its ID and use Notify of fleet.Handler or fleet.Notifier, not the *mcp.ServerSession", node.ErrRequestEnded)
+
+func (o *Options) pace() pace.Limits {
+	return pace.Limits{Timeout: o.WriteTimeout, MinRate: o.MinWriteRate}
+}

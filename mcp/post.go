@@ -1,20 +1,17 @@
 package mcp
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
-	"slices"
 	"strings"
-
-	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
 	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
-	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
@@ -28,12 +25,13 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		h.refuse(w, r, m, body, err)
 		return
-	case isStateless(r, m):
-		h.serveStateless(w, r, m, body.data)
+	}
+	if err := h.checkNamed(r, m); err != nil {
+		h.fail(w, r, m.ID, err)
 		return
 	}
-	if v := m.MetaVersion(); v != "" && !slices.Contains(mcp.SupportedProtocolVersions(), v) {
-		h.fail(w, r, m.ID, runner.Unsupported(v, mcp.SupportedProtocolVersions()))
+	if isStateless(r, m) {
+		h.serveStateless(w, r, m, body.data)
 		return
 	}
 	if m.IsCall() && !sse.CanFlush(w) {
@@ -97,10 +95,15 @@ func checkContentType(r *http.Request) error {
 	return nil
 }
 
-// readBody reads a body of a request of a session.
+// readBody reads a body of a request of a session, without the byte order mark that
+// some clients begin it with (RFC 8259, section 8.1).
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, session findSession) (*postBody, error) {
+	if bodylimit.IsEncoded(w, r) {
+		return nil, httperror.Refuse(http.StatusUnsupportedMediaType, "Content-Encoding must be identity")
+	}
 	arrived := &lastByte{ReadCloser: bodylimit.Within(w, r, bodylimit.MessageTime).Body}
 	data, err := io.ReadAll(http.MaxBytesReader(w, arrived, h.opts.MaxBody))
+	data = bytes.TrimPrefix(data, []byte(jsonrpcmsg.BOM))
 	switch large := new(http.MaxBytesError); {
 	case errors.As(err, &large):
 		return &postBody{data, arrived, session}, err

@@ -29,9 +29,7 @@ func (h *Handler) writeResponse(w http.ResponseWriter, r *http.Request, id json.
 		h.fail(w, r, id, res.Err)
 		return
 	}
-	h.timed(w)
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(res.Body) // a client that has gone has lost its response: it had no event id
+	h.writeJSON(w, res.Body)
 }
 
 // accepted responds to a notification or a response of the client.

@@ -109,7 +109,6 @@ func TestNarrowedProtocolVersions(t *testing.T) {
 	}{
 		{[]string{"2025-06-18"}, map[string]string{"2025-11-25": "2025-06-18", "2025-06-18": "2025-06-18", "2024-11-05": "2025-06-18"}},
 		{[]string{"2025-11-25", "2024-11-05"}, map[string]string{"2025-11-25": "2025-11-25", "2025-06-18": "2025-11-25", "2024-11-05": "2024-11-05"}},
-		{[]string{"2026-07-28"}, map[string]string{"2026-07-28": "2025-11-25"}},
 	} {
 		simulate(t, simulated{rig: newRig(&mcp.ServerOptions{SupportedProtocolVersions: test.supported})}, func(t *testing.T, s *simulation) {
 			for asks, want := range test.asks {

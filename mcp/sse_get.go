@@ -101,7 +101,7 @@ func (h *Handler) openSSESession(w http.ResponseWriter, r *http.Request) (sessio
 // serveSSEStream sends the stream of a session until it ends, and returns why it
 // did.
 func (h *Handler) serveSSEStream(w http.ResponseWriter, r *http.Request, reader *node.Reader, endpoint string) error {
-	events := sse.NewWriter(w, h.opts.WriteTimeout)
+	events := sse.NewWriter(w, h.opts.pace())
 	if err := events.Start(); err != nil {
 		return err
 	}

@@ -136,9 +136,11 @@ func (s *simulation) wantNone(t testing.TB, c *sseClient) {
 		if !instance.alive() {
 			continue
 		}
-		got := read(t, c.at(instance.url).Post(t, fleettest.Request(1, "ping", "{}")))
-		if diff := cmp.Diff(errorResponse(404, "null", -32001, "session not found"), got); diff != "" {
-			t.Errorf("a session that has ended: (-want +got)\n%s", diff)
+		for _, body := range []string{fleettest.Request(1, "ping", "{}"), initializeBody} {
+			got := read(t, c.at(instance.url).Post(t, body))
+			if diff := cmp.Diff(errorResponse(404, "null", -32001, "session not found"), got); diff != "" {
+				t.Errorf("a session that has ended: (-want +got)\n%s", diff)
+			}
 		}
 	}
 }

@@ -338,7 +338,7 @@ func TestCallsThatAnSSESessionRefuses(t *testing.T) {
 		wantError(toolCall(1, "echo", "{}"), "invalid during session initialization")
 		wantError(stateless, `"supported":["2025-11-25","2025-06-18","2025-03-26","2024-11-05"]`)
 		wantError(fleettest.Request(1, "initialize", `{"protocolVersion":7}`), `protocolVersion`)
-		wantError(fleettest.Request(1, "initialize", `{"protocolVersion":"2024-11-05","capabilities":{},"clientInfo":{"name":"`+strings.Repeat("x", 17<<10)+`","version":"1"}}`),
+		wantError(fleettest.Request(1, "initialize", `{"protocolVersion":"2024-11-05","capabilities":{},"clientInfo":{"name":"`+strings.Repeat("x", 65<<10)+`","version":"1"}}`),
 			"the parameters of initialize are too large")
 		if m := c.call(t, fleettest.Request(1, "ping", "{}")); m.Error != nil {
 			t.Errorf("ping before initialize: %s", m.Error)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"maps"
 	"net/http"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/pace"
 	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
@@ -27,14 +27,14 @@ const eventStream = "text/event-stream"
 // place of the response that Shutdown does not wait for.
 type statelessCall struct {
 	w      http.ResponseWriter
-	rc     *http.ResponseController
+	out    *pace.Writer
 	header http.Header // for the SDK, which changes it without a lock
 	id     json.RawMessage
 	alias  bool // the SDK knows the request by another id
 	opts   *Options
 	cancel context.CancelFunc
 
-	mu        sync.Mutex  // guards the fields below, and the writing to w
+	mu        slowMutex   // guards the fields below, and the writing to w
 	timer     *time.Timer // until the stream begins, then until the next comment; nil for a notification
 	begun     bool        // the status has been sent
 	stream    bool        // and it was that of an event stream
@@ -43,10 +43,26 @@ type statelessCall struct {
 	over      bool // nothing may be written any more
 }
 
+// A slowMutex is a mutex that is held while a client reads. Unlike at a sync.Mutex,
+// time passes in synctest's bubbles while goroutines wait for it.
+type slowMutex chan struct{}
+
+func (m slowMutex) Lock()   { m <- struct{}{} }
+func (m slowMutex) Unlock() { <-m }
+
+func (m slowMutex) TryLock() bool {
+	select {
+	case m <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
 func newStatelessCall(h *Handler, w http.ResponseWriter, m *jsonrpcmsg.Message, cancel context.CancelFunc) *statelessCall {
 	c := &statelessCall{
-		w: w, rc: http.NewResponseController(w), header: http.Header{}, id: m.ID, alias: needsAlias(m.ID),
-		opts: &h.opts, cancel: cancel,
+		w: w, out: pace.NewWriter(w, h.opts.pace()), header: http.Header{}, id: m.ID, alias: needsAlias(m.ID),
+		opts: &h.opts, cancel: cancel, mu: make(slowMutex, 1),
 	}
 	if m.IsCall() {
 		c.mu.Lock()
@@ -116,8 +132,7 @@ func (c *statelessCall) Write(p []byte) (int, error) {
 	case c.alias:
 		out = sse.Append(nil, sse.Event{Data: data})
 	}
-	c.extend()
-	if _, err := c.w.Write(out); err != nil {
+	if _, err := c.out.Write(out); err != nil {
 		return 0, err
 	}
 	if c.bare {
@@ -170,19 +185,12 @@ func (c *statelessCall) Flush() {
 	}
 }
 
-// flush sends what was written. Then there is no deadline until the next write:
-// HTTP/2 resets a stream whose deadline passes. c.mu must be held.
+// flush sends what was written. c.mu must be held.
 func (c *statelessCall) flush() {
-	c.extend()
-	_ = c.rc.Flush()                       // a client that has gone is noticed by its context
-	_ = c.rc.SetWriteDeadline(time.Time{}) // not every writer has deadlines
+	_ = c.out.Flush() // a client that has gone is noticed by its context
 	if c.timer != nil {
 		c.timer.Reset(c.opts.KeepAlive)
 	}
-}
-
-func (c *statelessCall) extend() {
-	_ = c.rc.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout)) // not every writer has deadlines
 }
 
 // showLife begins the stream, or sends a comment on it.
@@ -192,6 +200,7 @@ func (c *statelessCall) showLife() {
 	if c.over || c.responded || c.begun && !c.stream {
 		return
 	}
+	comment := ": keep-alive\n\n"
 	if !c.begun {
 		h := c.w.Header()
 		h.Set("Content-Type", eventStream)
@@ -199,23 +208,25 @@ func (c *statelessCall) showLife() {
 		h.Set("X-Accel-Buffering", "no")
 		c.begun, c.stream = true, true
 		c.w.WriteHeader(http.StatusOK)
-	} else {
-		c.extend()
-		_, _ = io.WriteString(c.w, ": keep-alive\n\n") // a client that has gone is noticed by its context
+		comment = sse.Opening
 	}
+	_, _ = c.out.Write([]byte(comment)) // a client that has gone is noticed by its context
 	c.flush()
 }
 
 // cut responds to a call with an error, unless it has its response, and ends it.
 func (c *statelessCall) cut(refused *httperror.Error) {
 	defer c.cancel()
-	c.mu.Lock()
+	if !c.mu.TryLock() {
+		c.out.Hurry() // a client that reads a large response slowly
+		c.mu.Lock()
+	}
 	defer c.mu.Unlock()
 	if c.over || c.responded || c.id == nil {
 		return
 	}
 	body := jsonrpcmsg.EncodeError(c.id, &refused.Wire)
-	c.extend()
+	c.out.Extend()
 	switch {
 	case !c.begun:
 		// With its length, the error is complete for the client although the
@@ -223,7 +234,7 @@ func (c *statelessCall) cut(refused *httperror.Error) {
 		c.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		refused.Write(c.w, c.id)
 	case c.stream:
-		_, _ = c.w.Write(sse.Append(nil, sse.Event{Data: body})) // a client that has gone is noticed by its context
+		_, _ = c.out.Write(sse.Append(nil, sse.Event{Data: body})) // a client that has gone is noticed by its context
 	}
 	c.over = true
 	c.flush()
@@ -234,7 +245,7 @@ func (c *statelessCall) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
-	c.extend() // for what net/http writes at the end
+	c.out.Extend() // for what net/http writes at the end
 	if c.timer != nil {
 		c.timer.Stop()
 	}

@@ -77,7 +77,8 @@ type Record struct {
 	// empty while a session of the HTTP+SSE transport has not been initialized.
 	ProtocolVersion string
 	// InitializeParams are the parameters of the initialize request as the client
-	// sent them: its name, version and capabilities.
+	// sent them: its name, version and capabilities. Those of more than 16 KiB are
+	// without its icons.
 	InitializeParams json.RawMessage
 	// Initialized reports whether notifications/initialized has arrived.
 	Initialized bool

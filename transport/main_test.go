@@ -112,6 +112,9 @@ func (f *fleet) connectAs(t *testing.T, opts *mcp.ClientOptions, session *mcp.Cl
 	return cs
 }
 
+var initializeMessage = json.RawMessage(
+	`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}`)
+
 // initialize begins a session without HTTP, and returns its id.
 func initialize(t *testing.T, node *transport.Node, server *mcp.Server, owner string) string {
 	t.Helper()

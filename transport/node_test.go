@@ -61,8 +61,12 @@ func TestAnotherOwnersSessionDoesNotExist(t *testing.T) {
 			for i, node := range f.nodes {
 				_, err := node.Serve(t.Context(), f.servers[i], transport.Request{Session: id, Owner: owner, Message: call(1, "x")})
 				wantErr(t, "Serve", err, session.ErrNotFound)
-				_, err = node.Resume(t.Context(), id, owner, "")
-				wantErr(t, "Resume", err, session.ErrNotFound)
+				_, err = node.Serve(t.Context(), f.servers[i], transport.Request{Session: id, Owner: owner, Message: initializeMessage})
+				wantErr(t, "initialize", err, session.ErrNotFound)
+				for _, last := range []string{"", "an id of another server"} {
+					_, err = node.Resume(t.Context(), id, owner, last)
+					wantErr(t, "Resume", err, session.ErrNotFound)
+				}
 				wantErr(t, "Delete", node.Delete(t.Context(), id, owner), session.ErrNotFound)
 			}
 		}
@@ -362,4 +366,11 @@ func TestARefusedResponseFailsTheServerRequest(t *testing.T) {
 	if err != nil || !strings.Contains(string(last.Message), "the client's response was refused") {
 		t.Errorf("the call ended with %s, %v", last.Message, err)
 	}
+}
+
+// RFC 8259, section 8.1.
+func TestServeIgnoresAByteOrderMark(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.NewMiniredis(t), func(*fleet, *mcp.Server) {})
+	serve(t, f.nodes[0], f.servers[0], transport.Request{Message: append([]byte("\ufeff"), initializeMessage...)})
 }

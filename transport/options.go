@@ -12,6 +12,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/options"
+	"github.com/mcpfleet/mcpfleet/internal/pace"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -49,9 +50,13 @@ type Options struct {
 	// KeepAlive is how long a stream over HTTP may be silent before a comment is
 	// sent on it. If zero, 15 seconds.
 	KeepAlive time.Duration
-	// WriteTimeout bounds each write to a client over HTTP, in place of
-	// http.Server.WriteTimeout. If zero, 10 seconds.
+	// WriteTimeout is how long a client over HTTP may take nothing of what is written to it,
+	// in place of http.Server.WriteTimeout. If zero, 10 seconds.
 	WriteTimeout time.Duration
+	// MinWriteRate is how many bytes a second a client must take of a response or an
+	// event that is so large that it takes longer than WriteTimeout. A slower client is
+	// cut; where there is a stream, it can resume. If zero, 64 KiB.
+	MinWriteRate int
 	// ResumeFor is how long a call's stream can still be resumed after its last
 	// event. If zero, 5 minutes.
 	ResumeFor time.Duration
@@ -64,8 +69,9 @@ type Options struct {
 	// RedisTimeout bounds each call to Redis. If zero, 2 seconds.
 	RedisTimeout time.Duration
 
-	// MaxInitialize bounds the parameters of initialize, in bytes; they are
-	// stored with the session. If zero, 16 KiB.
+	// MaxInitialize bounds what is stored of the parameters of initialize, in bytes.
+	// If they have more than 16 KiB, they are stored without the client's icons. If
+	// zero, 64 KiB.
 	MaxInitialize int
 	// MaxCalls bounds the running calls of a session on one instance, and
 	// separately its running notification handlers. If zero, 64 each.
@@ -98,6 +104,7 @@ func (o Options) validate() error {
 		options.NonNegative("StreamAfter", o.StreamAfter),
 		options.NonNegative("KeepAlive", o.KeepAlive),
 		options.NonNegative("WriteTimeout", o.WriteTimeout),
+		options.NonNegative("MinWriteRate", o.MinWriteRate),
 	)
 }
 
@@ -105,6 +112,7 @@ func (o Options) withDefaults() Options {
 	options.OrDefault(&o.StreamAfter, time.Second)
 	options.OrDefault(&o.KeepAlive, 15*time.Second)
 	options.OrDefault(&o.WriteTimeout, 10*time.Second)
+	options.OrDefault(&o.MinWriteRate, 64<<10)
 	o.Logger = options.Logger(o.Logger, o.CrashOnPanic)
 	return o
 }
@@ -130,3 +138,7 @@ func (o Options) node(store *sessionstore.Store) *node.Options {
 // errRequestEnded is what a *mcp.ServerSession says that is used after its request
 // has ended.
 var errRequestEnded = fmt.Errorf("%w; any instance serves the session now: keep its ID and use Notify of a Node, not the *mcp.ServerSession", node.ErrRequestEnded)
+
+func (o *Options) pace() pace.Limits {
+	return pace.Limits{Timeout: o.WriteTimeout, MinRate: o.MinWriteRate}
+}

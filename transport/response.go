@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/pace"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
@@ -83,7 +84,7 @@ type httpClient struct {
 
 // timed bounds the writing of a response, from now.
 func (c *httpClient) timed() {
-	_ = c.rc.SetWriteDeadline(time.Now().Add(c.response.node.opts.WriteTimeout)) // not every writer has deadlines
+	pace.NewWriter(c.w, c.response.node.opts.pace()).Extend()
 }
 
 func (c *httpClient) none(status int) error {
@@ -93,12 +94,11 @@ func (c *httpClient) none(status int) error {
 }
 
 func (c *httpClient) body(message []byte) error {
-	c.timed()
 	if id := c.response.Session(); id != "" {
 		c.w.Header().Set("Mcp-Session-Id", id)
 	}
 	c.w.Header().Set("Content-Type", "application/json")
-	_, err := c.w.Write(message)
+	_, err := pace.NewWriter(c.w, c.response.node.opts.pace()).Write(message)
 	return err
 }
 
@@ -106,7 +106,7 @@ func (c *httpClient) stream() (node.EventWriter, error) {
 	if !sse.CanFlush(c.w) {
 		return nil, c.fail(sse.ErrNoFlush)
 	}
-	events := sse.NewWriter(c.w, c.response.node.opts.WriteTimeout)
+	events := sse.NewWriter(c.w, c.response.node.opts.pace())
 	return events, events.Start()
 }
 

@@ -32,6 +32,10 @@ func (n *Node) Resume(ctx context.Context, session, owner, lastEventID string) (
 }
 
 func (n *Node) resume(ctx context.Context, session, owner, lastEventID string) (content, error) {
+	rec, err := n.session(ctx, session, owner, "")
+	if err != nil {
+		return nil, err
+	}
 	var after *eventlog.ID
 	if lastEventID != "" {
 		id, err := eventlog.ParseID(lastEventID)
@@ -39,10 +43,6 @@ func (n *Node) resume(ctx context.Context, session, owner, lastEventID string) (
 			return nil, invalid("Last-Event-ID: %v", err)
 		}
 		after = &id
-	}
-	rec, err := n.session(ctx, session, owner, "")
-	if err != nil {
-		return nil, err
 	}
 	content, err := n.open(ctx, rec, after)
 	if errors.Is(err, eventlog.ErrLost) {

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -48,7 +49,7 @@ type Request struct {
 //     response asks for may nevertheless happen;
 //   - another error if Message is not a JSON-RPC message that can be served.
 func (n *Node) Serve(ctx context.Context, server *mcp.Server, req Request) (*Response, error) {
-	m, err := jsonrpcmsg.Decode(req.Message)
+	m, err := jsonrpcmsg.Decode(bytes.TrimPrefix(req.Message, []byte(jsonrpcmsg.BOM)))
 	if err != nil {
 		return nil, n.refused(ctx, req, err)
 	}
@@ -109,11 +110,18 @@ func invalid(format string, args ...any) error {
 }
 
 func (n *Node) initialize(ctx context.Context, req Request, in runner.Incoming) (*Response, error) {
-	switch {
-	case !in.Message.IsCall():
-		return nil, invalid("initialize needs an id")
-	case req.Session != "":
+	if req.Session != "" {
+		rec, err := n.session(ctx, req.Session, req.Owner, "")
+		if err == nil {
+			_, err = n.store.LoadFresh(ctx, rec.ID) // the session may have ended since
+		}
+		if err != nil {
+			return nil, err
+		}
 		return nil, sessionstore.ErrNegotiated
+	}
+	if !in.Message.IsCall() {
+		return nil, invalid("initialize needs an id")
 	}
 	in.Record = n.runner.NewRecord(req.Owner, in.Message.Params)
 	conn, began, err := n.runner.Initialize(ctx, in)

@@ -253,6 +253,10 @@ func (u *Upstream) submit(w http.ResponseWriter, r *http.Request) {
 		u.problem(w, http.StatusForbidden, "The form was sent by another site.")
 		return
 	}
+	if bodylimit.IsEncoded(w, r) {
+		u.problem(w, http.StatusUnsupportedMediaType, "The form cannot be read.")
+		return
+	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		u.problem(w, http.StatusBadRequest, "The form cannot be read.")

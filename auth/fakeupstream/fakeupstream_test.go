@@ -428,3 +428,11 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+func TestEncodedFormsAreRefused(t *testing.T) {
+	t.Parallel()
+	fl := newFleet(t, redistest.NewMiniredis(t))
+	if got := newBrowser(t).do(t, http.MethodPost, fl.url+fakeupstream.AuthorizePath, url.Values{"state": {"s"}}, "Content-Encoding", "gzip"); got.status != http.StatusUnsupportedMediaType {
+		t.Errorf("%d", got.status)
+	}
+}

@@ -47,6 +47,10 @@ func (s *Server) serve(e endpoint) http.Handler {
 			method = http.MethodGet // but not for pages, where GET begins or ends a session
 		}
 		switch serve := e.methods[method]; {
+		case serve != nil && r.Method == http.MethodPost && bodylimit.IsEncoded(w, r):
+			err := refuse("invalid_request", "the body's Content-Encoding must be identity")
+			err.status = http.StatusUnsupportedMediaType
+			s.failAt(w, r, e, err)
 		case serve != nil:
 			if err := s.limit(w, r, e); err != nil {
 				s.failAt(w, r, e, err)

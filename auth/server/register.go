@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"mime"
 	"net/http"
@@ -98,7 +99,7 @@ func readRegistration(r *http.Request) (*registrationRequest, error) {
 		return nil, err
 	}
 	var req registrationRequest
-	if err := json.Unmarshal(body, &req); err != nil {
+	if err := json.Unmarshal(bytes.TrimPrefix(body, []byte("\ufeff")), &req); err != nil { // a byte order mark is ignored (RFC 8259, section 8.1)
 		return nil, refuse("invalid_client_metadata", "the body is not a JSON object with the fields of RFC 7591")
 	}
 	return &req, nil

@@ -1,11 +1,28 @@
-// Package bodylimit bounds how long the body of a request may take to arrive.
+// Package bodylimit bounds how long the body of a request may take to arrive, and
+// what it may be.
 package bodylimit
 
 import (
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
+
+// IsEncoded reports whether a request's body has a content coding (RFC 9110, section
+// 8.4), which nobody here decodes. Its response gets the header that says so (section
+// 15.5.16), and should have the status 415.
+func IsEncoded(w http.ResponseWriter, r *http.Request) bool {
+	for _, value := range r.Header.Values("Content-Encoding") {
+		for coding := range strings.SplitSeq(value, ",") {
+			if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+				w.Header().Set("Accept-Encoding", "identity")
+				return true
+			}
+		}
+	}
+	return false
+}
 
 const (
 	// MessageTime is how long a client of MCP has to send a message.

@@ -55,6 +55,10 @@ func (m *Message) MetaVersion() string {
 // ErrBatch is the error of [Decode] for a JSON array.
 var ErrBatch = errors.New("JSON-RPC batches are not supported by this protocol version")
 
+// BOM is the byte order mark that a JSON text may begin with, although it should not
+// (RFC 8259, section 8.1).
+const BOM = "\ufeff"
+
 // Decode decodes one JSON-RPC 2.0 message. Its errors are
 // *jsonrpc.Error with code -32700 for what is not JSON and -32600 for what is
 // not a message; a batch is [ErrBatch]. Field names are matched exactly, so

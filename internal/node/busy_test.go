@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/mcpfleet/mcpfleet/internal/pace"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
@@ -58,7 +59,7 @@ func TestAStreamThatIsNeverQuietEndsWithItsContext(t *testing.T) {
 				over := make(chan struct{})
 				go func() {
 					defer close(over)
-					_ = serve(ctx, sse.NewWriter(slowResponse{http.Header{}}, 10*time.Second))
+					_ = serve(ctx, sse.NewWriter(slowResponse{http.Header{}}, pace.Limits{Timeout: 10 * time.Second}))
 				}()
 				for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(100 * time.Millisecond) {
 					f.updated(t, "a:b")

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mcpfleet/mcpfleet/internal/bus"
+	"github.com/mcpfleet/mcpfleet/internal/pace"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
@@ -29,7 +30,7 @@ func (f *fleet) listen(t testing.TB, n *Node, filter Filter, accepted *Filter) (
 	v := newViewer(t)
 	ctx := t.Context()
 	go func() {
-		err := l.Serve(ctx, sse.NewWriter(v, 10*time.Second), 15*time.Second)
+		err := l.Serve(ctx, sse.NewWriter(v, pace.Limits{Timeout: 10 * time.Second}), 15*time.Second)
 		l.Close()
 		v.finish(err)
 	}()
@@ -136,7 +137,7 @@ func TestAListenerIsNotCalledSlowForWhatTheBusLost(t *testing.T) {
 				v := newViewer(t)
 				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errHungUp)
 				defer cancel()
-				if err := l.Serve(ctx, sse.NewWriter(v, time.Second), time.Hour); !errors.Is(err, errBusLost) {
+				if err := l.Serve(ctx, sse.NewWriter(v, pace.Limits{Timeout: time.Second}), time.Hour); !errors.Is(err, errBusLost) {
 					t.Errorf("it ended for %v", err)
 				}
 			})

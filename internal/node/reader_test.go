@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
+	"github.com/mcpfleet/mcpfleet/internal/pace"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
@@ -44,7 +45,7 @@ func TestASlowClientDoesNotHoldUpTheWriter(t *testing.T) {
 			release := make(chan struct{})
 			done := make(chan error, 1)
 			go func() {
-				done <- r.Serve(t.Context(), sse.NewWriter(stuck{v, release}, time.Hour), serveOptions)
+				done <- r.Serve(t.Context(), sse.NewWriter(stuck{v, release}, pace.Limits{Timeout: time.Hour}), serveOptions)
 			}()
 			start := time.Now()
 			const count = 150
@@ -102,7 +103,7 @@ func TestAQuietStreamSaysThatItLives(t *testing.T) {
 		w := &transcript{}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- r.Serve(ctx, sse.NewWriter(w, time.Second), serveOptions) }()
+		go func() { done <- r.Serve(ctx, sse.NewWriter(w, pace.Limits{Timeout: time.Second}), serveOptions) }()
 		time.Sleep(31 * time.Second)
 		if err := f.nodes[0].Standalone(t.Context(), sid, []byte("x")); err != nil {
 			t.Fatal(err)

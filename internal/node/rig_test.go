@@ -19,6 +19,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/pace"
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
@@ -294,7 +295,7 @@ var serveOptions = ServeOptions{Priming: true, KeepAlive: 15 * time.Second}
 
 // serve sends a stream to a viewer, as an HTTP handler does.
 func serve(ctx context.Context, r *Reader, v *viewer) error {
-	sse := sse.NewWriter(v, 10*time.Second)
+	sse := sse.NewWriter(v, pace.Limits{Timeout: 10 * time.Second})
 	err := sse.Start()
 	if err == nil {
 		err = r.Serve(ctx, sse, serveOptions)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
+	"github.com/mcpfleet/mcpfleet/internal/pace"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
@@ -313,7 +314,9 @@ func TestAWriteThatFailsLosesNothing(t *testing.T) {
 			}
 			s.v = newViewer(t)
 			done := make(chan error, 1)
-			go func() { done <- r.Serve(t.Context(), sse.NewWriter(&failing{s.v, writes}, time.Second), serveOptions) }()
+			go func() {
+				done <- r.Serve(t.Context(), sse.NewWriter(&failing{s.v, writes}, pace.Limits{Timeout: time.Second}), serveOptions)
+			}()
 			for _, what := range []string{"a:b", "c:d", "note", "a:b"} {
 				synctest.Wait()
 				if what == "note" {
@@ -365,7 +368,7 @@ func TestChangesAreNotHeldBackByTheLog(t *testing.T) {
 			r.deliver(eventlog.Event{ID: eventlog.ID{Stream: eventlog.Standalone, Offset: int64(count), Nonce: eventlog.NewNonce()}, Data: []byte(`{"jsonrpc":"2.0","method":"notifications/note"}`)}, false)
 		})
 		r.deliver(eventlog.Event{ID: eventlog.ID{Stream: eventlog.Standalone, Offset: 0, Nonce: eventlog.NewNonce()}, Data: []byte(`{"jsonrpc":"2.0","method":"notifications/note"}`)}, false)
-		_ = r.Serve(t.Context(), sse.NewWriter(&tapped{s.v, w}, time.Second), serveOptions)
+		_ = r.Serve(t.Context(), sse.NewWriter(&tapped{s.v, w}, pace.Limits{Timeout: time.Second}), serveOptions)
 		r.Release(t.Context())
 	})
 }

@@ -45,6 +45,9 @@ func (r Result) ToArray() ([]rueidis.RedisMessage, error) {
 // AsStrMap returns a reply that is a map of strings.
 func (r Result) AsStrMap() (map[string]string, error) { return as(r, rueidis.RedisResult.AsStrMap) }
 
+// AsStrSlice is as that of a [rueidis.RedisResult].
+func (r Result) AsStrSlice() ([]string, error) { return as(r, rueidis.RedisResult.AsStrSlice) }
+
 // AsXRange returns a reply that is entries of a Redis Stream.
 func (r Result) AsXRange() ([]rueidis.XRangeEntry, error) {
 	return as(r, rueidis.RedisResult.AsXRange)

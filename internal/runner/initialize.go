@@ -42,7 +42,7 @@ func (r *Runner) createSession(ctx context.Context, rec sessionstore.Record, res
 	if err != nil {
 		return err
 	}
-	rec.ProtocolVersion, rec.ServerCapabilities = agreed.ProtocolVersion, agreed.ServerCapabilities
+	rec.InitializeParams, rec.ProtocolVersion, rec.ServerCapabilities = agreed.InitializeParams, agreed.ProtocolVersion, agreed.ServerCapabilities
 	if _, err := r.store.Create(ctx, rec); err != nil {
 		return err
 	}
@@ -65,6 +65,28 @@ func Agreement(params, result json.RawMessage) (sessionstore.Agreement, error) {
 		return sessionstore.Agreement{}, err
 	}
 	return sessionstore.Agreement{
-		InitializeParams: params, ProtocolVersion: agreed.ProtocolVersion, ServerCapabilities: agreed.Capabilities,
+		InitializeParams: withoutLargeIcons(params), ProtocolVersion: agreed.ProtocolVersion, ServerCapabilities: agreed.Capabilities,
 	}, nil
+}
+
+// maxWithIcons is the size of parameters, in bytes, from which on the client's icons
+// are not stored. Icons may be images, and every session would have its own copies.
+const maxWithIcons = 16 << 10
+
+// withoutLargeIcons returns parameters of initialize as they are stored.
+func withoutLargeIcons(params json.RawMessage) json.RawMessage {
+	var all, client map[string]json.RawMessage
+	if len(params) <= maxWithIcons || json.Unmarshal(params, &all) != nil || json.Unmarshal(all["clientInfo"], &client) != nil {
+		return params
+	}
+	delete(client, "icons")
+	var err error
+	if all["clientInfo"], err = json.Marshal(client); err != nil {
+		return params // what was decoded can be encoded
+	}
+	stored, err := json.Marshal(all)
+	if err != nil {
+		return params // as above
+	}
+	return stored
 }

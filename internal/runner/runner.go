@@ -102,7 +102,22 @@ func (r *Runner) Prepare(in Incoming) (Execution, error) {
 	if e.Server, err = in.Server(); err == nil && e.Server == nil {
 		err = httperror.Refuse(http.StatusBadRequest, "no server available")
 	}
+	if err == nil {
+		err = in.checkVersion(e.Server)
+	}
 	return e, err
+}
+
+// checkVersion refuses what names a protocol version that the server does not
+// support, in its header or as stateless requests do.
+func (in Incoming) checkVersion(server *mcp.Server) error {
+	if v := in.Message.MetaVersion(); v != "" && !sdkcompat.SupportsVersion(server, v) {
+		return Unsupported(v, sdkcompat.SupportedVersions(server))
+	}
+	if in.Extra == nil {
+		return nil
+	}
+	return checkHeader(in.Extra.Header, server)
 }
 
 // onResult returns what has to be done about a call of a session when the

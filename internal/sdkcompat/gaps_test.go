@@ -471,3 +471,26 @@ func TestInt64ArgumentsAreRounded(t *testing.T) {
 		t.Errorf("the handler gets %d", n)
 	}
 }
+
+func TestSupportedVersionsAreThoseOfTheOption(t *testing.T) {
+	t.Parallel()
+	all := mcp.SupportedProtocolVersions()
+	if diff := cmp.Diff(all, SupportedVersions(newServer(nil))); diff != "" {
+		t.Error("without the option (-want +got)\n" + diff)
+	}
+	server := newServer(&mcp.ServerOptions{SupportedProtocolVersions: []string{"2025-06-18", "2026-07-28"}})
+	want := []string{"2026-07-28", "2025-06-18"}
+	if diff := cmp.Diff(want, SupportedVersions(server)); diff != "" {
+		t.Error("with the option (-want +got)\n" + diff)
+	}
+	// A server says so to server/discover, which a message of every request would cost.
+	p, _ := connect(t, server, nil)
+	p.send(t, "server/discover", `{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}`)
+	var said mcp.DiscoverResult
+	if err := json.Unmarshal((<-p.outgoing).(*jsonrpc.Response).Result, &said); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, said.SupportedVersions); diff != "" {
+		t.Error("the server says otherwise (-want +got)\n" + diff)
+	}
+}

@@ -36,7 +36,7 @@ type Options struct {
 	// is 5 seconds. Values under 1 millisecond are an error. To read without a
 	// cache, give the client rueidis.ClientOption.DisableCache.
 	CacheTTL time.Duration
-	// MaxInitialize bounds the initialize params in bytes. If zero, it is 16 KiB.
+	// MaxInitialize bounds the initialize params in bytes. If zero, it is 64 KiB.
 	MaxInitialize int
 	// MaxValue bounds one of a session's [Values], as JSON, in bytes. If zero,
 	// it is 64 KiB.
@@ -53,7 +53,7 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	options.OrDefault(&o.SessionTTL, 5*time.Minute)
 	options.OrDefault(&o.CacheTTL, 5*time.Second)
-	options.OrDefault(&o.MaxInitialize, 16<<10)
+	options.OrDefault(&o.MaxInitialize, 64<<10)
 	options.OrDefault(&o.MaxValue, 64<<10)
 	options.OrDefault(&o.MaxValues, 64)
 	options.OrDefault(&o.MaxSubscriptions, 1000)

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/mcpfleet/mcpfleet/internal/pace"
 )
 
 // An Event is one server-sent event (WHATWG HTML, "Server-sent events").
@@ -118,10 +120,9 @@ func Read(r *bufio.Reader) (Event, error) {
 // A Writer writes events to an HTTP response. It is not safe for
 // concurrent use.
 type Writer struct {
-	w       http.ResponseWriter
-	rc      *http.ResponseController
-	timeout time.Duration
-	buf     []byte
+	w   http.ResponseWriter
+	out *pace.Writer
+	buf []byte
 
 	Silence
 }
@@ -130,10 +131,10 @@ type Writer struct {
 // reach the client before the response ends.
 var ErrNoFlush = errors.New("the http.ResponseWriter cannot flush: a middleware hides http.Flusher")
 
-// NewWriter returns a writer of events to w. Each write must be accepted by
-// the client's machine within timeout, whatever http.Server.WriteTimeout says.
-func NewWriter(w http.ResponseWriter, timeout time.Duration) *Writer {
-	return &Writer{w: w, rc: http.NewResponseController(w), timeout: timeout}
+// NewWriter returns a writer of events to w, for a client that may be as slow as
+// limits say, whatever http.Server.WriteTimeout says.
+func NewWriter(w http.ResponseWriter, limits pace.Limits) *Writer {
+	return &Writer{w: w, out: pace.NewWriter(w, limits)}
 }
 
 // CanFlush reports whether w can flush, without flushing.
@@ -154,7 +155,12 @@ func CanFlush(w http.ResponseWriter) bool {
 // must not be stored, nor transformed on its way.
 const CacheControl = "no-store, no-transform"
 
-// Start sends the response's status and headers.
+// Opening is the comment with which every stream begins. Some proxies, nginx with
+// HTTP/2 to the client among them, hold the headers back until the first byte of
+// the body.
+const Opening = ": open\n\n"
+
+// Start sends the response's status and headers, and a comment.
 func (s *Writer) Start() error {
 	h := s.w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -162,11 +168,12 @@ func (s *Writer) Start() error {
 	// nginx buffers proxied responses unless told otherwise.
 	h.Set("X-Accel-Buffering", "no")
 	s.w.WriteHeader(http.StatusOK)
-	return s.flush()
+	s.buf = append(s.buf[:0], Opening...)
+	return s.send()
 }
 
 // Write sends events with one write and one flush. It blocks until the client's
-// machine has accepted them, for the writer's timeout at most.
+// machine has accepted them, or the client is too slow.
 func (s *Writer) Write(events ...Event) error {
 	s.buf = s.buf[:0]
 	for _, e := range events {
@@ -186,29 +193,17 @@ func (s *Writer) Comment(text string) error {
 func (s *Writer) KeepAlive() error { return s.Comment("keep-alive") }
 
 func (s *Writer) send() error {
-	s.ExtendDeadline()
 	s.Break()
-	_, err := s.w.Write(s.buf)
+	_, err := s.out.Write(s.buf)
 	if cap(s.buf) > 64<<10 {
 		s.buf = nil // one large event must not keep its memory for the life of the stream
 	}
 	if err != nil {
 		return err
 	}
-	return s.flush()
+	s.Break() // a large event may have taken long
+	return s.out.Flush()
 }
 
-func (s *Writer) flush() error {
-	s.ExtendDeadline()
-	err := s.rc.Flush()
-	// Until the next write there is no deadline: HTTP/2 resets a stream whose
-	// deadline passes, although nothing waits to be written.
-	_ = s.rc.SetWriteDeadline(time.Time{})
-	return err
-}
-
-// ExtendDeadline moves the deadline of writes. A ResponseWriter without
-// deadlines (a test's recorder) is written to without one.
-func (s *Writer) ExtendDeadline() {
-	_ = s.rc.SetWriteDeadline(time.Now().Add(s.timeout))
-}
+// ExtendDeadline sets the deadline for what net/http writes at the end.
+func (s *Writer) ExtendDeadline() { s.out.Extend() }

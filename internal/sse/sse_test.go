@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/mcpfleet/mcpfleet/internal/pace"
 )
 
 func readAll(t testing.TB, stream string) []Event {
@@ -213,7 +214,7 @@ func TestCanFlush(t *testing.T) {
 func TestSSEWriterSendsAtOnce(t *testing.T) {
 	t.Parallel()
 	rec := httptest.NewRecorder()
-	w := NewWriter(unwrapper{rec}, time.Second)
+	w := NewWriter(unwrapper{rec}, pace.Limits{Timeout: time.Second})
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -227,17 +228,17 @@ func TestSSEWriterSendsAtOnce(t *testing.T) {
 	if err := w.Comment("hi"); err != nil {
 		t.Fatal(err)
 	}
-	if want := "id: 1\ndata: \n\ndata: x\n\n: hi\n\n"; rec.Body.String() != want || !rec.Flushed {
+	if want := ": open\n\nid: 1\ndata: \n\ndata: x\n\n: hi\n\n"; rec.Body.String() != want || !rec.Flushed {
 		t.Errorf("wrote %q, flushed %v", rec.Body, rec.Flushed)
 	}
-	if err := NewWriter(flushError{noFlush{rec}}, time.Second).Write(Event{Data: []byte("x")}); err == nil {
+	if err := NewWriter(flushError{noFlush{rec}}, pace.Limits{Timeout: time.Second}).Write(Event{Data: []byte("x")}); err == nil {
 		t.Error("an error of Flush was swallowed")
 	}
 }
 
 func TestOneLargeEventDoesNotKeepItsMemory(t *testing.T) {
 	t.Parallel()
-	w := NewWriter(httptest.NewRecorder(), time.Second)
+	w := NewWriter(httptest.NewRecorder(), pace.Limits{Timeout: time.Second})
 	if err := w.Write(Event{Data: make([]byte, 1<<20)}); err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +292,7 @@ func TestWriteDeadlineCutsAClientThatNeverReads(t *testing.T) {
 		failed := make(chan time.Duration, 1)
 		dial := serveInBubble(t, 0, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			start := time.Now()
-			sse := NewWriter(w, 10*time.Second)
+			sse := NewWriter(w, pace.Limits{Timeout: 10 * time.Second})
 			if sse.Start() == nil {
 				_ = sse.Write(Event{Data: make([]byte, 1<<20)})
 			}
@@ -312,7 +313,7 @@ func TestAStreamOutlivesTheServersWriteTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dial := serveInBubble(t, 5*time.Second, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			sse := NewWriter(w, 10*time.Second)
+			sse := NewWriter(w, pace.Limits{Timeout: 10 * time.Second})
 			err := sse.Start()
 			for range 10 {
 				time.Sleep(time.Minute)
@@ -341,7 +342,7 @@ func TestAStreamOutlivesTheServersWriteTimeout(t *testing.T) {
 func TestAWriterSaysWhenItHasBeenQuiet(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := NewWriter(httptest.NewRecorder(), time.Minute)
+		w := NewWriter(httptest.NewRecorder(), pace.Limits{Timeout: time.Minute})
 		begun := time.Now()
 		quiet := w.Quiet(10 * time.Second)
 		for _, test := range []struct {

@@ -54,11 +54,12 @@ var tree = map[string]string{
 	"internal/jwks":       "",
 	"internal/loopback":   "",
 	"internal/options":    "",
+	"internal/pace":       "",
 	"internal/rediskeys":  "",
 	"internal/redisx":     "",
 	"internal/signal":     "",
-	"internal/sse":        "",
 
+	"internal/sse":          "internal/pace",
 	"internal/sdkcompat":    "internal/jsonrpcmsg",
 	"internal/limit":        "internal/rediskeys internal/redisx",
 	"internal/sessionstore": "internal/options internal/rediskeys internal/redisx",
@@ -74,10 +75,10 @@ var tree = map[string]string{
 	// What users import. Packages mcp and transport do not know each other, and
 	// auth knows nothing of sessions.
 	"session": "internal/sessionstore",
-	"transport": "internal/bus internal/eventlog internal/httperror internal/jsonrpcmsg internal/node internal/options internal/runner " +
+	"transport": "internal/bus internal/eventlog internal/httperror internal/jsonrpcmsg internal/node internal/options internal/pace internal/runner " +
 		"internal/sdkcompat internal/sessionstore internal/sse session",
 	"mcp": "internal/bodylimit internal/bus internal/cors internal/eventlog internal/httperror internal/jsonrpcmsg internal/loopback " +
-		"internal/node internal/options internal/runner internal/sdkcompat internal/sessionstore internal/signal internal/sse session",
+		"internal/node internal/options internal/pace internal/runner internal/sdkcompat internal/sessionstore internal/signal internal/sse session",
 
 	"auth": "internal/bodylimit internal/cors internal/fetch internal/jwks internal/options",
 	"auth/server": "auth internal/bodylimit internal/cors internal/fetch internal/htmlpage internal/jwks internal/limit internal/loopback " +

@@ -240,5 +240,8 @@ func (s *Stream) Message(t testing.TB) *jsonrpcmsg.Message {
 	}
 }
 
+// Rest returns what follows the last event that was read.
+func (s *Stream) Rest() io.Reader { return s.r }
+
 // Close ends the connection, as a client does that leaves.
 func (s *Stream) Close() { _ = s.Body.Close() }
