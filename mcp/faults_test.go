@@ -467,6 +467,44 @@ func TestMiddlewareOfOthersSeesTheSDKsResults(t *testing.T) {
 	})
 }
 
+// Middleware that keeps results, and is added late: what it returns is a result, or
+// an error that says what to do.
+func TestResultsThatLateMiddlewareKeeps(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
+		server := s.server()
+		one := s.joinWith(t, server)
+		c := at(s.session(t), one.url)
+		c.CallTool(t, "echo", "{}")
+		kept := make(chan mcp.Result, 1)
+		server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
+			return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
+				select {
+				case res := <-kept:
+					kept <- res
+					return res, nil
+				default:
+				}
+				res, err := next(ctx, method, req)
+				if method == "tools/call" {
+					kept <- res
+					<-s.gate("kept")
+				}
+				return res, err
+			}
+		})
+		first := make(chan *jsonrpcmsg.Message, 1)
+		go func() { first <- c.CallTool(t, "echo", `{"text":"kept"}`) }()
+		synctest.Wait()
+		if m := c.Message(t, c.Post(t, fleettest.Request(2, "prompts/list", "{}"))); !strings.Contains(string(m.Error), "must be added before the server serves") {
+			t.Errorf("before the first is answered: %s%s", m.Result, m.Error)
+		}
+		s.open("kept")
+		wantText(t, soon(t, first), "kept")
+		wantText(t, c.CallTool(t, "echo", `{"text":"another"}`), "kept")
+	})
+}
+
 // A log that may be read while it is written.
 type safeBuffer struct {
 	mu  sync.Mutex // guards buf
