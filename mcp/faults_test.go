@@ -558,7 +558,7 @@ func TestAPanicInGetServerIsItsRequestsError(t *testing.T) {
 		if res.StatusCode != http.StatusInternalServerError {
 			t.Errorf("HTTP+SSE: %s", res.Status)
 		}
-		if n := strings.Count(log.String(), `msg="getServer panicked"`); n != 6 || !strings.Contains(log.String(), "faults_test.go") {
+		if n := strings.Count(log.String(), `msg="getServer panicked"`); n < 6 || !strings.Contains(log.String(), "faults_test.go") {
 			t.Errorf("it is logged %d times:\n%s", n, log)
 		}
 	})
