@@ -246,7 +246,7 @@ func TestMessagesOfASessionAreNotHandledInOrder(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		entered, leave := make(chan struct{}, 1), make(chan struct{})
-		server := mcp.NewServer(&mcp.Implementation{Name: "slow", Version: "1"}, &mcp.ServerOptions{
+		server := mcp.NewServer(&mcp.Implementation{Name: "rig", Version: "1"}, &mcp.ServerOptions{
 			RootsListChangedHandler: func(context.Context, *mcp.RootsListChangedRequest) {
 				entered <- struct{}{}
 				<-leave

@@ -9,11 +9,13 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -384,7 +386,7 @@ func TestServersOfOneRequestAreGuardedAndForgotten(t *testing.T) {
 		for range 100 {
 			synctest.Wait()
 			runtime.GC()
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Minute) // timers of net/http know the request
 			mu.Lock()
 			enough := made >= 20 && freed >= made-4
 			mu.Unlock()
@@ -466,6 +468,44 @@ func TestMiddlewareOfOthersSeesTheSDKsResults(t *testing.T) {
 	})
 }
 
+// Middleware that keeps results, and is added late: what it returns is a result, or
+// an error that says what to do.
+func TestResultsThatLateMiddlewareKeeps(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
+		server := s.server()
+		one := s.joinWith(t, server)
+		c := at(s.session(t), one.url)
+		c.CallTool(t, "echo", "{}")
+		kept := make(chan mcp.Result, 1)
+		server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
+			return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
+				select {
+				case res := <-kept:
+					kept <- res
+					return res, nil
+				default:
+				}
+				res, err := next(ctx, method, req)
+				if method == "tools/call" {
+					kept <- res
+					<-s.gate("kept")
+				}
+				return res, err
+			}
+		})
+		first := make(chan *jsonrpcmsg.Message, 1)
+		go func() { first <- c.CallTool(t, "echo", `{"text":"kept"}`) }()
+		synctest.Wait()
+		if m := c.Message(t, c.Post(t, fleettest.Request(2, "prompts/list", "{}"))); !strings.Contains(string(m.Error), "must be added before the server serves") {
+			t.Errorf("before the first is answered: %s%s", m.Result, m.Error)
+		}
+		s.open("kept")
+		wantText(t, soon(t, first), "kept")
+		wantText(t, c.CallTool(t, "echo", `{"text":"another"}`), "kept")
+	})
+}
+
 // A log that may be read while it is written.
 type safeBuffer struct {
 	mu  sync.Mutex // guards buf
@@ -508,18 +548,22 @@ func TestAPanicInGetServerIsItsRequestsError(t *testing.T) {
 			t.Errorf("a notification: %s", res.Status)
 		}
 		got := read(t, at(batching, one.url).Post(t, array(toolCall(1, "echo", "{}"))))
-		if diff := cmp.Diff(`[{"jsonrpc":"2.0","id":1,"error":`+want+`}]`, got.Body); diff != "" {
+		if diff := cmp.Diff(`{"jsonrpc":"2.0","id":null,"error":`+want+`}`, got.Body); diff != "" {
 			t.Error("a batch: -want +got\n" + diff)
 		}
 		stateless := at(s.stateless(t), one.url)
 		wants("2026-07-28", stateless.Message(t, statelessCall(t, stateless, "echo", "{}")))
 		wants("listen", stateless.Message(t, stateless.Post(t, statelessBody(1, "subscriptions/listen", `{"notifications":{"toolsListChanged":true}}`), named("subscriptions/listen", ""))))
-		sse := openSSE(t, at(s.client(t), one.url), "")
-		res := sse.Post(t, fleettest.Request(1, "initialize", `{}`))
-		if res.StatusCode != http.StatusInternalServerError {
+		if res := c.Get(t, ""); res.StatusCode != http.StatusInternalServerError {
+			t.Errorf("GET: %s", res.Status)
+		}
+		origin, err := url.Parse(one.url)
+		must(t, err)
+		origin.Path = "/sse"
+		if res := at(s.client(t), origin.String()).Get(t, ""); res.StatusCode != http.StatusInternalServerError {
 			t.Errorf("HTTP+SSE: %s", res.Status)
 		}
-		if n := strings.Count(log.String(), `msg="getServer panicked"`); n != 6 || !strings.Contains(log.String(), "faults_test.go") {
+		if n := strings.Count(log.String(), `msg="getServer panicked"`); n < 6 || !strings.Contains(log.String(), "faults_test.go") {
 			t.Errorf("it is logged %d times:\n%s", n, log)
 		}
 	})
@@ -542,6 +586,107 @@ func TestAPanicInOnStreamEndsNothing(t *testing.T) {
 		if n := strings.Count(log.String(), `msg="OnStream panicked"`); n != 2 {
 			t.Errorf("it is logged %d times:\n%s", n, log)
 		}
+	})
+}
+
+// What a call has said before it fails is the client's, on any instance.
+func TestAFaultIsTheLastEventOfItsStream(t *testing.T) {
+	t.Parallel()
+	r := newRig(nil)
+	r.more = func(s *mcp.Server) {
+		tool(s, "late", func(ctx context.Context, req *mcp.CallToolRequest, a toolArguments) (string, error) {
+			if err := progress(ctx, req.Session, 1, "so far"); err != nil {
+				return "", err
+			}
+			panic("late")
+		})
+	}
+	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
+		c := s.session(t)
+		stream := fleettest.NewStream(at(c, s.instances[0].url).Post(t, toolCall(1, "late", "{}")))
+		first, err := stream.Next()
+		must(t, err)
+		stream.Close()
+		resumed := at(c, s.instances[1].url).Get(t, first.ID)
+		if m := resumed.Message(t); m.Method != "notifications/progress" {
+			t.Errorf("first: %+v", m)
+		}
+		faultyCall{"tools/call", "late", "{}", panicked}.wants(t, resumed.Message(t))
+		stateless := s.stateless(t)
+		faultyCall{"tools/call", "late", "{}", panicked}.wants(t, stateless.Message(t, statelessCall(t, stateless, "late", "{}")))
+	})
+}
+
+// A session may have 64 calls that run on an instance.
+func TestCallsThatFailDoNotFillTheSession(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{rig: faulty()}, func(t *testing.T, s *simulation) {
+		c := at(s.session(t), s.instances[0].url)
+		for n := range 100 {
+			for _, name := range []string{"panic", "infinite"} {
+				if m := c.CallTool(t, name, "{}"); m.Error == nil || !strings.Contains(string(m.Error), "-32603") {
+					t.Fatalf("%s, call %d: %s%s", name, n, m.Result, m.Error)
+				}
+			}
+		}
+		wantText(t, c.CallTool(t, "echo", `{"text":"hi"}`), "hi")
+	})
+}
+
+// The SDK calls SetCacheable with its lock held.
+func TestAPanicWhileListingHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	r := newRig(&mcp.ServerOptions{SetCacheable: func(context.Context, mcp.Request, *mcp.Cacheable) {
+		if calls.Add(1)%2 == 1 {
+			panic("while listing")
+		}
+	}})
+	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
+		c, stateless := s.session(t), s.stateless(t)
+		f := faultyCall{"tools/list", "", "{}", panicked}
+		f.wants(t, c.Call(t, f.method, f.params))
+		if m := c.Call(t, f.method, f.params); m.Error != nil {
+			t.Errorf("afterwards: %s", m.Error)
+		}
+		f.wants(t, stateless.Message(t, stateless.Post(t, statelessBody(1, f.method, f.params), named(f.method, ""))))
+		if m := stateless.Message(t, stateless.Post(t, statelessBody(1, f.method, f.params), named(f.method, ""))); m.Error != nil {
+			t.Errorf("afterwards, 2026-07-28: %s", m.Error)
+		}
+	})
+}
+
+// No session begins with an initialize that fails, and no listener with a
+// subscription that does.
+func TestAPanicWhileBeginningBeginsNothing(t *testing.T) {
+	t.Parallel()
+	r := faulty()
+	more := r.more
+	r.more = func(s *mcp.Server) {
+		more(s)
+		s.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
+			return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
+				if method == "initialize" || method == "server/discover" {
+					panic("middleware")
+				}
+				return next(ctx, method, req)
+			}
+		})
+	}
+	simulate(t, simulated{rig: r, wrap: withSSE}, func(t *testing.T, s *simulation) {
+		f := faultyCall{"initialize", "", `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"raw","version":"1"}}`, panicked}
+		c := s.client(t)
+		res := c.Post(t, fleettest.Request(1, f.method, f.params))
+		f.wants(t, c.Message(t, res))
+		if id := res.Header.Get("Mcp-Session-Id"); id != "" {
+			t.Errorf("there is a session %s", id)
+		}
+		f.wants(t, openSSE(t, at(s.client(t), s.instances[0].url), "").call(t, fleettest.Request(1, f.method, f.params)))
+		stateless := s.stateless(t)
+		f = faultyCall{"server/discover", "", "{}", panicked}
+		f.wants(t, stateless.Message(t, stateless.Post(t, statelessBody(1, f.method, f.params), named(f.method, ""))))
+		f = faultyCall{"subscriptions/listen", "", `{"notifications":{"resourceSubscriptions":["faulty://panic"]}}`, panicked}
+		f.wants(t, stateless.Message(t, stateless.Post(t, statelessBody(1, f.method, f.params), named(f.method, ""))))
 	})
 }
 

@@ -25,7 +25,7 @@ func (h *Handler) conforming(sdk http.Handler) http.Handler {
 		}
 		ctx := r.Context()
 		if server != nil {
-			ctx = h.runner.Faults().Catch(ctx, server, w.(statelessResponse).requestID(), true)
+			ctx = h.runner.Faults().StatelessRequest(w.(statelessResponse).requestID()).Catch(ctx, server)
 		}
 		// Only a call has a result that could be kept, and not one to listen.
 		if call, ok := w.(*statelessCall); ok && isCacheable(r.Header.Get(methodHeader)) && auth.TokenInfoFromContext(r.Context()) != nil {

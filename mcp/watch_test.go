@@ -98,7 +98,7 @@ func TestWatchedServerAnnouncesTheFirstOfAKind(t *testing.T) {
 			t.Run(name+"/"+protocol, func(t *testing.T) {
 				t.Parallel()
 				simulate(t, simulated{wrap: withSSE}, func(t *testing.T, s *simulation) {
-					server := mcp.NewServer(&mcp.Implementation{Name: "empty", Version: "1"}, nil)
+					server := mcp.NewServer(&mcp.Implementation{Name: "rig", Version: "1"}, nil)
 					changing := s.joinServing(t, simulated{wrap: withSSE}, func(*http.Request) *mcp.Server { return server })
 					must(t, changing.handler.Watch(server))
 					var events <-chan sse.Event

@@ -55,6 +55,13 @@ func TestALateStreamScriptChangesNothing(t *testing.T) {
 			id := standalone(t, r)
 			return func() error { _, err := r.log.Claim(ctx, id, "r/2", "r/1"); return err }
 		},
+		"stream_drop": func(t *testing.T, r *rig) func() error {
+			id := r.open(t, beginSession(t, r.store))
+			if _, _, err := r.log.Append(ctx, id, Append{Writer: "w", Number: 1, End: true}); err != nil {
+				t.Fatal(err)
+			}
+			return func() error { return r.log.drop(ctx, id.Session, []string{id.Stream}) }
+		},
 		"stream_miss": func(t *testing.T, r *rig) func() error {
 			id := r.open(t, beginSession(t, r.store))
 			return func() error { _, err := r.log.WriterMissing(ctx, id, "w", time.Hour); return err }

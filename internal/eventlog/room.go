@@ -40,18 +40,21 @@ func (l *Log) makeRoom(ctx context.Context, session string, store func() (*resul
 		if !errors.Is(err, ErrFull) || len(r.rest) == 0 || drops == maxDrops {
 			return r, err
 		}
-		if err := l.drop(ctx, session, r); err != nil {
+		var streams []string
+		for len(r.rest) > 0 {
+			streams = append(streams, r.text())
+		}
+		if err := l.drop(ctx, session, streams); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// drop drops streams, whose names are left in r.
-func (l *Log) drop(ctx context.Context, session string, r *result) error {
+// drop drops streams of a session.
+func (l *Log) drop(ctx context.Context, session string, streams []string) error {
 	keys := []string{l.keys.OpenStreams(session), l.keys.EndedStreams(session), l.keys.Stored(session)}
 	args := []string{strconv.Itoa(l.opts.MaxSessionBytes)}
-	for len(r.rest) > 0 {
-		stream := r.text()
+	for _, stream := range streams {
 		keys = append(keys, l.keys.Stream(session, stream), l.keys.Log(session, stream))
 		args = append(args, stream)
 	}

@@ -34,6 +34,8 @@ type Request struct {
 	ResponseOnly bool
 	// ResponseMode says where the messages of the handler go.
 	ResponseMode ResponseMode
+	// Result, if not nil, returns the result that the SDK's result stands for.
+	Result func(sdk json.RawMessage) (json.RawMessage, error)
 	// OnResult, if not nil, is called with the result of a call before anyone
 	// sees it. If it returns a *jsonrpc.Error that is the response; with any
 	// other error there is none, and the error is in [Response].

@@ -33,6 +33,9 @@ func (c *Conn) respond(ctx context.Context, resp *jsonrpc.Response) error {
 	if resp.ID == barrierID {
 		return nil
 	}
+	if resp.Error == nil && c.req.Result != nil {
+		resp.Result, resp.Error = c.req.Result(resp.Result)
+	}
 	var failed error
 	if resp.Error == nil && c.req.OnResult != nil {
 		failed = c.req.OnResult(ctx, resp.Result)

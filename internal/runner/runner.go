@@ -145,6 +145,8 @@ func (r *Runner) onResult(rec sessionstore.Record, m *jsonrpcmsg.Message) func(c
 // while the handler runs. It returns a nil connection if the message is not to be
 // handled, and fails as [node.Node.Accept] does.
 func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
+	guarded := r.faults.Request(e.Request.Message.ID)
+	e.Request.Result = guarded.Result
 	conn, err := r.node.Accept(e.Request)
 	if err != nil {
 		return nil, err
@@ -155,8 +157,7 @@ func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
 			return nil, err
 		}
 	}
-	ctx = r.faults.Catch(ctx, e.Server, e.Request.Message.ID, false)
-	ss, err := e.Server.Connect(conn.Context(ctx), conn, &mcp.ServerSessionOptions{State: e.state})
+	ss, err := e.Server.Connect(conn.Context(guarded.Catch(ctx, e.Server)), conn, &mcp.ServerSessionOptions{State: e.state})
 	if err != nil {
 		_ = conn.Close() // our own connection's Close does not fail
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"weak"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -38,24 +39,36 @@ func NewFaults(logger *slog.Logger, crash bool) *Faults {
 	return &Faults{logger: logger, crash: crash, watched: map[weak.Pointer[mcp.Server]]struct{}{}}
 }
 
-// A faultyRequest is a request whose faults are caught.
-type faultyRequest struct {
+// A Request is one request of a client whose faults are caught. Its result is what
+// the handler returned, encoded.
+type Request struct {
 	faults    *Faults
 	id        json.RawMessage // nil for a notification
 	stateless bool
+	result    json.RawMessage // set before the SDK has the result
+	answered  atomic.Bool
 }
 
-type faultyRequestKey struct{}
+// Request returns a request with an id, nil for a notification, of a protocol with
+// sessions.
+func (f *Faults) Request(id json.RawMessage) *Request { return &Request{faults: f, id: id} }
 
-// Catch returns the context with which to connect a server for one request, whose
-// handlers' faults then concern that request alone. The id is nil for a
-// notification; stateless says that the protocol is one without sessions.
+// StatelessRequest is [Faults.Request] for a protocol without sessions, whose
+// requests the SDK's own handler serves.
+func (f *Faults) StatelessRequest(id json.RawMessage) *Request {
+	return &Request{faults: f, id: id, stateless: true}
+}
+
+type requestKey struct{}
+
+// Catch returns the context with which to connect a server for the request, whose
+// handlers' faults then concern that request alone.
 //
 // The server gets a receiving middleware the first time, which then is the
 // outermost. It does nothing for requests that others serve on the same server.
-func (f *Faults) Catch(ctx context.Context, server *mcp.Server, id json.RawMessage, stateless bool) context.Context {
-	f.watch(server)
-	return context.WithValue(ctx, faultyRequestKey{}, &faultyRequest{f, id, stateless})
+func (r *Request) Catch(ctx context.Context, server *mcp.Server) context.Context {
+	r.faults.watch(server)
+	return context.WithValue(ctx, requestKey{}, r)
 }
 
 // watch adds the middleware to a server that does not have it. It does not keep
@@ -86,7 +99,7 @@ func (f *Faults) forget(server weak.Pointer[mcp.Server]) {
 
 func (f *Faults) middleware(next mcp.MethodHandler) mcp.MethodHandler {
 	return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
-		request, ok := ctx.Value(faultyRequestKey{}).(*faultyRequest)
+		request, ok := ctx.Value(requestKey{}).(*Request)
 		if !ok || request.faults != f {
 			return next(ctx, method, req)
 		}
@@ -96,7 +109,7 @@ func (f *Faults) middleware(next mcp.MethodHandler) mcp.MethodHandler {
 
 // handle runs a request's handler, and returns what the SDK can send without
 // calling code of the handler any more.
-func (f *Faults) handle(ctx context.Context, request *faultyRequest, method string, run func() (mcp.Result, error)) (res mcp.Result, err error) {
+func (f *Faults) handle(ctx context.Context, request *Request, method string, run func() (mcp.Result, error)) (res mcp.Result, err error) {
 	defer f.Recover(ctx, "a handler panicked", func() {
 		res, err = nil, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "internal error"}
 	}, "method", method, "request", request)
@@ -107,7 +120,7 @@ func (f *Faults) handle(ctx context.Context, request *faultyRequest, method stri
 	case err != nil:
 		return nil, wireError(err)
 	}
-	encoded, err := encodeResult(res, request.stateless)
+	encoded, err := request.encode(res)
 	if err != nil {
 		f.logger.ErrorContext(ctx, "a handler's result cannot be sent", "error", err, "method", method, "request", request)
 		return nil, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "internal error: the result cannot be sent"}
@@ -117,7 +130,7 @@ func (f *Faults) handle(ctx context.Context, request *faultyRequest, method stri
 
 // LogValue implements [slog.LogValuer]. Nothing is logged of what a client sent but
 // its request's id.
-func (r *faultyRequest) LogValue() slog.Value {
+func (r *Request) LogValue() slog.Value {
 	const longest = 100
 	return slog.StringValue(string(r.id[:min(len(r.id), longest)]))
 }

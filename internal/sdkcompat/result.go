@@ -23,6 +23,7 @@ import (
 var (
 	errNoResult   = errors.New("the handler returned no result")
 	errNilContent = errors.New("there is a nil among the content or the input requests")
+	errOthers     = errors.New("the result is another request's: middleware that keeps results must be added before the server serves")
 	errDeep       = fmt.Errorf("content within content, more than %d deep", maxContentDepth)
 )
 
@@ -32,13 +33,19 @@ var (
 type encodedResult struct {
 	mcp.CompleteResult // Meta and ResultType, as the SDK sets them
 
-	data json.RawMessage
+	data    json.RawMessage
+	request *Request
 }
 
-// encodeResult encodes a handler's result, and calls no code of the handler
-// afterwards: what the SDK adds to the result it adds to a copy, as a handler may
-// return the same result again and again.
-func encodeResult(res mcp.Result, stateless bool) (mcp.Result, error) {
+// placeholder is what the SDK sends in place of a result of a session's request,
+// so that it need not go through all of the result once more. It is no result
+// itself: those are objects.
+const placeholder = `"mcpfleet: the encoded result"`
+
+// encode encodes a handler's result, and calls no code of the handler afterwards:
+// what the SDK adds to the result it adds to a copy, as a handler may return the
+// same result again and again.
+func (r *Request) encode(res mcp.Result) (mcp.Result, error) {
 	if res == nil {
 		return nil, errNoResult
 	}
@@ -52,18 +59,43 @@ func encodeResult(res mcp.Result, stateless bool) (mcp.Result, error) {
 	if string(data) == "null" {
 		return nil, errNoResult
 	}
-	encoded := &encodedResult{data: data}
-	if stateless {
+	encoded := &encodedResult{data: data, request: r}
+	if r.stateless {
 		encoded.Meta = maps.Clone(res.GetMeta())
+	} else {
+		r.result = data
 	}
 	return encoded, nil
 }
 
+// Result returns the result that the SDK's result stands for: that of the handler,
+// unless middleware has made another of it since. It fails if it is the result of
+// another request.
+func (r *Request) Result(sdk json.RawMessage) (json.RawMessage, error) {
+	r.answered.Store(true)
+	if string(sdk) != placeholder {
+		return sdk, nil
+	}
+	if r.result == nil {
+		return nil, errOthers
+	}
+	return r.result, nil
+}
+
 // MarshalJSON implements [json.Marshaler].
 func (r *encodedResult) MarshalJSON() ([]byte, error) {
-	if r.Meta == nil && r.ResultType == "" {
+	switch {
+	case r.Meta != nil || r.ResultType != "":
+		return r.merged()
+	case !r.request.stateless && !r.request.answered.Load(): // after that, somebody keeps results
+		return []byte(placeholder), nil
+	default:
 		return r.data, nil
 	}
+}
+
+// merged returns the result with what was set after it had been encoded.
+func (r *encodedResult) merged() ([]byte, error) {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(r.data, &fields) != nil {
 		return r.data, nil // a custom method's, which is no object
