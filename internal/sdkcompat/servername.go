@@ -14,12 +14,15 @@ import (
 // Here: the name is read from a private field.
 // Test: TestServerNamesAreNotTold.
 
-var implementation = func() []int {
-	field, ok := reflect.TypeFor[mcp.Server]().FieldByName("impl")
-	if !ok || field.Type != reflect.TypeFor[*mcp.Implementation]() {
-		return nil
+// implementation is where a server keeps its own, and name where that keeps its
+// Name. It is nil if the SDK has no such field any more.
+var implementation, name = func() (implementation, name []int) {
+	impl, ok := reflect.TypeFor[mcp.Server]().FieldByName("impl")
+	field, has := reflect.TypeFor[mcp.Implementation]().FieldByName("Name")
+	if !ok || !has || impl.Type != reflect.TypeFor[*mcp.Implementation]() {
+		return nil, nil
 	}
-	return field.Index
+	return impl.Index, field.Index
 }()
 
 // ServerName returns the Implementation.Name of a server, or nothing if server is
@@ -32,5 +35,5 @@ func ServerName(server *mcp.Server) string {
 	if impl.IsNil() {
 		return ""
 	}
-	return impl.Elem().FieldByName("Name").String()
+	return impl.Elem().FieldByIndex(name).String()
 }
