@@ -18,6 +18,15 @@ func (f *fleet) namedReader(t *testing.T, stream eventlog.StreamID) string {
 	return states[0].Reader
 }
 
+func (f *fleet) writer(t *testing.T, stream eventlog.StreamID) string {
+	t.Helper()
+	states, err := f.log.States(t.Context(), []eventlog.StreamID{stream})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return states[0].Writer
+}
+
 // name has Redis name a connection as the reader of a stream, as a late command could.
 func (f *fleet) name(t *testing.T, stream eventlog.StreamID, reader string) {
 	t.Helper()
@@ -33,6 +42,11 @@ func TestTheConnectionThatIsThereReadsTheStreamAgain(t *testing.T) {
 	streams := map[string]func(t *testing.T, f *fleet, sid string) (*viewer, eventlog.StreamID){
 		"standalone stream": func(t *testing.T, f *fleet, sid string) (*viewer, eventlog.StreamID) {
 			return f.resume(t, f.nodes[0], sid, nil), eventlog.StandaloneOf(sid)
+		},
+		"stream of a call here": func(t *testing.T, f *fleet, sid string) (*viewer, eventlog.StreamID) {
+			r := f.call(t, f.nodes[0], speaker(t, time.Hour), sid, toolCall("7"))
+			r.message(t)
+			return r.viewer, eventlog.StreamID{Session: sid, Stream: r.lastID(t).Stream}
 		},
 		"call's stream": func(t *testing.T, f *fleet, sid string) (*viewer, eventlog.StreamID) {
 			r := f.call(t, f.nodes[1], speaker(t, time.Hour), sid, toolCall("7"))
@@ -64,7 +78,7 @@ func TestTheConnectionThatIsThereReadsTheStreamAgain(t *testing.T) {
 						if event {
 							a := eventlog.Append{Nonce: eventlog.NewNonce(), Data: []byte(`{"jsonrpc":"2.0","method":"m"}`)}
 							if !eventlog.IsStandalone(stream.Stream) {
-								a.Writer = f.nodes[1].ID()
+								a.Writer = f.writer(t, stream)
 							}
 							e, reader, err := f.log.Append(t.Context(), stream, a)
 							if err != nil {
