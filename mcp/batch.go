@@ -3,6 +3,7 @@ package mcp
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -25,9 +26,14 @@ const (
 // serveBatch serves a POST whose body is a JSON array (specification
 // 2025-03-26, "Transports", "Sending Messages to the Server"). All of a batch is
 // checked before any of it is served.
-func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body []byte) {
-	rec, messages, err := h.checkBatch(w, r, body)
-	if err == nil {
+func (h *Handler) serveBatch(w http.ResponseWriter, r *http.Request, body *postBody) {
+	rec, messages, err := h.checkBatch(w, r, body.data)
+	switch {
+	case errors.Is(err, node.ErrClosed): // the client sends it again
+	case err != nil:
+		h.refuse(w, r, nil, body, err)
+		return
+	default:
 		err = h.takeOthers(r, rec, messages)
 	}
 	calls := slices.DeleteFunc(messages, func(m *jsonrpcmsg.Message) bool { return !m.IsCall() })

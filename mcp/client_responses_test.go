@@ -25,7 +25,13 @@ type serverRequest struct {
 // asked calls the tool "ask" and returns its server request once it is there.
 func asked(t testing.TB, c *fleettest.Client, kind string) serverRequest {
 	t.Helper()
-	stream := fleettest.NewStream(c.Post(t, fleettest.Request(1, "tools/call", fmt.Sprintf(`{"name":"ask","arguments":{"name":%q}}`, kind))))
+	return askedBy(t, c, 1, kind)
+}
+
+// askedBy is asked for a call with the given id.
+func askedBy(t testing.TB, c *fleettest.Client, id int, kind string) serverRequest {
+	t.Helper()
+	stream := fleettest.NewStream(c.Post(t, fleettest.Request(id, "tools/call", fmt.Sprintf(`{"name":"ask","arguments":{"name":%q}}`, kind))))
 	m := stream.Message(t)
 	if !m.IsCall() {
 		t.Fatalf("got %s %s, want a server request", m.Result, m.Error)

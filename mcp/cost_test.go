@@ -74,7 +74,7 @@ func TestAResponseCostsOneMessageHoweverManyInstancesThereAre(t *testing.T) {
 					wantText(t, q.stream.Message(t), "acceptblue")
 					synctest.Wait()
 					// The response is sent, the response logged, its stream given up.
-					want := []string{"EVALSHA inbox", "EVALSHA session", "EVALSHA stream"}
+					want := []string{"EVALSHA responses", "EVALSHA session", "EVALSHA stream"}
 					if got := l.take(); warm == 1 {
 						if diff := cmp.Diff(want, got); diff != "" {
 							t.Errorf("commands (-want +got)\n%s", diff)

@@ -32,7 +32,10 @@
 //     order, or says that it cannot; there is never a silent gap.
 //   - The client's response to a request of the server (sampling, elicitation,
 //     roots) reaches the call that asked at most once, and is accepted only
-//     from the session that was asked.
+//     from the session that was asked. An accepted response reaches a call
+//     whose instance was stopped or cut off from Redis when it is back. If Redis
+//     has lost the response the call fails, within 15 seconds while its
+//     instance reaches Redis.
 //   - A change that is published anywhere reaches every subscribed session at
 //     least once, even if the client was disconnected or its instance died in
 //     the meantime; a subscriptions/listen stream of 2026-07-28 gets every

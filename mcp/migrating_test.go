@@ -246,3 +246,22 @@ func TestTickerOfASessionRunsInOnStream(t *testing.T) {
 		}
 	})
 }
+
+func TestLargeIntegersOfTypedToolsAreRoundedByTheSDK(t *testing.T) {
+	t.Parallel()
+	r := newRig(nil)
+	r.more = func(s *mcp.Server) {
+		mcp.AddTool(s, &mcp.Tool{Name: "typed"}, func(_ context.Context, _ *mcp.CallToolRequest, in struct {
+			N int64  `json:"n"`
+			S string `json:"s"`
+		}) (*mcp.CallToolResult, any, error) {
+			return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: fmt.Sprint(in.N, " ", in.S)}}}, nil, nil
+		})
+	}
+	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
+		const arguments = `{"n":9007199254740993,"s":"9007199254740993"}`
+		wantText(t, s.session(t).CallTool(t, "typed", arguments), "9007199254740992 9007199254740993")
+		c := s.stateless(t)
+		wantText(t, c.Message(t, statelessCall(t, c, "typed", arguments)), "9007199254740992 9007199254740993")
+	})
+}

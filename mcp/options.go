@@ -78,7 +78,8 @@ type Options struct {
 	RedisTimeout time.Duration
 
 	// MaxBody bounds a request's body, in bytes. If zero, 4 MiB. A body
-	// has 30 seconds to arrive.
+	// has 30 seconds to arrive. A larger response to a request of the server
+	// fails that request.
 	MaxBody int64
 	// MaxInitialize bounds the parameters of initialize, in bytes; they are
 	// stored with the session. If zero, 16 KiB.
@@ -86,8 +87,10 @@ type Options struct {
 	// MaxCalls bounds the running calls of a session on one instance, and
 	// separately its running notification handlers. If zero, 64 each.
 	MaxCalls int
-	// MaxStreams bounds the open call streams of a session. If zero, 16.
-	MaxStreams int
+	// MaxSessionBytes bounds what is stored of all streams of a session, with 512
+	// bytes for each; beyond it, streams that have ended are dropped, the first to
+	// end first. If zero, 256 MiB. Each running call may have a stream.
+	MaxSessionBytes int
 	// MaxEvents and MaxEventBytes bound what is stored of one stream; beyond
 	// them, the oldest events are dropped. If zero, 1,000 events and 16 MiB.
 	MaxEvents, MaxEventBytes int
@@ -178,7 +181,7 @@ func (o Options) node(store *sessionstore.Store) *node.Options {
 	return &node.Options{
 		Redis: o.Redis, Store: store, Prefix: o.Prefix,
 		Log: eventlog.Options{
-			MaxEvents: o.MaxEvents, MaxEventBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor,
+			MaxEvents: o.MaxEvents, MaxEventBytes: o.MaxEventBytes, MaxSessionBytes: o.MaxSessionBytes, ResumeFor: o.ResumeFor,
 		},
 		MaxQueue: o.MaxQueue, MaxQueueBytes: o.MaxQueueBytes, MaxCalls: o.MaxCalls,
 		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, RedisTimeout: o.RedisTimeout,

@@ -26,10 +26,10 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		h.serveBatch(w, r, body)
 		return
 	case err != nil:
-		h.failMessage(w, r, m, err)
+		h.refuse(w, r, m, body, err)
 		return
 	case isStateless(r, m):
-		h.serveStateless(w, r, m, body)
+		h.serveStateless(w, r, m, body.data)
 		return
 	}
 	if v := m.MetaVersion(); v != "" && !slices.Contains(mcp.SupportedProtocolVersions(), v) {
@@ -73,19 +73,20 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readMessage reads the one message of a POST, and returns its body as well.
-func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (*jsonrpcmsg.Message, []byte, error) {
+// readMessage reads the one message of a POST, and returns its body as well, nil if
+// it has not been read.
+func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (*jsonrpcmsg.Message, *postBody, error) {
 	if err := checkContentType(r); err != nil {
 		return nil, nil, err
 	}
 	if !accepts(r, "application/json") || !accepts(r, "text/event-stream") {
 		return nil, nil, httperror.Refuse(http.StatusNotAcceptable, "Accept must contain application/json and text/event-stream")
 	}
-	body, err := h.readBody(w, r)
+	body, err := h.readBody(w, r, h.session)
 	if err != nil {
-		return nil, nil, err
+		return nil, body, err
 	}
-	m, err := jsonrpcmsg.Decode(body)
+	m, err := jsonrpcmsg.Decode(body.data)
 	return m, body, err
 }
 
@@ -96,12 +97,17 @@ func checkContentType(r *http.Request) error {
 	return nil
 }
 
-func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	data, err := io.ReadAll(http.MaxBytesReader(w, bodylimit.Within(w, r, bodylimit.MessageTime).Body, h.opts.MaxBody))
-	if large := new(http.MaxBytesError); err != nil && !errors.As(err, &large) {
+// readBody reads a body of a request of a session.
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, session findSession) (*postBody, error) {
+	arrived := &lastByte{ReadCloser: bodylimit.Within(w, r, bodylimit.MessageTime).Body}
+	data, err := io.ReadAll(http.MaxBytesReader(w, arrived, h.opts.MaxBody))
+	switch large := new(http.MaxBytesError); {
+	case errors.As(err, &large):
+		return &postBody{data, arrived, session}, err
+	case err != nil:
 		return nil, httperror.Refuse(http.StatusBadRequest, "request body could not be read")
 	}
-	return data, err
+	return &postBody{data: data, session: session}, nil
 }
 
 // accepts reports whether the client takes a media type.

@@ -32,11 +32,12 @@ func (h *Handler) Messages() http.Handler {
 }
 
 func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request) {
-	m, err := h.readSSEMessage(w, r)
-	if err == nil {
-		err = h.take(r, m)
-	}
+	m, body, err := h.readSSEMessage(w, r)
 	if err != nil {
+		h.refuse(w, r, m, body, err)
+		return
+	}
+	if err := h.take(r, m); err != nil {
 		h.failMessage(w, r, m, err)
 		return
 	}
@@ -45,21 +46,25 @@ func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request) {
 
 // readSSEMessage reads the message of a POST. There are no batches here: the
 // protocol that has them has another transport.
-func (h *Handler) readSSEMessage(w http.ResponseWriter, r *http.Request) (*jsonrpcmsg.Message, error) {
+func (h *Handler) readSSEMessage(w http.ResponseWriter, r *http.Request) (*jsonrpcmsg.Message, *postBody, error) {
 	if err := checkContentType(r); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if r.URL.Query().Get("sessionId") == "" {
-		return nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "sessionId is required")
+		return nil, nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "sessionId is required")
 	}
 	if err := checkVersion(r); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	body, err := h.readBody(w, r)
+	body, err := h.readBody(w, r, func(r *http.Request) (sessionstore.Record, error) {
+		rec, _, err := h.sseSession(r)
+		return rec, err
+	})
 	if err != nil {
-		return nil, err
+		return nil, body, err
 	}
-	return jsonrpcmsg.Decode(body)
+	m, err := jsonrpcmsg.Decode(body.data)
+	return m, body, err
 }
 
 // take acts on a message of a client.

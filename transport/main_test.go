@@ -116,7 +116,7 @@ func (f *fleet) connectAs(t *testing.T, opts *mcp.ClientOptions, session *mcp.Cl
 func initialize(t *testing.T, node *transport.Node, server *mcp.Server, owner string) string {
 	t.Helper()
 	resp := serve(t, node, server, transport.Request{Owner: owner, Message: json.RawMessage(
-		`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}`)})
+		`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"roots":{}},"clientInfo":{"name":"c","version":"1"}}}`)})
 	if id := resp.Session(); id != "" {
 		t.Errorf("session %s before the response was sent", id)
 	}

@@ -302,3 +302,31 @@ func TestListChangesReachOpenStreams(t *testing.T) {
 		wantErr(t, "the end of the stream", err, context.Canceled)
 	}
 }
+
+// Whoever asked does not wait for a response that was refused.
+func TestARefusedResponseFailsTheServerRequest(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, redistest.NewMiniredis(t), func(_ *fleet, server *mcp.Server) {
+		tool(server, "roots", func(ctx context.Context, req *mcp.CallToolRequest) (string, error) {
+			_, err := req.Session.ListRoots(ctx, nil)
+			return fmt.Sprint(err), nil
+		})
+	})
+	id := initialize(t, f.nodes[0], f.servers[0], "")
+	resp := serve(t, f.nodes[0], f.servers[0], transport.Request{Session: id, Message: call(1, "roots")})
+	var last transport.Event
+	err := resp.Send(t.Context(), func(e transport.Event) error {
+		last = e
+		var asked struct{ ID, Method string }
+		if json.Unmarshal(e.Message, &asked) == nil && asked.Method == "roots/list" {
+			malformed := fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%q,"error":"no"}`, asked.ID)
+			if _, err := f.nodes[1].Serve(t.Context(), f.servers[1], transport.Request{Session: id, Message: malformed}); err == nil {
+				t.Error("a malformed response is accepted")
+			}
+		}
+		return nil
+	})
+	if err != nil || !strings.Contains(string(last.Message), "the client's response was refused") {
+		t.Errorf("the call ended with %s, %v", last.Message, err)
+	}
+}

@@ -70,8 +70,10 @@ type Options struct {
 	// MaxCalls bounds the running calls of a session on one instance, and
 	// separately its running notification handlers. If zero, 64 each.
 	MaxCalls int
-	// MaxStreams bounds the open call streams of a session. If zero, 16.
-	MaxStreams int
+	// MaxSessionBytes bounds what is stored of all streams of a session, with 512
+	// bytes for each; beyond it, streams that have ended are dropped, the first to end
+	// first. If zero, 256 MiB.
+	MaxSessionBytes int
 	// MaxEvents and MaxEventBytes bound what is stored of one stream; beyond
 	// them, the oldest events are dropped. If zero, 1,000 events and 16 MiB.
 	MaxEvents, MaxEventBytes int
@@ -114,7 +116,7 @@ func (o Options) store() *sessionstore.Options {
 func (o Options) node(store *sessionstore.Store) *node.Options {
 	return &node.Options{
 		Redis: o.Redis, Store: store, Prefix: o.Prefix,
-		Log:      eventlog.Options{MaxEvents: o.MaxEvents, MaxEventBytes: o.MaxEventBytes, MaxStreams: o.MaxStreams, ResumeFor: o.ResumeFor},
+		Log:      eventlog.Options{MaxEvents: o.MaxEvents, MaxEventBytes: o.MaxEventBytes, MaxSessionBytes: o.MaxSessionBytes, ResumeFor: o.ResumeFor},
 		MaxQueue: o.MaxQueue, MaxQueueBytes: o.MaxQueueBytes, MaxCalls: o.MaxCalls,
 		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, RedisTimeout: o.RedisTimeout,
 		DefaultLogLevel: o.DefaultLogLevel, Logger: o.Logger,

@@ -48,7 +48,7 @@ type Request struct {
 func (n *Node) Serve(ctx context.Context, server *mcp.Server, req Request) (*Response, error) {
 	m, err := jsonrpcmsg.Decode(req.Message)
 	if err != nil {
-		return nil, n.failed(ctx, nil, err)
+		return nil, n.refused(ctx, req, err)
 	}
 	resp, err := n.serve(ctx, server, req, m)
 	if err != nil && !m.IsCall() {
@@ -87,6 +87,19 @@ func (n *Node) serve(ctx context.Context, server *mcp.Server, req Request, m *js
 		err = n.node.ForwardResponse(ctx, in.Record.ID, m)
 	}
 	return &Response{node: n, content: nothing(http.StatusAccepted)}, err
+}
+
+// refused returns the error for what is no message. If it was to be the response to a
+// request of the server, that request fails.
+func (n *Node) refused(ctx context.Context, req Request, reason error) error {
+	if rec, err := n.session(ctx, req.Session, req.Owner); err == nil {
+		for _, m := range jsonrpcmsg.RefusedResponses(req.Message, nil, reason) {
+			if err := n.node.ForwardResponse(ctx, rec.ID, m); err != nil {
+				return n.failed(ctx, nil, err)
+			}
+		}
+	}
+	return n.failed(ctx, nil, reason)
 }
 
 func invalid(format string, args ...any) error {

@@ -219,7 +219,7 @@ func (s *grants) access(ctx context.Context, token credential) (grant, access, t
 	return g, a, until, err
 }
 
-func decodeAccess(reply rueidis.RedisResult) (g grant, a access, until time.Time, err error) {
+func decodeAccess(reply redisx.Result) (g grant, a access, until time.Time, err error) {
 	values, err := reply.ToArray()
 	if err != nil {
 		return g, a, until, redisx.Unavailable("load access token", err)

@@ -96,7 +96,8 @@ const checkEvery = 5 * time.Second
 func (b *Bus) Run(ctx context.Context, h Handlers) {
 	checkAt := time.Now().Add(checkEvery)
 	for ctx.Err() == nil {
-		entries, err := b.rdb.ReadStream(ctx, b.keys.Bus(), b.Position().String())
+		read, err := b.rdb.ReadStreams(ctx, []string{b.keys.Bus()}, []string{b.Position().String()})
+		entries := read[b.keys.Bus()]
 		for _, e := range entries {
 			b.apply(e, h)
 		}

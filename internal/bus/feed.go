@@ -22,6 +22,7 @@ type Feed struct {
 	until Position            // the last change that was marked
 	scan  bool                // there may be something after at that was not marked
 	lost  bool                // anything may have been missed
+	slow  bool                // when something was lost last, its client had been too slow
 	extra []Item              // to be taken first
 }
 
@@ -158,6 +159,9 @@ func (f *Feed) Take() (items []Item, lost bool) {
 	}
 	changes, last, ok := f.feeds.tail.since(f.at)
 	if f.lost || !ok {
+		// What precedes the tail has been dropped since the client got there; what is
+		// behind its end is from before a failover.
+		f.slow = !f.lost && !last.Before(f.at)
 		items = f.everything(f.at, last)
 		f.at, f.scan, f.lost = last, false, false
 		return items, true
@@ -175,6 +179,14 @@ func (f *Feed) Take() (items []Item, lost bool) {
 	// What is marked and not in the tail yet keeps the feed from being idle.
 	f.at, f.scan = last, false
 	return items, false
+}
+
+// Slow reports whether [Feed.Take] last reported a loss because the feed's client
+// takes too slowly, and not because the bus has lost something.
+func (f *Feed) Slow() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.slow
 }
 
 // mark notes that something wanted is about to be added to the tail.

@@ -492,3 +492,32 @@ func TestALookBehindAMarkFindsNoLossInAGap(t *testing.T) {
 	wantItems(t, take(t, f), c)
 	wantItems(t, take(t, f))
 }
+
+// A loss is the client's fault only if the tail has gone on without it.
+func TestAFeedKnowsWhoseFaultALossIs(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		lose func(b *testBus)
+		slow bool
+	}{
+		"more is wanted than the tail keeps": {func(b *testBus) {
+			for range 2 * maxEntries {
+				b.update("a")
+			}
+		}, true},
+		"something was missed":                  {func(b *testBus) { b.reset(b.at()) }, false},
+		"something was missed, and much wanted": {func(b *testBus) { b.reset(b.at()); b.update("a") }, false},
+		"the bus ends before where the client is": {func(b *testBus) {
+			b.update("a")
+			b.tail.reset(Position{})
+		}, false},
+	} {
+		b := newTestBus()
+		b.update("a")
+		f := b.openFeed("a")
+		test.lose(b)
+		if _, lost := f.Take(); !lost || f.Slow() != test.slow {
+			t.Errorf("%s: lost %v, slow %v", name, lost, f.Slow())
+		}
+	}
+}

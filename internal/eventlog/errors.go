@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	// ErrTooManyStreams says that a session has the maximum number of open streams.
-	ErrTooManyStreams = errors.New("too many open streams in this session")
+	// ErrFull says that a session has stored as much as it may.
+	ErrFull = errors.New("too much is stored of the streams of this session")
 	// ErrLost says that an event or stream is not, or no longer, in the log.
 	ErrLost = errors.New("event is not in the log")
 	// ErrEnded says that a stream has ended: nothing can be added to it.
@@ -38,6 +38,8 @@ func statusError(status string) error {
 		return ErrFenced
 	case "late":
 		return redisx.Unavailable("append event", errLate)
+	case "full":
+		return ErrFull
 	default:
 		return fmt.Errorf("unknown status %q of a stream script", status)
 	}

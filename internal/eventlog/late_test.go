@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
@@ -55,6 +57,12 @@ func TestALateStreamScriptChangesNothing(t *testing.T) {
 			id := standalone(t, r)
 			return func() error { _, err := r.log.Claim(ctx, id, "r/2", "r/1"); return err }
 		},
+		"stream_drop": func(t *testing.T, r *rig) func() error {
+			id := r.open(t, beginSession(t, r.store))
+			r.end(t, id)
+			streams := &result{rest: []rueidis.RedisMessage{messageOf(t, r, id.Stream)}}
+			return func() error { return r.log.drop(ctx, id.Session, streams) }
+		},
 		"stream_miss": func(t *testing.T, r *rig) func() error {
 			id := r.open(t, beginSession(t, r.store))
 			return func() error { _, err := r.log.WriterMissing(ctx, id, "w", time.Hour); return err }
@@ -70,6 +78,16 @@ func TestALateStreamScriptChangesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// messageOf returns a reply of Redis that is a string.
+func messageOf(t *testing.T, r *rig, s string) rueidis.RedisMessage {
+	t.Helper()
+	m, err := r.client.Do(t.Context(), r.client.B().Echo().Message(s).Build()).ToMessage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // What a call's writer gave up does not come after what it appended since, even if

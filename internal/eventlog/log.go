@@ -31,8 +31,10 @@ type Options struct {
 	// MaxEvents and MaxEventBytes bound what is stored of one stream; beyond them, the
 	// oldest events are dropped. If zero, 1,000 events and 16 MiB.
 	MaxEvents, MaxEventBytes int
-	// MaxStreams bounds the unfinished call streams of a session. If zero, 16.
-	MaxStreams int
+	// MaxSessionBytes bounds what is stored of all streams of a session, with 512
+	// bytes for each; beyond it, streams that have ended are dropped, the first to end
+	// first. If zero, 256 MiB.
+	MaxSessionBytes int
 	// ResumeFor is how long a stream can still be resumed after it has ended. If
 	// zero, 5 minutes.
 	ResumeFor time.Duration
@@ -41,7 +43,7 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	options.OrDefault(&o.MaxEvents, 1000)
 	options.OrDefault(&o.MaxEventBytes, 16<<20)
-	options.OrDefault(&o.MaxStreams, 16)
+	options.OrDefault(&o.MaxSessionBytes, 256<<20)
 	options.OrDefault(&o.ResumeFor, 5*time.Minute)
 	return o
 }
@@ -96,24 +98,19 @@ type Opening struct {
 // Open begins the stream of a call. It returns the stream's first event, which
 // has no data: it gives a client an id to resume from before anything happened.
 // After [sessionstore.ErrUnavailable] the outcome is unknown; repeated with the
-// same nonce it is the same stream. A session that has too many open streams
-// gets [ErrTooManyStreams].
+// same nonce it is the same stream. It fails with [ErrFull].
 func (l *Log) Open(ctx context.Context, o Opening) (Event, error) {
 	session, stream := o.Stream.Session, o.Stream.Stream
-	msg, err := streamOpen.Exec(ctx, l.rdb,
-		[]string{l.keys.Session(session), l.keys.OpenStreams(session), l.keys.Stream(session, stream), l.keys.Log(session, stream)},
-		stream, o.Writer, o.Reader, string(o.Call), o.Nonce, strconv.Itoa(l.opts.MaxStreams))
-	if err != nil {
-		return Event{}, err
-	}
-	status, err := msg.ToString()
-	if err != nil {
-		return Event{}, redisx.Unavailable("open stream", err)
-	}
-	if status == "full" {
-		return Event{}, ErrTooManyStreams
-	}
-	return Event{ID: ID{Stream: stream, Nonce: o.Nonce}}, statusError(status)
+	_, err := l.makeRoom(ctx, session, func() (*result, error) {
+		msg, err := streamOpen.Exec(ctx, l.rdb,
+			[]string{
+				l.keys.Session(session), l.keys.OpenStreams(session), l.keys.Stream(session, stream), l.keys.Log(session, stream),
+				l.keys.Stored(session), l.keys.EndedStreams(session),
+			},
+			stream, o.Writer, o.Reader, string(o.Call), o.Nonce, strconv.Itoa(l.opts.MaxSessionBytes), strconv.Itoa(streamBytes))
+		return newResult(msg), err
+	})
+	return Event{ID: ID{Stream: stream, Nonce: o.Nonce}}, err
 }
 
 // An Append describes what [Log.Append] adds to a stream.
@@ -133,7 +130,16 @@ type Append struct {
 	Number int64
 	// Again says that an earlier try may have succeeded unnoticed.
 	Again bool
+	// Last says that the event is what the call ends with. If it is small it is stored
+	// in any case.
+	Last bool
 }
+
+// smallEvent is how large an event may be that is stored in any case.
+const smallEvent = 1 << 10
+
+// must reports whether the event is stored in any case.
+func (a Append) must() bool { return (a.Last || a.End) && len(a.Data) <= smallEvent }
 
 // number returns the form of a.Number that the script expects.
 func (a Append) number() string {
@@ -146,22 +152,22 @@ func (a Append) number() string {
 // Append adds an event to a stream, or ends it, and returns the event and the
 // stream's current reader; without a nonce the event's offset is that of the
 // next one. After [sessionstore.ErrUnavailable] the outcome is unknown; it is
-// then safe to repeat the append with Again set. It fails with [ErrEnded] or
-// [ErrFenced], and with [ErrLost] if a call's stream does not exist.
+// then safe to repeat the append with Again set. It fails with [ErrEnded],
+// [ErrFenced] or [ErrFull], and with [ErrLost] if a call's stream does not exist.
 func (l *Log) Append(ctx context.Context, id StreamID, a Append) (e Event, reader string, err error) {
-	msg, err := streamAppend.Exec(ctx, l.rdb,
-		[]string{
-			l.keys.Session(id.Session), l.keys.OpenStreams(id.Session), l.keys.EndedStreams(id.Session),
-			l.keys.Stream(id.Session, id.Stream), l.keys.Log(id.Session, id.Stream),
-		},
-		id.Stream, a.Writer, a.Nonce, rueidis.BinaryString(a.Data), redisx.Flag(a.End),
-		redisx.Millis(l.opts.ResumeFor), strconv.Itoa(l.opts.MaxEvents), strconv.Itoa(l.opts.MaxEventBytes),
-		redisx.Flag(a.Again), a.number(), strconv.FormatInt(l.rdb.Clock.Now(), 10))
+	r, err := l.makeRoom(ctx, id.Session, func() (*result, error) {
+		msg, err := streamAppend.Exec(ctx, l.rdb,
+			[]string{
+				l.keys.Session(id.Session), l.keys.OpenStreams(id.Session), l.keys.EndedStreams(id.Session),
+				l.keys.Stream(id.Session, id.Stream), l.keys.Log(id.Session, id.Stream), l.keys.Stored(id.Session),
+			},
+			id.Stream, a.Writer, a.Nonce, rueidis.BinaryString(a.Data), redisx.Flag(a.End),
+			redisx.Millis(l.opts.ResumeFor), strconv.Itoa(l.opts.MaxEvents), strconv.Itoa(l.opts.MaxEventBytes),
+			redisx.Flag(a.Again), strconv.Itoa(l.opts.MaxSessionBytes), strconv.Itoa(streamBytes), redisx.Flag(a.must()),
+			a.number(), strconv.FormatInt(l.rdb.Clock.Now(), 10))
+		return newResult(msg), err
+	})
 	if err != nil {
-		return Event{}, "", err
-	}
-	r := newResult(msg)
-	if err := statusError(r.text()); err != nil {
 		return Event{}, "", err
 	}
 	e = Event{ID{Stream: id.Stream, Offset: r.number(), Nonce: a.Nonce}, a.Data}

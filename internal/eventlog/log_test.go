@@ -221,7 +221,7 @@ func TestAGoneSessionHasNoStreams(t *testing.T) {
 
 func TestDeletionWinsOverAppendsThatRaceWithIt(t *testing.T) {
 	t.Parallel()
-	onEach(t, Options{MaxStreams: 100}, func(t *testing.T, r *rig, sid string) {
+	onEach(t, Options{}, func(t *testing.T, r *rig, sid string) {
 		ids := []StreamID{{sid, Standalone}, r.open(t, sid), r.open(t, sid)}
 		done := make(chan error)
 		for _, id := range ids {
@@ -253,13 +253,13 @@ func TestDeletionWinsOverAppendsThatRaceWithIt(t *testing.T) {
 	})
 }
 
-func TestASessionHasABoundedNumberOfOpenStreams(t *testing.T) {
+func TestTheOpenStreamsOfASessionCountAmongItsBytes(t *testing.T) {
 	t.Parallel()
-	onEach(t, Options{MaxStreams: 2}, func(t *testing.T, r *rig, sid string) {
+	onEach(t, Options{MaxSessionBytes: 2*streamBytes + 100}, func(t *testing.T, r *rig, sid string) {
 		one := r.open(t, sid)
 		r.open(t, sid)
 		next := StreamID{sid, NewCallStream(json.RawMessage(`1`))}
-		if _, err := r.log.Open(t.Context(), Opening{Stream: next, Nonce: NewNonce(), Writer: "w"}); !errors.Is(err, ErrTooManyStreams) {
+		if _, err := r.log.Open(t.Context(), Opening{Stream: next, Nonce: NewNonce(), Writer: "w"}); !errors.Is(err, ErrFull) {
 			t.Fatalf("a third: %v", err)
 		}
 		r.end(t, one)
@@ -268,14 +268,13 @@ func TestASessionHasABoundedNumberOfOpenStreams(t *testing.T) {
 		}
 		other := beginSession(t, r.store)
 		r.open(t, other)
-		r.append(t, StandaloneOf(sid), "the standalone stream is not counted")
 	})
 }
 
 func TestForgottenStreamsFreeTheirPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, redistest.NewBubble(t).Client(t), Options{MaxStreams: 1})
+		r := newRig(t, redistest.NewBubble(t).Client(t), Options{MaxSessionBytes: streamBytes + 100})
 		sid := beginSession(t, r.store)
 		r.open(t, sid)
 		for range 10 {
@@ -291,7 +290,7 @@ func TestForgottenStreamsFreeTheirPlace(t *testing.T) {
 func TestAStreamThatOutlivesTheTTLKeepsItsPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, redistest.NewBubble(t).Client(t), Options{MaxStreams: 1})
+		r := newRig(t, redistest.NewBubble(t).Client(t), Options{MaxSessionBytes: streamBytes + 100})
 		sid := beginSession(t, r.store)
 		id := r.open(t, sid)
 		for range 20 {
@@ -300,7 +299,7 @@ func TestAStreamThatOutlivesTheTTLKeepsItsPlace(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := r.log.Open(t.Context(), Opening{Stream: StreamID{sid, NewCallStream(nil)}, Nonce: NewNonce(), Writer: "w"}); !errors.Is(err, ErrTooManyStreams) {
+		if _, err := r.log.Open(t.Context(), Opening{Stream: StreamID{sid, NewCallStream(nil)}, Nonce: NewNonce(), Writer: "w"}); !errors.Is(err, ErrFull) {
 			t.Errorf("its place was given away: %v", err)
 		}
 		r.append(t, id, "still there")

@@ -20,7 +20,7 @@ type modelStream struct {
 	writer, reader, call string
 	base, seen           int64
 	entries              []modelEntry
-	ended, indexed       bool
+	ended                bool
 }
 
 type modelEntry struct{ Nonce, Data string }
@@ -47,7 +47,7 @@ type reading struct {
 	Entries  []modelEntry
 }
 
-var errModelOf = []error{sessionstore.ErrNotFound, ErrTooManyStreams, ErrLost, ErrEnded, ErrFenced}
+var errModelOf = []error{sessionstore.ErrNotFound, ErrLost, ErrEnded, ErrFenced}
 
 func failed(err error) reading {
 	for _, known := range errModelOf {
@@ -59,19 +59,10 @@ func failed(err error) reading {
 }
 
 func (m *logModel) open(stream, writer, reader, call, nonce string) reading {
-	open := 0
-	for _, s := range m.streams {
-		if s.indexed && !s.ended {
-			open++
-		}
-	}
-	switch {
-	case !m.alive:
+	if !m.alive {
 		return failed(sessionstore.ErrNotFound)
-	case open >= m.opts.MaxStreams:
-		return failed(ErrTooManyStreams)
 	}
-	m.streams[stream] = &modelStream{writer: writer, reader: reader, call: call, entries: []modelEntry{{nonce, ""}}, indexed: true}
+	m.streams[stream] = &modelStream{writer: writer, reader: reader, call: call, entries: []modelEntry{{nonce, ""}}}
 	return reading{}
 }
 
@@ -197,7 +188,7 @@ func entriesOf(events []Event) (entries []modelEntry) {
 // miniredis and on a real Redis, and compares what each says at each step.
 func TestEveryRedisKeepsTheLogOfTheModel(t *testing.T) {
 	t.Parallel()
-	opts := Options{MaxEvents: 6, MaxEventBytes: 120, MaxStreams: 3}
+	opts := Options{MaxEvents: 6, MaxEventBytes: 120}
 	rigs := []*rig{
 		newRig(t, redistest.NewMiniredis(t).Client(t), opts),
 		newRig(t, redistest.Real(t).Client(t), opts),

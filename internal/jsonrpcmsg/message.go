@@ -74,6 +74,15 @@ func Decode(data []byte) (*Message, error) {
 		return nil, invalid("a JSON-RPC message is an object")
 	}
 	m := &Message{Params: fields["params"], Result: fields["result"], Error: fields["error"]}
+	if string(fields["method"]) == "null" && (m.Result != nil || m.Error != nil) {
+		delete(fields, "method") // some serializers write out every field
+	}
+	switch {
+	case string(m.Error) == "null":
+		m.Error = nil
+	case m.Error != nil && string(m.Result) == "null":
+		m.Result = nil
+	}
 	id := fields["id"]
 	if m.Error != nil && string(id) == "null" {
 		id = nil // an error about a message whose id could not be read (JSON-RPC 2.0, section 5)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 	"github.com/mcpfleet/mcpfleet/internal/signal"
 )
 
@@ -63,6 +64,7 @@ type Conn struct {
 	stream   chan *Reader  // has room for the one stream
 	done     chan struct{}
 	accepted time.Time
+	token    json.RawMessage // the request's progress token, if the SDK knows it as tokenAlias; otherwise nil
 
 	// out makes outgoing messages take turns: each is in the log before the
 	// next. It guards the fields up to appended, and is held during calls to Redis.
@@ -179,7 +181,8 @@ func (p *presence) running(calls bool) (count int) {
 // request returns the client's message as the SDK reads it.
 func (c *Conn) request() *jsonrpc.Request {
 	m := c.req.Message
-	r := &jsonrpc.Request{Method: m.Method, Params: m.Params}
+	r := &jsonrpc.Request{Method: m.Method}
+	r.Params, c.token = sdkcompat.WithExactToken(m.Params, c.tokenAlias)
 	if c.req.Extra != nil {
 		c.req.Extra.CloseSSEStream = func(args mcp.CloseSSEStreamArgs) { c.closeStream(args.RetryAfter) }
 		r.Extra = c.req.Extra
@@ -189,6 +192,10 @@ func (c *Conn) request() *jsonrpc.Request {
 	}
 	return r
 }
+
+// tokenAlias is what the SDK is told in place of a progress token that it would
+// change.
+func (c *Conn) tokenAlias() string { return c.node.id + "." + c.id }
 
 // connKey marks the contexts of a connection's handlers.
 type connKey struct{}

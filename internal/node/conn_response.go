@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
+	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
@@ -70,7 +71,7 @@ func (c *Conn) complete(ctx context.Context, response []byte) {
 // be held.
 func (c *Conn) relayResponse(ctx context.Context, response []byte) {
 	// After an error the response comes late, or its session is gone.
-	_ = c.appendLast(ctx, eventlog.StandaloneOf(c.session), eventlog.Append{Nonce: eventlog.NewNonce(), Data: response})
+	_ = c.appendLast(ctx, eventlog.StandaloneOf(c.session), eventlog.Append{Nonce: eventlog.NewNonce(), Data: response, Last: true})
 }
 
 // emit sends a message of the handler on the request's stream.
@@ -217,9 +218,9 @@ const outageBound = 30 * time.Second
 // appendLast appends the last event of a call. While Redis is away it tries
 // again; after outageBound it fails, and the event is appended when Redis is back.
 // With any error but [redisx.ErrUnavailable] the event is not in the log and will
-// not be.
+// not be. If the session may not store it, an error takes its place.
 func (c *Conn) appendLast(ctx context.Context, id eventlog.StreamID, a eventlog.Append) (err error) {
-	deadline := time.Now().Add(outageBound)
+	deadline, full := time.Now().Add(outageBound), false
 	c.node.untilDone(50*time.Millisecond, func() bool {
 		var e eventlog.Event
 		var reader string
@@ -228,6 +229,11 @@ func (c *Conn) appendLast(ctx context.Context, id eventlog.StreamID, a eventlog.
 			c.node.deliver(ctx, id.Session, reader, e, a.End)
 		}
 		a.Again = a.Nonce != ""
+		if errors.Is(err, eventlog.ErrFull) && !full {
+			full = true
+			a.Data = jsonrpcmsg.EncodeError(c.req.Message.ID, errNotStored)
+			return false
+		}
 		return !errors.Is(err, redisx.ErrUnavailable) || time.Now().After(deadline)
 	})
 	if errors.Is(err, redisx.ErrUnavailable) {

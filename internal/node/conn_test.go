@@ -145,7 +145,7 @@ func TestTheResponseIsAStreamWhenTheInstanceWantsIt(t *testing.T) {
 func TestALongCallKeepsItsSessionAndItsPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newBubbleFleet(t, Options{Log: eventlog.Options{MaxStreams: 1}})
+		f := newBubbleFleet(t, Options{Log: eventlog.Options{MaxSessionBytes: 900}})
 		sid := beginSession(t, f.store)
 		server := oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 			logTo(ctx, t, req.Session, "info", "begin")
@@ -155,7 +155,7 @@ func TestALongCallKeepsItsSessionAndItsPlace(t *testing.T) {
 		r := f.call(t, f.nodes[0], server, sid, toolCall("1"))
 		r.message(t)
 		time.Sleep(4 * testTTL)
-		if _, err := f.log.Open(t.Context(), eventlog.Opening{Stream: eventlog.StreamID{Session: sid, Stream: eventlog.NewCallStream(nil)}, Nonce: eventlog.NewNonce(), Writer: "w"}); !errors.Is(err, eventlog.ErrTooManyStreams) {
+		if _, err := f.log.Open(t.Context(), eventlog.Opening{Stream: eventlog.StreamID{Session: sid, Stream: eventlog.NewCallStream(nil)}, Nonce: eventlog.NewNonce(), Writer: "w"}); !errors.Is(err, eventlog.ErrFull) {
 			t.Errorf("its place was given away: %v", err)
 		}
 		if m := r.message(t); textOf(t, m) != "done" {

@@ -65,7 +65,11 @@ func (c *Conn) notify(ctx context.Context, m *jsonrpc.Request) error {
 			return err
 		}
 	}
-	data, err := jsonrpcmsg.EncodeRequest(nil, m.Method, m.Params)
+	params := m.Params
+	if c.token != nil && m.Method == "notifications/progress" {
+		params = sdkcompat.RestoreToken(params, c.tokenAlias(), c.token)
+	}
+	data, err := jsonrpcmsg.EncodeRequest(nil, m.Method, params)
 	if err != nil {
 		return sdkcompat.Rejected(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+
+	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 )
 
 // Errors of requests that an instance does not take.
@@ -26,6 +28,9 @@ var (
 	// errCancelled is the error response of a call that its client has cancelled.
 	errCancelled = &jsonrpc.Error{Code: -32800, Message: "request cancelled"}
 
+	// errNotStored is the error response in place of one that its session may not store.
+	errNotStored = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: eventlog.ErrFull.Error()}
+
 	errAbandoned  = errors.New("the request was given up: its client has gone")
 	errWriterDied = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the instance that ran this request has died; its outcome is unknown"}
 )
@@ -44,6 +49,8 @@ var (
 var (
 	errNoResponse = errors.New("the client did not answer in time")
 	errNoReader   = errors.New("the client does not listen: its stream was not read for 30 seconds")
+	// errResponseLost says that the key was lost in which the response waits.
+	errResponseLost = errors.New("the client's response may have been lost: the session store has lost what it kept of it")
 )
 
 // Errors of open streams.
@@ -51,11 +58,15 @@ var (
 	// errTooSlow says that a listener has fallen so far behind that changes it
 	// should get are no longer known.
 	errTooSlow = errors.New("the listener is too slow")
+	// errBusLost says that the bus has lost changes that a listener may have wanted.
+	errBusLost = errors.New("changes may have been lost on the bus")
 
 	errClosedByServer = errors.New("stream closed by the server") // it goes on elsewhere
 )
 
 var (
+	errResponsesFull = errors.New("too many responses wait for the instance that asked")
+
 	errNotRenewed   = errors.New("the instance's inbox has not been renewed")
 	errOwnerSilent  = errors.New("the instance that holds the stream does not answer")
 	errNoMethod     = errors.New("the method is empty")

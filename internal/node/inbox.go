@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	_ "embed"
-	"fmt"
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/bus"
@@ -22,29 +21,38 @@ var (
 )
 
 // maxInbox is about how many unread messages an inbox keeps. Nothing is lost for
-// good with what is dropped beyond it: events are in their log, and a server
-// request whose response is dropped has its deadline.
+// good with what is dropped beyond it: events are in their log, and what must not be
+// lost goes into the responses.
 const maxInbox = 10_000
 
-// renewInbox keeps the inbox alive, or makes it anew, and drops what has been read
-// up to the entry read.
-func (n *Node) renewInbox(ctx context.Context, read string) (existed bool, err error) {
+// mail is the two streams of messages to one instance, and how far it has read
+// them.
+type mail struct{ inbox, responses string }
+
+// firstMail is the ids of the messages with which both streams begin.
+var firstMail = mail{inbox: "0-1", responses: "0-1"}
+
+func (n *Node) mailKeys() []string { return []string{n.keys.Inbox(n.id), n.keys.Responses(n.id)} }
+
+// renewInbox keeps the inbox and the responses alive, or makes them anew, and drops
+// what has been read.
+func (n *Node) renewInbox(ctx context.Context, read mail) error {
 	sent := time.Now()
-	msg, err := inboxRenew.Exec(ctx, n.rdb, []string{n.keys.Inbox(n.id)}, redisx.Millis(inboxTTL), read)
+	msg, err := inboxRenew.Exec(ctx, n.rdb, n.mailKeys(),
+		redisx.Millis(inboxTTL), read.inbox, redisx.Millis(n.opts.AnswerWithin+responsesMargin), read.responses)
 	if err != nil {
-		return false, err
+		return err
 	}
 	// The inbox lives from when the renewal was sent, not from when Redis
 	// answered.
 	if last := n.renewed.Swap(sent.UnixNano()); sent.Sub(time.Unix(0, last)) > checkEvery+renewEvery {
 		n.steady.Store(sent.UnixNano())
 	}
-	parts, err := msg.AsIntSlice()
-	if err != nil || len(parts) != 2 {
-		return false, fmt.Errorf("renew inbox: unexpected reply %v: %w", parts, err)
+	now, err := msg.AsInt64()
+	if err == nil {
+		n.rdb.Clock.Hear(sent, now)
 	}
-	n.rdb.Clock.Hear(sent, parts[1])
-	return parts[0] == 1, nil
+	return err
 }
 
 // alive reports whether the fleet has reason to think that this instance lives.
@@ -52,30 +60,20 @@ func (n *Node) alive() bool {
 	return time.Since(time.Unix(0, n.renewed.Load())) < inboxTTL
 }
 
-// readInbox reads and renews the inbox until ctx ends. One goroutine does both:
-// an instance that cannot read its inbox must not look alive.
+// readInbox reads and renews the inbox and the responses until ctx ends. One
+// goroutine does both: an instance that cannot read its inbox must not look alive.
 func (n *Node) readInbox(ctx context.Context) {
-	last := "0"
+	read := firstMail
 	renewAt := time.Now().Add(renewEvery)
 	for ctx.Err() == nil {
 		if !time.Now().Before(renewAt) {
-			existed, err := n.renewInbox(ctx, last)
-			if err != nil {
+			if err := n.renewInbox(ctx, read); err != nil {
 				redisx.Pause(ctx, n.logger, "inbox not renewed", err)
 				continue
 			}
-			if !existed {
-				n.logger.Warn("the inbox had expired: the fleet may have taken this instance for dead")
-				last = "0"
-				n.toucher.touchAll() // a touch finds what could not be sent here
-			}
 			renewAt = time.Now().Add(renewEvery)
 		}
-		entries, err := n.rdb.ReadStream(ctx, n.keys.Inbox(n.id), last)
-		for _, e := range entries {
-			last = e.ID
-			n.receive(e.FieldValues)
-		}
+		err := n.readMail(ctx, &read)
 		if err != nil {
 			redisx.Pause(ctx, n.logger, "inbox not read", err)
 			// If it has expired, what is sent here is lost until it is made anew.
@@ -84,8 +82,31 @@ func (n *Node) readInbox(ctx context.Context) {
 	}
 }
 
-// receive acts on one message of the inbox. It must not block. Kinds and versions
-// that it does not know are those of a newer instance.
+// readMail acts on the messages that come next, for which it waits a while.
+func (n *Node) readMail(ctx context.Context, read *mail) error {
+	keys := n.mailKeys()
+	streams, err := n.rdb.ReadStreams(ctx, keys, []string{read.inbox, read.responses})
+	for _, e := range streams[keys[0]] {
+		read.inbox = e.ID
+		if e.FieldValues["k"] == kindHello {
+			n.logger.Warn("the inbox had expired: the fleet may have taken this instance for dead")
+			n.toucher.touchAll() // a touch finds what could not be sent here
+		}
+		n.receive(e.FieldValues)
+	}
+	for _, e := range streams[keys[1]] {
+		read.responses = e.ID
+		if e.FieldValues["k"] == kindHello {
+			n.logger.Error("the responses of clients were lost: server requests that were open fail")
+			n.failServerRequests()
+		}
+		n.receive(e.FieldValues)
+	}
+	return err
+}
+
+// receive acts on one message of either stream. It must not block. Kinds and
+// versions that it does not know are those of a newer instance.
 func (n *Node) receive(f map[string]string) {
 	if f["v"] != bus.EnvelopeVersion {
 		return
@@ -156,7 +177,8 @@ func (n *Node) deliver(ctx context.Context, session, ref string, e eventlog.Even
 	n.missingReader(eventlog.StreamID{Session: session, Stream: e.ID.Stream}, ref)
 }
 
-// takeOver ends the connection of a stream's previous reader.
+// takeOver ends the connection of a stream's previous reader. An instance whose
+// inbox is gone finds out by itself, when it is back, who reads its streams.
 func (n *Node) takeOver(ctx context.Context, ref string) {
 	n.closeRef(ctx, ref, closing{retry: reconnectLater, taken: true})
 }
@@ -174,9 +196,22 @@ func (n *Node) closeRef(ctx context.Context, ref string, c closing) {
 	case n.id:
 		n.closeHere(id, c)
 	default:
-		if _, err := n.send(ctx, instance, readerClosed{Reader: id, Retry: c.retry, Taken: c.taken}); err != nil {
-			n.logger.Warn("reader not told to end", "error", err)
+		n.tell(ctx, instance, readerClosed{Reader: id, Retry: c.retry, Taken: c.taken})
+	}
+}
+
+// tell sends a message whose instance, if its inbox is gone, will learn what it says
+// in another way. While Redis is away it tries again in the background.
+func (n *Node) tell(ctx context.Context, instance string, m inboxMessage) {
+	told := func() bool {
+		_, err := n.send(ctx, instance, m)
+		if err != nil {
+			n.logger.Warn("message not sent", "error", err)
 		}
+		return err == nil
+	}
+	if !told() {
+		n.background(func() { n.untilDone(time.Second, told) })
 	}
 }
 

@@ -25,6 +25,9 @@ func envelope(kind string, fields ...string) []string {
 	return append([]string{"v", bus.EnvelopeVersion, "k", kind}, fields...)
 }
 
+// kindHello is that of the message with which the inbox and the responses begin.
+const kindHello = "hello"
+
 // eventAppended brings an event to the reader of its stream, or with End the news
 // that the stream has ended before or behind it.
 type eventAppended struct {

@@ -47,36 +47,48 @@ func TestRenewalKeepsTheInboxAndDropsWhatWasRead(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		r := newRig(t, s.Client(t), eventlog.Options{})
 		n := &Node{id: "aaaaaaaaaaaaaaaa", link: link{rdb: r.rdb, keys: r.keys}}
-		renew := func(read string, want bool) {
+		inbox := n.keys.Inbox(n.id)
+		renew := func(read string) {
 			t.Helper()
-			if existed, err := n.renewInbox(t.Context(), read); existed != want || err != nil {
-				t.Errorf("existed %v, want %v, %v", existed, want, err)
+			if err := n.renewInbox(t.Context(), mail{read, read}); err != nil {
+				t.Error(err)
 			}
 			redistest.AssertTTLs(t, r.client, r.prefix)
 		}
-		renew("0", false)
+		entriesAfter := func(id string) []rueidis.XRangeEntry {
+			t.Helper()
+			read, err := n.rdb.ReadStreams(t.Context(), []string{inbox}, []string{id})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return read[inbox]
+		}
+		renew("0-0")
 		var ids []string
 		for range 3 {
 			if _, err := n.send(t.Context(), n.id, unknownMessage{}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		entries, err := n.rdb.ReadStream(t.Context(), n.keys.Inbox(n.id), "0")
-		if err != nil || len(entries) != 4 {
-			t.Fatalf("%d entries, %v", len(entries), err)
+		entries := entriesAfter("0")
+		if len(entries) != 4 || entries[0].ID != firstMail.inbox {
+			t.Fatalf("entries %v", entries)
 		}
 		for _, e := range entries {
 			ids = append(ids, e.ID)
 		}
-		renew(ids[2], true)
-		left, err := n.rdb.ReadStream(t.Context(), n.keys.Inbox(n.id), "0")
-		if err != nil || len(left) != 2 || left[1].ID != ids[3] {
-			t.Errorf("%v, %v", left, err)
+		renew(ids[2])
+		if left := entriesAfter("0"); len(left) != 2 || left[1].ID != ids[3] {
+			t.Errorf("%v", left)
 		}
-		if err := r.do(t, "DEL", n.keys.Inbox(n.id)).Error(); err != nil {
+		if err := r.do(t, "DEL", inbox).Error(); err != nil {
 			t.Fatal(err)
 		}
-		renew(ids[3], false)
+		renew(ids[3])
+		// Who has read up to there finds that it was made anew.
+		if anew := entriesAfter(ids[3]); len(anew) != 1 || anew[0].FieldValues["k"] != kindHello {
+			t.Errorf("%v", anew)
+		}
 	})
 }
 

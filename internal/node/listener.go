@@ -116,8 +116,11 @@ func (l *Listener) Serve(ctx context.Context, w *sse.Writer, keepAlive time.Dura
 			return context.Cause(ctx)
 		}
 		items, lost := l.feed.Take()
-		if lost {
+		switch {
+		case lost && l.feed.Slow():
 			return errTooSlow
+		case lost:
+			return errBusLost
 		}
 		if len(items) > 0 {
 			if err := l.write(w, items); err != nil {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -89,10 +90,58 @@ func TestAListenerThatMayHaveMissedSomethingIsEnded(t *testing.T) {
 		}
 		f.links[1].Heal()
 		v.wantEnd(t)
-		if !errors.Is(v.err, errTooSlow) {
+		if !errors.Is(v.err, errBusLost) {
 			t.Errorf("it ended for %v", v.err)
 		}
 	})
+}
+
+// What an operator is told of a listener is why it ended: its client is not to blame
+// for what the bus has lost.
+func TestAListenerIsNotCalledSlowForWhatTheBusLost(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(t *testing.T, f *fleet){
+		"the bus is trimmed while it cannot be read": func(t *testing.T, f *fleet) {
+			f.links[1].Cut()
+			f.updated(t, "a:b", "other")
+			if err := f.do(t, "XTRIM", f.keys.Bus(), "MAXLEN", "1").Error(); err != nil {
+				t.Fatal(err)
+			}
+			f.links[1].Heal()
+		},
+		"the bus is gone": func(t *testing.T, f *fleet) {
+			f.deleteKeys(t, f.keys.Bus())
+			f.updated(t, "other")
+		},
+		"a failover loses its end": func(t *testing.T, f *fleet) {
+			f.updated(t, "other", "other")
+			f.readAll(t)
+			f.loseEnd(t, 2)
+			time.Sleep(time.Minute)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newBubbleFleet(t, Options{})
+				l, err := f.nodes[1].Listen(json.RawMessage("1"), Filter{URIs: []string{"a:b"}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer l.Close()
+				synctest.Wait()
+				lose(t, f)
+				time.Sleep(5 * time.Second)
+				// Only now does the client read.
+				v := newViewer(t)
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errHungUp)
+				defer cancel()
+				if err := l.Serve(ctx, sse.NewWriter(v, time.Second), time.Hour); !errors.Is(err, errBusLost) {
+					t.Errorf("it ended for %v", err)
+				}
+			})
+		})
+	}
 }
 
 func TestUpdatesThatWaitForOneListenerAreOne(t *testing.T) {

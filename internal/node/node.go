@@ -64,7 +64,7 @@ func NewNode(ctx context.Context, opts *Options) (*Node, error) {
 		leaving:  make(chan struct{}),
 	}
 	n.toucher.init(n)
-	if _, err := n.renewInbox(ctx, "0"); err != nil {
+	if err := n.renewInbox(ctx, mail{"0-0", "0-0"}); err != nil {
 		return nil, err
 	}
 	if err := n.bus.Join(ctx); err != nil {

@@ -65,7 +65,7 @@ func (o Options) validate() error {
 	return cmp.Or(
 		options.NonNegative("MaxEvents", o.Log.MaxEvents),
 		options.NonNegative("MaxEventBytes", o.Log.MaxEventBytes),
-		options.NonNegative("MaxStreams", o.Log.MaxStreams),
+		options.NonNegative("MaxSessionBytes", o.Log.MaxSessionBytes),
 		options.NonNegative("ResumeFor", o.Log.ResumeFor),
 		options.NonNegative("MaxQueue", o.MaxQueue),
 		options.NonNegative("MaxQueueBytes", o.MaxQueueBytes),

@@ -340,7 +340,7 @@ func TestStreamsOpenedInAnOutageLeaveNoPlacesTaken(t *testing.T) {
 		t.Run(fmt.Sprint("the response becomes a stream: ", streams), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := newBubbleFleet(t, Options{Log: eventlog.Options{MaxStreams: 4}}, long)
+				f := newBubbleFleet(t, Options{Log: eventlog.Options{MaxSessionBytes: 4 * 600}}, long)
 				sid := beginSession(t, f.store)
 				f.moved(t, speaker(t, 0), beginSession(t, f.store), "1").rest(t) // Redis knows the script
 				takes := 30 * time.Second
@@ -421,7 +421,7 @@ func TestAClientThatLeavesWhileItsStreamIsOpenedKeepsNoReader(t *testing.T) {
 func TestAStreamThatCannotBeOpenedLeavesOneBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newBubbleFleet(t, Options{Log: eventlog.Options{MaxStreams: 1}})
+		f := newBubbleFleet(t, Options{Log: eventlog.Options{MaxSessionBytes: 600}})
 		sid := beginSession(t, f.store)
 		f.open(t, sid)
 		said := make(chan error, 1)
@@ -433,7 +433,7 @@ func TestAStreamThatCannotBeOpenedLeavesOneBody(t *testing.T) {
 		if m := decode(t, r.response(t).Body); textOf(t, m) != "done" {
 			t.Errorf("answered with %+v", m)
 		}
-		if err := <-said; err == nil || !strings.Contains(err.Error(), eventlog.ErrTooManyStreams.Error()) {
+		if err := <-said; err == nil || !strings.Contains(err.Error(), eventlog.ErrFull.Error()) {
 			t.Errorf("the handler was told %v", err)
 		}
 		f.idle(t)

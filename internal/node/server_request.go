@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -103,7 +105,7 @@ func (c *Conn) emitServerRequest(ctx context.Context, sr *serverRequest, number 
 	if err != nil {
 		return err
 	}
-	params, token, err := replaceProgressToken(m.Params, name)
+	params, token, err := sdkcompat.ReplaceToken(m.Params, name)
 	if err != nil {
 		return err
 	}
@@ -248,6 +250,13 @@ func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 	return nil
 }
 
+// openServerRequests returns the numbers of the open server requests.
+func (c *Conn) openServerRequests() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Keys(c.asked.open))
+}
+
 // numberOf returns the number of the open server request that the SDK calls id.
 func (c *Conn) numberOf(id jsonrpc.ID) string {
 	c.mu.Lock()
@@ -295,29 +304,10 @@ func (c *Conn) encodeWithdrawal(number, reason string) ([]byte, error) {
 	return jsonrpcmsg.EncodeRequest(nil, "notifications/cancelled", params)
 }
 
-// replaceProgressToken returns params with token in place of their progress
-// token, and that token; if there is none nothing is replaced.
-func replaceProgressToken(params, token json.RawMessage) (replaced, old json.RawMessage, err error) {
-	var fields map[string]json.RawMessage
-	if params == nil || json.Unmarshal(params, &fields) != nil {
-		return params, nil, nil
-	}
-	var meta map[string]json.RawMessage
-	if json.Unmarshal(fields["_meta"], &meta) != nil || meta["progressToken"] == nil {
-		return params, nil, nil
-	}
-	old = meta["progressToken"]
-	meta["progressToken"] = token
-	if fields["_meta"], err = json.Marshal(meta); err != nil {
-		return nil, nil, err
-	}
-	replaced, err = json.Marshal(fields)
-	return replaced, old, err
-}
-
 // ForwardResponse forwards a client's response to the call that asked, on whichever
-// instance that runs. It blocks for at most one call to Redis, and fails with
-// [sessionstore.ErrUnavailable] if that does. If nobody waits for the response any
+// instance that runs, and which finds it when it is back if it is away. It blocks for
+// at most one call to Redis, and fails with [sessionstore.ErrUnavailable] if that does
+// or too many responses wait for the instance. If nobody waits for the response any
 // more, which a client cannot know, it returns nil.
 func (n *Node) ForwardResponse(ctx context.Context, session string, m *jsonrpcmsg.Message) error {
 	var name string
@@ -333,7 +323,7 @@ func (n *Node) ForwardResponse(ctx context.Context, session string, m *jsonrpcms
 		arrived = responseArrived{ref, m.Error, true}
 	}
 	if instance != n.id {
-		_, err := n.send(ctx, instance, arrived)
+		_, err := n.sendToKeep(ctx, instance, arrived)
 		return err
 	}
 	if c := n.askingConn(ref); c != nil {
@@ -359,7 +349,7 @@ func (n *Node) ForwardProgress(ctx context.Context, session string, params json.
 	}
 	arrived := progressArrived{ref, params}
 	if instance != n.id {
-		_, err := n.send(ctx, instance, arrived)
+		_, err := n.sendToKeep(ctx, instance, arrived) // not before its response, nor after it
 		return true, err
 	}
 	if c := n.askingConn(ref); c != nil {

@@ -28,6 +28,19 @@ func asker() *mcp.Server {
 	}, nil)
 }
 
+// progressAsker is an asker that reports the client's progress.
+func progressAsker(got chan<- string) *mcp.Server {
+	return oneTool(func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		res, err := req.Session.Elicit(ctx, &mcp.ElicitParams{Meta: mcp.Meta{"progressToken": "mine"}, Message: "?"})
+		if err != nil {
+			return text("error: " + err.Error()), nil
+		}
+		return text(res.Action), nil
+	}, &mcp.ServerOptions{ProgressNotificationHandler: func(_ context.Context, req *mcp.ProgressNotificationServerRequest) {
+		got <- fmt.Sprint(req.Params.ProgressToken)
+	}})
+}
+
 func TestAResponseThroughAnotherInstanceReachesTheCallThatAsked(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {

@@ -31,7 +31,7 @@ func (n *Node) Close(ctx context.Context) {
 	n.stop()
 	n.wg.Wait()
 	// An inbox that stays would have the fleet wait for a dead instance.
-	if err := n.rdb.Do(ctx, n.rdb.B().Del().Key(n.keys.Inbox(n.id)).Build()).Error(); err != nil {
+	if err := n.rdb.Do(ctx, n.rdb.B().Del().Key(n.mailKeys()...).Build()).Error(); err != nil {
 		n.logger.Warn("inbox not removed", "error", err)
 	}
 }

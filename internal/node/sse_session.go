@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/bus"
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
@@ -90,6 +91,9 @@ func (n *Node) StreamOwner(ctx context.Context, id string) (StreamOwner, error) 
 		if alive[instance] {
 			return StreamOwner{states[0].Reader}, nil
 		}
+		if checks == 2 && !n.canJudge() {
+			return StreamOwner{}, redisx.Unavailable("look for the owner of a stream", errOwnerSilent)
+		}
 		if checks == 2 {
 			return StreamOwner{}, sessionstore.ErrNotFound
 		}
@@ -118,11 +122,17 @@ func (n *Node) Relay(ctx context.Context, owner StreamOwner, req *Request) error
 		return nil
 	}
 	r := relay{owner.ref, n.id + "." + n.nextID()}
-	alive, err := n.send(ctx, instance, relayStarted{Reader: reader, Session: req.Session, Call: r.call, Instance: n.id})
-	if err == nil && !alive {
+	told, err := n.sendToKeep(ctx, instance, relayStarted{Reader: reader, Session: req.Session, Call: r.call, Instance: n.id})
+	switch {
+	case err != nil:
+		return err
+	case told == fateAway:
+		_, err = n.StreamOwner(ctx, req.Session) // its inbox was there a moment ago
+	case told == fateGone:
 		err = sessionstore.ErrNotFound
 	}
 	if err != nil {
+		n.endRelay(ctx, r)
 		return err
 	}
 	req.relay = r
@@ -143,7 +153,7 @@ func (n *Node) endRelay(ctx context.Context, r relay) {
 
 func (n *Node) tellRelayEnded(ctx context.Context, r relay) (told bool) {
 	instance, reader := splitRef(r.owner)
-	_, err := n.send(ctx, instance, relayEnded{Reader: reader, Call: r.call, Instance: n.id})
+	_, err := n.sendToKeep(ctx, instance, relayEnded{Reader: reader, Call: r.call, Instance: n.id})
 	if err != nil {
 		n.logger.Warn("owner of a stream not told", "error", err)
 	}

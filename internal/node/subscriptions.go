@@ -56,9 +56,7 @@ func (n *Node) reloadSoon(ctx context.Context, ref string) {
 	case n.id:
 		n.background(func() { n.reloadSubscriptions(subscriptionsChanged{Reader: id}) })
 	default:
-		if _, err := n.send(ctx, instance, subscriptionsChanged{Reader: id}); err != nil {
-			n.logger.Warn("reader not told of its subscriptions", "error", err)
-		}
+		n.tell(ctx, instance, subscriptionsChanged{Reader: id})
 	}
 }
 
@@ -68,18 +66,23 @@ const askAgain = 250 * time.Millisecond
 
 // reloadElsewhere has a reader on another instance load its session's
 // subscriptions, and waits until it has, or until current returns another reader:
-// whoever attached later has loaded them since.
+// whoever attached later has loaded them since. An instance whose inbox is gone may
+// have lost it: it is asked again while it may live. It is taken for dead as the
+// monitor does; should it live, it loads them before it sends anything more.
 func (n *Node) reloadElsewhere(ctx context.Context, ref string, current func() (ref string, err error)) error {
 	waiter, done := n.waiters.add()
 	defer n.waiters.remove(waiter)
 	instance, id := splitRef(ref)
-	alive, err := n.send(ctx, instance, subscriptionsChanged{Reader: id, Instance: n.id, Waiter: waiter})
-	if err != nil || !alive { // a dead instance's reader serves nobody
-		return err
-	}
 	tick := time.NewTicker(askAgain)
 	defer tick.Stop()
-	for deadline := time.Now().Add(n.opts.RedisTimeout); ; {
+	asked, began := false, time.Now()
+	for {
+		if !asked {
+			var err error
+			if asked, err = n.send(ctx, instance, subscriptionsChanged{Reader: id, Instance: n.id, Waiter: waiter}); err != nil {
+				return err
+			}
+		}
 		select {
 		case <-done:
 			return nil
@@ -88,7 +91,13 @@ func (n *Node) reloadElsewhere(ctx context.Context, ref string, current func() (
 		if reader, err := current(); err != nil || reader != ref {
 			return err
 		}
-		if time.Now().After(deadline) {
+		waited := time.Since(began)
+		switch {
+		case asked && waited >= n.opts.RedisTimeout:
+			return redisx.Unavailable("subscribe", errOwnerSilent)
+		case !asked && waited >= missingIsDead && n.canJudge():
+			return nil
+		case !asked && waited >= missingIsDead:
 			return redisx.Unavailable("subscribe", errOwnerSilent)
 		}
 	}

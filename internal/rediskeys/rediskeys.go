@@ -58,6 +58,10 @@ func (s Space) OpenStreams(id string) string { return s.of(id, "streams") }
 // still be read, scored by the time (ms) at which they go.
 func (s Space) EndedStreams(id string) string { return s.of(id, "ended") }
 
+// Stored is the hash that counts the bytes which are stored of a session's streams:
+// of each by its name, and of all as the field "all".
+func (s Space) Stored(id string) string { return s.of(id, "stored") }
+
 // Stream is the hash that holds the state of one stream of a session.
 func (s Space) Stream(id, stream string) string { return s.of(id, "stream:"+stream) }
 
@@ -71,6 +75,12 @@ func (s Space) Inbox(instance string) string {
 }
 
 // Bus is the Redis Stream that every instance tails.
+// Responses is the Redis Stream of what one instance must not miss although it may
+// be stopped or cut off for a while: what clients respond to its server requests.
+func (s Space) Responses(instance string) string {
+	return s.prefix + ":{inst:" + instance + "}:responses"
+}
+
 func (s Space) Bus() string { return s.prefix + ":{bus}" }
 
 // OwnerSessions is the sorted set of a user's sessions, scored by the time (ms)

@@ -26,7 +26,8 @@ type Client struct {
 	rueidis.Client
 	Timeout time.Duration
 	// Clock is Redis's. Clients of one Redis may share it.
-	Clock *Clock
+	Clock    *Clock
+	presence *presence
 }
 
 // New returns a Client that bounds each call by timeout, or by [DefaultTimeout]
@@ -35,7 +36,7 @@ func New(c rueidis.Client, timeout time.Duration) Client {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	return Client{Client: c, Timeout: timeout, Clock: NewClock()}
+	return Client{Client: c, Timeout: timeout, Clock: NewClock(), presence: &presence{}}
 }
 
 // bound returns a context for one call. It keeps ctx's values but not its
@@ -46,27 +47,53 @@ func (c Client) bound(ctx context.Context) (context.Context, context.CancelFunc)
 }
 
 // Do runs one command.
-func (c Client) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
+func (c Client) Do(ctx context.Context, cmd rueidis.Completed) Result {
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
-	return c.Client.Do(ctx, pin(cmd))
+	return c.within(ctx, func() rueidis.RedisResult { return c.Client.Do(ctx, pin(cmd)) })
+}
+
+// within is within for one reply.
+func (c Client) within(ctx context.Context, call func() rueidis.RedisResult) Result {
+	c.presence.begin()
+	reply, err := within(ctx, call)
+	result := Result{reply, err}
+	c.presence.end(result.Error())
+	return result
 }
 
 // DoMulti runs several commands in one go; with a cluster they need not share a slot.
-func (c Client) DoMulti(ctx context.Context, cmds ...rueidis.Completed) []rueidis.RedisResult {
+func (c Client) DoMulti(ctx context.Context, cmds ...rueidis.Completed) []Result {
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
 	for _, cmd := range cmds {
 		pin(cmd)
 	}
-	return c.Client.DoMulti(ctx, cmds...)
+	c.presence.begin()
+	replies, err := within(ctx, func() []rueidis.RedisResult { return c.Client.DoMulti(ctx, cmds...) })
+	results := make([]Result, len(cmds))
+	for i := range results {
+		results[i].err = err
+		if err == nil {
+			results[i].reply = replies[i]
+		}
+	}
+	c.presence.end(results[0].Error())
+	return results
 }
 
 // DoCache runs one read through rueidis client-side caching.
-func (c Client) DoCache(ctx context.Context, cmd rueidis.Cacheable, ttl time.Duration) rueidis.RedisResult {
-	bound := &lazyBound{parent: ctx, timeout: c.Timeout, cmd: cmd}
-	defer bound.release()
-	return c.Client.DoCache(bound, cmd, ttl)
+func (c Client) DoCache(ctx context.Context, cmd rueidis.Cacheable, ttl time.Duration) Result {
+	if c.presence.doubtful() {
+		ctx, cancel := c.bound(ctx)
+		defer cancel()
+		cmd.Pin()
+		return c.within(ctx, func() rueidis.RedisResult { return c.Client.DoCache(ctx, cmd, ttl) })
+	}
+	bound := &lazyBound{parent: ctx, deadline: time.Now().Add(c.Timeout), cmd: cmd, presence: c.presence}
+	reply := c.Client.DoCache(bound, cmd, ttl)
+	bound.release(reply.Error())
+	return Result{reply: reply}
 }
 
 // Unavailable wraps a failure of Redis so that [ErrUnavailable] is found in it;

@@ -74,7 +74,7 @@ func TestAFailedScriptIsUnavailableAndNamed(t *testing.T) {
 	})
 }
 
-func TestALazyBoundStartsWhenLookedAt(t *testing.T) {
+func TestALazyBoundCountsFromTheCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
@@ -82,22 +82,22 @@ func TestALazyBoundStartsWhenLookedAt(t *testing.T) {
 		cancel()
 		cmd := New(redistest.NewBubble(t).Client(t), 0).B().Get().Key("k").Cache()
 
-		l := &lazyBound{parent: parent, timeout: time.Second, cmd: cmd}
-		time.Sleep(time.Hour)
+		l := &lazyBound{parent: parent, deadline: time.Now().Add(time.Second), cmd: cmd, presence: &presence{}}
+		time.Sleep(400 * time.Millisecond)
 		if l.Err() != nil || l.Value(key{}) != "v" {
 			t.Errorf("error %v, value %v", l.Err(), l.Value(key{}))
 		}
-		if at, ok := l.Deadline(); !ok || time.Until(at) != time.Second {
+		if at, ok := l.Deadline(); !ok || time.Until(at) != 600*time.Millisecond {
 			t.Errorf("deadline in %v", time.Until(at))
 		}
 		<-l.Done()
 		if l.Err() != context.DeadlineExceeded {
 			t.Errorf("error %v", l.Err())
 		}
-		l.release()
+		l.release(nil)
 
-		unseen := &lazyBound{parent: parent, timeout: time.Second, cmd: cmd}
-		unseen.release()
+		unseen := &lazyBound{parent: parent, deadline: time.Now().Add(time.Second), cmd: cmd, presence: &presence{}}
+		unseen.release(nil)
 		if unseen.Err() == nil {
 			t.Error("a released bound is not done")
 		}

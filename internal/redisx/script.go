@@ -46,7 +46,7 @@ func (s *Script) Exec(ctx context.Context, c Client, keys []string, args ...stri
 	for again := false; ; again = true {
 		args[len(args)-1] = strconv.FormatInt(c.Clock.at(deadline), 10)
 		sent := time.Now()
-		msg, err := s.lua.Exec(ctx, pinning{c.Client}, keys, args).ToMessage()
+		msg, err := c.within(ctx, func() rueidis.RedisResult { return s.lua.Exec(ctx, pinning{c.Client}, keys, args) }).ToMessage()
 		if now, late := refusedAt(err); late {
 			// It is not: there is somebody to tell. Redis's clock was set, or is
 			// another one since a failover.

@@ -8,12 +8,13 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// ReadWait is how long [Client.ReadStream] waits for entries.
+// ReadWait is how long [Client.ReadStreams] waits for entries.
 const ReadWait = time.Second
 
-// ReadStream returns the entries of a Redis Stream after position, for which it
-// waits at most [ReadWait]; none if there are none. The end of ctx stops it.
-func (c Client) ReadStream(ctx context.Context, key, position string) ([]rueidis.XRangeEntry, error) {
+// ReadStreams returns the entries of Redis Streams after a position in each, for
+// which it waits at most [ReadWait]; none if there are none. The keys must be of one
+// slot. The end of ctx stops it.
+func (c Client) ReadStreams(ctx context.Context, keys, positions []string) (map[string][]rueidis.XRangeEntry, error) {
 	// A connection that went dead without a word is noticed by a bound. It is
 	// not a deadline: with one, rueidis does not look at ctx until then, and
 	// whoever ends ctx would have to wait.
@@ -22,12 +23,12 @@ func (c Client) ReadStream(ctx context.Context, key, position string) ([]rueidis
 	defer time.AfterFunc(ReadWait+c.Timeout, cancel).Stop()
 	// rueidis runs it on a connection of its own and, when that breaks, repeats it
 	// on another: it must be pinned.
-	cmd := c.B().Xread().Count(256).Block(ReadWait.Milliseconds()).Streams().Key(key).Id(position).Build().Pin()
+	cmd := c.B().Xread().Count(256).Block(ReadWait.Milliseconds()).Streams().Key(keys...).Id(positions...).Build().Pin()
 	streams, err := c.Client.Do(ctx, cmd).AsXRead()
 	if rueidis.IsRedisNil(err) {
 		return nil, nil
 	}
-	return streams[key], err
+	return streams, err
 }
 
 // Pause logs a failure of a loop and waits a moment, so that the loop does not

@@ -378,3 +378,34 @@ func TestListChangesReachEverySession(t *testing.T) {
 		t.Errorf("the SDK sends %v", m)
 	}
 }
+
+func TestProgressTokensAreReadAsFloats(t *testing.T) {
+	t.Parallel()
+	server := newServer(nil)
+	tokens := make(chan any, 1)
+	addTool(server, func(_ context.Context, req *mcp.CallToolRequest) { tokens <- req.Params.GetProgressToken() })
+	p, _ := connect(t, server, initialized())
+	p.call(t, "tools/call", `{"name":"tool","arguments":{},"_meta":{"progressToken":9007199254740993}}`)
+	if got, err := json.Marshal(<-tokens); err != nil || string(got) != "9007199254740992" {
+		t.Errorf("the SDK reads the token as %s, %v", got, err)
+	}
+}
+
+// Large arguments of typed tools are rounded on their way to the handler: when the
+// schema is applied they are decoded into floats.
+func TestInt64ArgumentsAreRounded(t *testing.T) {
+	t.Parallel()
+	server := newServer(nil)
+	got := make(chan int64, 1)
+	mcp.AddTool(server, &mcp.Tool{Name: "tool"}, func(_ context.Context, _ *mcp.CallToolRequest, in struct{ N int64 }) (*mcp.CallToolResult, any, error) {
+		got <- in.N
+		return &mcp.CallToolResult{Content: []mcp.Content{}}, nil, nil
+	})
+	p, _ := connect(t, server, initialized())
+	if resp := p.call(t, "tools/call", `{"name":"tool","arguments":{"N":9007199254740993}}`); resp.Error != nil {
+		t.Fatal(resp.Error)
+	}
+	if n := <-got; n != 9007199254740992 {
+		t.Errorf("the handler gets %d", n)
+	}
+}

@@ -107,7 +107,7 @@ func flag(b bool) string {
 }
 
 // record reads the record of a session from the response to a read of fields.
-func (s *Store) record(id string, result rueidis.RedisResult) (Record, error) {
+func (s *Store) record(id string, result redisx.Result) (Record, error) {
 	values, err := result.ToArray()
 	if err != nil {
 		return Record{}, redisx.Unavailable("load session", err)

@@ -64,5 +64,6 @@ func (s *Store) sessionKeys(id string) []string {
 		s.keys.Stream(id, rediskeys.Standalone),
 		s.keys.Log(id, rediskeys.Standalone),
 		s.keys.Subscriptions(id),
+		s.keys.Stored(id),
 	}
 }

@@ -2,7 +2,8 @@
 -- absolute lifetime.
 -- KEYS[1] record   KEYS[2] values   KEYS[3] open streams   KEYS[4] ended streams
 -- KEYS[5] standalone stream's state   KEYS[6] standalone stream's log
--- KEYS[7] subscriptions   KEYS[8...] states and logs of streams in use
+-- KEYS[7] subscriptions   KEYS[8] stored bytes
+-- KEYS[9...] states and logs of streams in use
 -- ARGV[1] ms an unused record is kept   ARGV[2...] ids of those streams
 -- A session whose subscriptions or values Redis has evicted is not touched but ends:
 -- its client would miss what it waits for, and not know.
