@@ -18,7 +18,7 @@ import (
 // session has ended; values that a tool has stored are there, or the session is not.
 func TestALostKeyIsToldOrMadeGood(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{":session", ":values", ":subs", ":streams", ":ended", ":stream:g", ":log:g", ":stream:c", ":log:c", ":inbox", "{bus}"} {
+	for _, kind := range []string{":session", ":values", ":subs", ":streams", ":ended", ":stored", ":stream:g", ":log:g", ":stream:c", ":log:c", ":inbox", ":responses", "{bus}"} {
 		for name, reconnect := range map[string]bool{"client stays": false, "client comes back": true} {
 			t.Run(strings.Trim(kind, ":")+", "+name, func(t *testing.T) {
 				t.Parallel()
@@ -73,9 +73,7 @@ func loseKey(t *testing.T, kind string, reconnect bool) {
 	if !follow(t, there, events, func(m string) bool { return strings.Contains(m, "news://a") }) {
 		return
 	}
-	if kind != ":inbox" { // what becomes of the answer then, tests of answers show
-		follow(t, here, q.stream, func(m string) bool { return strings.Contains(m, `"id":1`) && !strings.Contains(m, "method") })
-	}
+	follow(t, here, q.stream, func(m string) bool { return strings.Contains(m, `"id":1`) && !strings.Contains(m, "method") })
 }
 
 func removeKeys(t *testing.T, f *fleettest.Fleet, kind string) {

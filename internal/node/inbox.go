@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	_ "embed"
-	"fmt"
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/bus"

@@ -30,6 +30,12 @@ func TestALateInboxScriptChangesNothing(t *testing.T) {
 			}
 			return func() error { _, err := n.send(ctx, n.id, readerClosed{Reader: "r"}); return err }
 		},
+		"response_send": func(t *testing.T, n *Node) func() error {
+			if err := n.renewInbox(ctx, firstMail); err != nil {
+				t.Fatal(err)
+			}
+			return func() error { _, err := n.sendToKeep(ctx, n.id, responseArrived{Data: []byte(`{}`)}); return err }
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -38,7 +44,7 @@ func TestALateInboxScriptChangesNothing(t *testing.T) {
 				path := b.Link()
 				r := newRig(t, path.Client(t), eventlog.Options{})
 				b.Late(t, path, func(t *testing.T) func() error {
-					n := &Node{link: link{rdb: r.rdb, keys: r.keys, log: r.log}, id: redistest.NewPrefix()[5:]}
+					n := &Node{opts: Options{}.withDefaults(), link: link{rdb: r.rdb, keys: r.keys, log: r.log}, id: redistest.NewPrefix()[5:]}
 					return prepare(t, n)
 				})
 			})

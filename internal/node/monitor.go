@@ -24,9 +24,9 @@ func (n *Node) monitor(ctx context.Context) {
 			return
 		case <-tick.C:
 			n.checkStreams(ctx, n.callReaders())
-			standalone := n.standaloneReaders(round)
-			n.checkReaders(ctx, standalone)
-			n.checkSubscriptions(ctx, standalone)
+			due := n.dueReaders(round)
+			n.checkReaders(ctx, due)
+			n.checkSubscriptions(ctx, due)
 			n.checkRelays(ctx)
 			n.checkCalls(ctx)
 		}

@@ -57,11 +57,12 @@ func (n *Node) missingReader(stream eventlog.StreamID, ref string) {
 	})
 }
 
-// standaloneReaders returns the readers of standalone streams here, in two halves
-// that take turns: each is checked in every second round.
-func (n *Node) standaloneReaders(round int) (readers []*Reader) {
+// dueReaders returns those readers here that are not checked in every round: of
+// standalone streams, and of streams that calls here write. They are in two halves
+// that take turns.
+func (n *Node) dueReaders(round int) (readers []*Reader) {
 	for _, r := range n.allReaders() {
-		if r.feed != nil && int(r.id[len(r.id)-1])%2 == round%2 {
+		if int(r.id[len(r.id)-1])%2 == round%2 && (r.feed != nil || n.writes(r.stream)) {
 			readers = append(readers, r)
 		}
 	}
@@ -76,7 +77,7 @@ const checkedAtOnce = 500
 func (n *Node) checkSubscriptions(ctx context.Context, readers []*Reader) {
 	var subscribed []string
 	for _, r := range readers {
-		if len(r.feed.URIs()) > 0 {
+		if r.feed != nil && len(r.feed.URIs()) > 0 {
 			subscribed = append(subscribed, r.stream.Session)
 		}
 	}

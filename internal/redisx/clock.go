@@ -2,7 +2,7 @@ package redisx
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -89,8 +89,9 @@ func (c Client) setClock(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	if len(parts) != 2 {
-		return errors.New("unexpected reply to TIME")
+	parts, err := reply.AsStrSlice()
+	if err != nil || len(parts) != 2 {
+		return fmt.Errorf("unexpected reply to TIME: %v, %w", parts, err)
 	}
 	s, err := strconv.ParseInt(parts[0], 10, 64)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 const DefaultTimeout = 2 * time.Second
 
 // ErrUnavailable says that Redis did not do what was asked: it was not reached
-// in time, or it refused. What was asked may nevertheless have happened.
+// in time, or it refused. What was asked may nevertheless have happened; a script
+// that has not run by then does not run any more.
 var ErrUnavailable = errors.New("redis is unavailable")
 
 // A Client is a rueidis client with a bound on every call. It is safe for

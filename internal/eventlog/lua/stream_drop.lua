@@ -5,8 +5,6 @@
 -- Streams are dropped in their order, until a quarter of what may be stored is free.
 -- One that is open, and not forgotten, is none to drop.
 -- Returns how many were dropped.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local dropped = 0
 for i = 2, #ARGV do
   local all = tonumber(redis.call('HGET', KEYS[3], 'all') or 0)

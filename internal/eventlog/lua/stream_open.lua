@@ -13,8 +13,6 @@ if redis.call('HGET', KEYS[3], 'tag') == ARGV[5] then
   redis.call('HSET', KEYS[3], 'reader', ARGV[3])
   return {'ok'}
 end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local size = #ARGV[5] + ARGV[7]
 if tonumber(redis.call('HGET', KEYS[5], 'all') or 0) + size > tonumber(ARGV[6]) then
   local reply = {'full'}
