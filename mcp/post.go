@@ -3,7 +3,6 @@ package mcp
 import (
 	"bytes"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -17,7 +16,8 @@ import (
 
 // servePost serves a message of a client, or a batch of them.
 func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
-	m, body, err := h.readMessage(w, r)
+	m, body, release, err := h.readMessage(w, r)
+	defer release()
 	switch {
 	case errors.Is(err, jsonrpcmsg.ErrBatch):
 		h.serveBatch(w, r, body)
@@ -71,20 +71,22 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readMessage reads the one message of a POST, and returns its body as well.
-func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (*jsonrpcmsg.Message, []byte, error) {
+// readMessage reads the one message of a POST, and returns its body as well, and what
+// is to be called when neither is needed any more.
+func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (m *jsonrpcmsg.Message, body []byte, release func(), err error) {
+	release = func() {}
 	if err := checkContentType(r); err != nil {
-		return nil, nil, err
+		return nil, nil, release, err
 	}
 	if !accepts(r, "application/json") || !accepts(r, "text/event-stream") {
-		return nil, nil, httperror.Refuse(http.StatusNotAcceptable, "Accept must contain application/json and text/event-stream")
+		return nil, nil, release, httperror.Refuse(http.StatusNotAcceptable, "Accept must contain application/json and text/event-stream")
 	}
-	body, err := h.readBody(w, r)
+	body, release, err = h.readBody(w, r)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, release, err
 	}
-	m, err := jsonrpcmsg.Decode(body)
-	return m, body, err
+	m, err = jsonrpcmsg.Decode(body)
+	return m, body, release, err
 }
 
 func checkContentType(r *http.Request) error {
@@ -96,15 +98,16 @@ func checkContentType(r *http.Request) error {
 
 // readBody returns a request's body, without the byte order mark that some clients
 // begin it with (RFC 8259, section 8.1).
-func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
 	if bodylimit.IsEncoded(w, r) {
-		return nil, httperror.Refuse(http.StatusUnsupportedMediaType, "Content-Encoding must be identity")
+		return nil, func() {}, httperror.Refuse(http.StatusUnsupportedMediaType, "Content-Encoding must be identity")
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, bodylimit.Within(w, r, bodylimit.MessageTime).Body, h.opts.MaxBody))
-	if large := new(http.MaxBytesError); err != nil && !errors.As(err, &large) {
-		return nil, httperror.Refuse(http.StatusBadRequest, "request body could not be read")
+	limited := http.MaxBytesReader(w, bodylimit.Within(w, r, bodylimit.MessageTime).Body, h.opts.MaxBody)
+	body, release, err = h.bodies.read(limited, min(r.ContentLength, h.opts.MaxBody), h.opts.StreamAfter)
+	if large := new(http.MaxBytesError); err != nil && !errors.As(err, &large) && !errors.Is(err, httperror.ErrBusy) {
+		err = httperror.Refuse(http.StatusBadRequest, "request body could not be read")
 	}
-	return bytes.TrimPrefix(data, []byte(jsonrpcmsg.BOM)), err
+	return bytes.TrimPrefix(body, []byte(jsonrpcmsg.BOM)), release, err
 }
 
 // accepts reports whether the client takes a media type.

@@ -32,7 +32,8 @@ func (h *Handler) Messages() http.Handler {
 }
 
 func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request) {
-	m, err := h.readSSEMessage(w, r)
+	m, release, err := h.readSSEMessage(w, r)
+	defer release()
 	if err == nil {
 		err = h.take(r, m)
 	}
@@ -45,21 +46,23 @@ func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request) {
 
 // readSSEMessage reads the message of a POST. There are no batches here: the
 // protocol that has them has another transport.
-func (h *Handler) readSSEMessage(w http.ResponseWriter, r *http.Request) (*jsonrpcmsg.Message, error) {
-	if err := checkContentType(r); err != nil {
-		return nil, err
+func (h *Handler) readSSEMessage(w http.ResponseWriter, r *http.Request) (m *jsonrpcmsg.Message, release func(), err error) {
+	err = checkContentType(r)
+	if err == nil && r.URL.Query().Get("sessionId") == "" {
+		err = httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "sessionId is required")
 	}
-	if r.URL.Query().Get("sessionId") == "" {
-		return nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "sessionId is required")
+	if err == nil {
+		err = checkVersion(r)
 	}
-	if err := checkVersion(r); err != nil {
-		return nil, err
-	}
-	body, err := h.readBody(w, r)
 	if err != nil {
-		return nil, err
+		return nil, func() {}, err
 	}
-	return jsonrpcmsg.Decode(body)
+	body, release, err := h.readBody(w, r)
+	if err != nil {
+		return nil, release, err
+	}
+	m, err = jsonrpcmsg.Decode(body)
+	return m, release, err
 }
 
 // take acts on a message of a client.
