@@ -11,6 +11,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/options"
 	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
@@ -40,6 +41,7 @@ type Handler struct {
 	node      *node.Node
 	logger    *slog.Logger
 	runner    *runner.Runner
+	bodies    bodies
 	held      chan struct{} // a place for each GET that waits for Redis
 	stateless http.Handler
 	calls     statelessCalls
@@ -74,6 +76,9 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 		return nil, fmt.Errorf("fleet: %w", err)
 	}
 	o := opts.withDefaults()
+	if err := options.AtLeast("MaxBodies", o.MaxBodies, o.MaxBody); err != nil {
+		return nil, fmt.Errorf("fleet: %w", err)
+	}
 	store, err := sessionstore.NewStore(o.store())
 	if err != nil {
 		return nil, fmt.Errorf("fleet: %w", err)
@@ -92,6 +97,7 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 		store:     store,
 		node:      n,
 		logger:    o.Logger.With("instance", n.ID()),
+		bodies:    bodies{limit: o.MaxBodies},
 		held:      make(chan struct{}, maxHeld),
 		closed:    make(chan struct{}),
 	}

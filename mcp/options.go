@@ -90,6 +90,12 @@ type Options struct {
 	// has 30 seconds to arrive. A larger response to a request of the server
 	// fails that request.
 	MaxBody int64
+	// MaxBodies bounds, in bytes, what has arrived of the bodies that this instance
+	// reads and decodes at once. A request beyond it is refused with 503 and Retry-After.
+	// Bodies of up to 64 KiB count only while they arrive. A body costs up to about 25
+	// times its size until the garbage collector has been there. It must not be less
+	// than MaxBody. If zero, 16 times MaxBody.
+	MaxBodies int64
 	// MaxInitialize bounds what is stored of the parameters of initialize, in bytes.
 	// If they have more than 16 KiB, they are stored without the client's icons. If
 	// zero, 64 KiB.
@@ -134,6 +140,7 @@ func (o Options) validate() error {
 		options.NonNegative("DrainDelay", o.DrainDelay),
 		options.NonNegative("MinWriteRate", o.MinWriteRate),
 		options.NonNegative("MaxBody", o.MaxBody),
+		options.NonNegative("MaxBodies", o.MaxBodies),
 		checkHosts(o.AllowedHosts),
 		checkOrigins(o.AllowedOrigins),
 	)
@@ -183,6 +190,7 @@ func (o Options) withDefaults() Options {
 	options.OrDefault(&o.WriteTimeout, 10*time.Second)
 	options.OrDefault(&o.MinWriteRate, 64<<10)
 	options.OrDefault(&o.MaxBody, 4<<20)
+	options.OrDefault(&o.MaxBodies, 16*o.MaxBody)
 	return o
 }
 

@@ -3,7 +3,6 @@ package mcp
 import (
 	"bytes"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -18,6 +17,7 @@ import (
 // servePost serves a message of a client, or a batch of them.
 func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	m, body, err := h.readMessage(w, r)
+	defer body.release()
 	switch {
 	case errors.Is(err, jsonrpcmsg.ErrBatch):
 		h.serveBatch(w, r, body)
@@ -102,15 +102,19 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, session findS
 		return nil, httperror.Refuse(http.StatusUnsupportedMediaType, "Content-Encoding must be identity")
 	}
 	arrived := &lastByte{ReadCloser: bodylimit.Within(w, r, bodylimit.MessageTime).Body}
-	data, err := io.ReadAll(http.MaxBytesReader(w, arrived, h.opts.MaxBody))
-	data = bytes.TrimPrefix(data, []byte(jsonrpcmsg.BOM))
+	limited := http.MaxBytesReader(w, arrived, h.opts.MaxBody)
+	data, done, err := h.bodies.read(limited, min(r.ContentLength, h.opts.MaxBody), h.opts.StreamAfter)
+	body := &postBody{data: bytes.TrimPrefix(data, []byte(jsonrpcmsg.BOM)), session: session, done: done}
 	switch large := new(http.MaxBytesError); {
 	case errors.As(err, &large):
-		return &postBody{data, arrived, session}, err
+		body.arrived = arrived
+		return body, err
+	case errors.Is(err, httperror.ErrBusy):
+		return nil, err
 	case err != nil:
 		return nil, httperror.Refuse(http.StatusBadRequest, "request body could not be read")
 	}
-	return &postBody{data: data, session: session}, nil
+	return body, nil
 }
 
 // accepts reports whether the client takes a media type.

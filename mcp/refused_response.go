@@ -46,6 +46,14 @@ type postBody struct {
 	data    []byte
 	arrived *lastByte // nil if data is all of it
 	session findSession
+	done    func() // gives back the memory that counts as the body's
+}
+
+// release says that the body is not needed any more. It may be nil.
+func (b *postBody) release() {
+	if b != nil {
+		b.done()
+	}
 }
 
 // A findSession returns the session of a request.

@@ -33,6 +33,7 @@ func (h *Handler) Messages() http.Handler {
 
 func (h *Handler) serveMessage(w http.ResponseWriter, r *http.Request) {
 	m, body, err := h.readSSEMessage(w, r)
+	defer body.release()
 	if err != nil {
 		h.refuse(w, r, m, body, err)
 		return

@@ -56,6 +56,9 @@ func later(status int, message string) *Error {
 // the client still waits.
 var ErrGivenUp = Refuse(http.StatusServiceUnavailable, "the request was ended; its outcome is unknown")
 
+// ErrBusy is the response to a request whose body is one too many.
+var ErrBusy = later(http.StatusServiceUnavailable, "too many request bodies are under way")
+
 // ErrLost is the response to a call whose stream can no longer be resumed.
 var ErrLost = &jsonrpc.Error{
 	Code:    jsonrpc.CodeInternalError,

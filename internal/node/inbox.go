@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	_ "embed"
+	"fmt"
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/bus"

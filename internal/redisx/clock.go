@@ -86,10 +86,6 @@ func (c Client) setClock(ctx context.Context, key string) error {
 	sent := time.Now()
 	reply := c.within(ctx, func() rueidis.RedisResult { return askTime.Exec(ctx, pinning{c.Client}, []string{key}, nil) })
 	parts, err := reply.AsStrSlice()
-	if err != nil {
-		return err
-	}
-	parts, err := reply.AsStrSlice()
 	if err != nil || len(parts) != 2 {
 		return fmt.Errorf("unexpected reply to TIME: %v, %w", parts, err)
 	}
