@@ -18,12 +18,6 @@ func TestALateInboxScriptChangesNothing(t *testing.T) {
 		"inbox_renew": func(_ *testing.T, n *Node) func() error {
 			return func() error { return n.renewInbox(ctx, firstMail) }
 		},
-		"response_send": func(t *testing.T, n *Node) func() error {
-			if err := n.renewInbox(ctx, firstMail); err != nil {
-				t.Fatal(err)
-			}
-			return func() error { _, err := n.sendToKeep(ctx, n.id, readerClosed{Reader: "r"}); return err }
-		},
 		"inbox_send": func(t *testing.T, n *Node) func() error {
 			if err := n.renewInbox(ctx, firstMail); err != nil {
 				t.Fatal(err)
