@@ -46,7 +46,6 @@ func malformed(description string) error {
 // operationsIn returns the operations of a message or of a batch. A response has
 // none.
 func operationsIn(body []byte) ([]operation, error) {
-	body = bytes.TrimPrefix(body, []byte("\ufeff")) // as the handler does
 	if !json.Valid(body) || !utf8.Valid(body) {
 		return nil, malformed("the body is not JSON")
 	}

@@ -3,6 +3,7 @@ package pace
 import (
 	"errors"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,14 +16,24 @@ type socket struct {
 	buffer, rate int // bytes, bytes a second
 	queued       float64
 	at           time.Time // when queued was right
-	deadline     time.Time
+
+	mu       sync.Mutex // guards deadline
+	deadline time.Time
 }
 
 var errDeadline = errors.New("the deadline has passed")
 
 func (s *socket) SetWriteDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.deadline = t
 	return nil
+}
+
+func (s *socket) until() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.deadline
 }
 
 func (s *socket) FlushError() error { return nil }
@@ -42,7 +53,7 @@ func (s *socket) Write(p []byte) (int, error) {
 			return sent, nil
 		}
 		wait := time.Duration((s.queued - float64(s.buffer)*2/3) / float64(s.rate) * float64(time.Second))
-		if left := time.Until(s.deadline); !s.deadline.IsZero() && wait > left {
+		if left := time.Until(s.until()); !s.until().IsZero() && wait > left {
 			time.Sleep(left)
 			return sent, errDeadline
 		}
@@ -80,7 +91,7 @@ func TestWhatIsInSocketBuffersCountsAsProgress(t *testing.T) {
 				if (err == nil) != test.arrives {
 					t.Errorf("%v after %v", err, time.Since(s.at))
 				}
-				if err == nil && !s.deadline.IsZero() {
+				if err == nil && !s.until().IsZero() {
 					t.Error("a deadline is left")
 				}
 			})
