@@ -8,8 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
@@ -79,16 +77,6 @@ func TestALateStreamScriptChangesNothing(t *testing.T) {
 			})
 		})
 	}
-}
-
-// messageOf returns a reply of Redis that is a string.
-func messageOf(t *testing.T, r *rig, s string) rueidis.RedisMessage {
-	t.Helper()
-	m, err := r.client.Do(t.Context(), r.client.B().Echo().Message(s).Build()).ToMessage()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
 }
 
 // What a call's writer gave up does not come after what it appended since, even if

@@ -74,13 +74,13 @@ func (s Space) Inbox(instance string) string {
 	return s.prefix + ":{inst:" + instance + "}:inbox"
 }
 
-// Bus is the Redis Stream that every instance tails.
 // Responses is the Redis Stream of what one instance must not miss although it may
 // be stopped or cut off for a while: what clients respond to its server requests.
 func (s Space) Responses(instance string) string {
 	return s.prefix + ":{inst:" + instance + "}:responses"
 }
 
+// Bus is the Redis Stream that every instance tails.
 func (s Space) Bus() string { return s.prefix + ":{bus}" }
 
 // OwnerSessions is the sorted set of a user's sessions, scored by the time (ms)

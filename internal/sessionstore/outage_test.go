@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,14 +89,19 @@ func TestWhatFailedCanBeTriedAgain(t *testing.T) {
 	})
 }
 
-// A hooked client calls after when a command is done.
+// A hooked client calls after, if it is set, when a command is done: on the goroutine
+// of the command, which may outlive its caller.
 type hooked struct {
 	rueidis.Client
-	after func()
+	after atomic.Pointer[func()]
 }
 
 func (h *hooked) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
-	defer func() { h.after() }()
+	defer func() {
+		if after := h.after.Load(); after != nil {
+			(*after)()
+		}
+	}()
 	return h.Client.Do(ctx, cmd)
 }
 
@@ -104,21 +110,22 @@ func TestAnOutageBetweenTwoStepsCostsOneTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := redistest.NewBubble(t)
 		link, calm := b.Link(), b.Client(t)
-		client := &hooked{link.Client(t), func() {}}
+		client := &hooked{Client: link.Client(t)}
+		freeze := link.Freeze
 		store := storeOf(t, client, &sessionstore.Options{SessionsPerUser: 1})
 		// All scripts are loaded, so that each step is one command.
 		if err := store.Delete(t.Context(), create(t, store, sessionstore.Record{Owner: "o"})); err != nil {
 			t.Fatal(err)
 		}
 
-		client.after = link.Freeze
+		client.after.Store(&freeze)
 		start := time.Now()
 		_, err := store.Create(t.Context(), sessionstore.Record{Owner: "o"})
 		wantErr(t, "Create", err, sessionstore.ErrUnavailable)
 		if took := time.Since(start); took != 2*time.Second {
 			t.Errorf("Create took %v", took)
 		}
-		client.after = func() {}
+		client.after.Store(nil)
 		link.Heal()
 		time.Sleep(10 * time.Minute)
 		if left := redistest.Keys(t, calm, "mcp"); len(left) != 0 {
@@ -127,7 +134,7 @@ func TestAnOutageBetweenTwoStepsCostsOneTimeout(t *testing.T) {
 
 		id := create(t, store, sessionstore.Record{Owner: "o"})
 		writeStreams(t, calm, space(t, "mcp"), id)
-		client.after = link.Freeze
+		client.after.Store(&freeze)
 		start = time.Now()
 		if err := store.Delete(t.Context(), id); err != nil {
 			t.Errorf("Delete whose first step succeeded: %v", err)

@@ -2,19 +2,20 @@ package demo
 
 import (
 	"net"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // handshake is how long connections whose handshake has begun have to be accepted.
 const handshake = 100 * time.Millisecond
 
 // noSYN is a filter of packets that passes all but those that begin a connection.
-var noSYN = []syscall.SockFilter{
-	{Code: syscall.BPF_LD | syscall.BPF_B | syscall.BPF_ABS, K: 13}, // the flags of the TCP header
-	{Code: syscall.BPF_JMP | syscall.BPF_JSET | syscall.BPF_K, Jf: 1, K: 0x02},
-	{Code: syscall.BPF_RET | syscall.BPF_K, K: 0},
-	{Code: syscall.BPF_RET | syscall.BPF_K, K: 0xffffffff},
+var noSYN = []unix.SockFilter{
+	{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 13}, // the flags of the TCP header
+	{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, Jf: 1, K: 0x02},
+	{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+	{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
 }
 
 // closeListener closes a listener without resetting a connection. The system makes
@@ -26,7 +27,10 @@ func closeListener(listener net.Listener) {
 	if tcp, ok := listener.(*net.TCPListener); ok {
 		if raw, err := tcp.SyscallConn(); err == nil {
 			// What goes wrong costs no more than what others lose by closing at once.
-			_ = raw.Control(func(fd uintptr) { _ = syscall.AttachLsf(int(fd), noSYN) })
+			program := unix.SockFprog{Len: uint16(len(noSYN)), Filter: &noSYN[0]}
+			_ = raw.Control(func(fd uintptr) {
+				_ = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
+			})
 			time.Sleep(handshake)
 		}
 	}
