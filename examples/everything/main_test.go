@@ -80,14 +80,18 @@ func TestItServesOnForTheDrainDelay(t *testing.T) {
 			p := demotest.Start(t, mode, "INTROSPECTION_CLIENT_SECRET=s", "DRAIN_DELAY=20s")
 			p.Signal(syscall.SIGTERM)
 			p.WaitLog("stopping")
-			for path, want := range map[string]int{"/readyz": http.StatusServiceUnavailable, "/livez": http.StatusOK, "/": http.StatusOK} {
+			status := func(path string) int {
 				res, err := http.Get(p.URL + path)
 				if err != nil {
 					t.Fatal(err)
 				}
 				res.Body.Close()
-				if res.StatusCode != want {
-					t.Errorf("GET %s: %s, want %d", path, res.Status, want)
+				return res.StatusCode
+			}
+			redistest.Until(t, "/readyz answers 503", func() bool { return status("/readyz") == http.StatusServiceUnavailable })
+			for _, path := range []string{"/livez", "/"} {
+				if got := status(path); got != http.StatusOK {
+					t.Errorf("GET %s: %d", path, got)
 				}
 			}
 			if mode == "AUTH_MODE=none" {
