@@ -53,7 +53,7 @@ func (n *Node) renewInbox(ctx context.Context, read mail) error {
 	if err != nil {
 		return fmt.Errorf("renew inbox: %w", err)
 	}
-	n.rdb.Clock.Hear(sent, now)
+	n.rdb.Clock.Observe(sent, now)
 	return nil
 }
 

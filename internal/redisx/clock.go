@@ -21,28 +21,28 @@ type Clock struct {
 	mu sync.Mutex // guards all fields below
 	// Redis's clock shows between low and high more than has passed since start.
 	low, high time.Duration
-	heard     time.Time // when Redis last said the time; zero if never
+	observed     time.Time // when Redis last said the time; zero if never
 }
 
-// NewClock returns a clock that has yet to hear the time.
+// NewClock returns a clock that has yet to observe the time.
 func NewClock() *Clock { return &Clock{start: time.Now(), asking: make(chan struct{}, 1)} }
 
-// heardFor is how long an answer counts. An instance of the fleet hears the time
+// observedFor is how long an answer counts. An instance of the fleet observes the time
 // with each renewal of its inbox; a process without one asks once in this time.
-const heardFor = time.Minute
+const observedFor = time.Minute
 
-// Hear takes Redis's time, in ms since 1970, from the answer to a command that
+// Observe takes Redis's time, in ms since 1970, from the answer to a command that
 // was sent at a given time and has just been answered.
-func (c *Clock) Hear(sent time.Time, ms int64) {
+func (c *Clock) Observe(sent time.Time, ms int64) {
 	now := time.Now()
 	shown := time.Duration(ms) * time.Millisecond
 	low, high := shown-now.Sub(c.start), shown+time.Millisecond-sent.Sub(c.start)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.heard.IsZero() && low <= c.high && c.low <= high {
+	if !c.observed.IsZero() && low <= c.high && c.low <= high {
 		low, high = max(low, c.low), min(high, c.high)
 	}
-	c.low, c.high, c.heard = low, high, now
+	c.low, c.high, c.observed = low, high, now
 }
 
 // Now returns what Redis's clock shows at least, in ms since 1970, zero if that is
@@ -53,7 +53,7 @@ func (c *Clock) Now() int64 { return c.at(time.Now()) }
 func (c *Clock) at(t time.Time) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.heard.IsZero() {
+	if c.observed.IsZero() {
 		return 0
 	}
 	return (c.low + t.Sub(c.start)).Milliseconds()
@@ -63,7 +63,7 @@ func (c *Clock) at(t time.Time) int64 {
 func (c *Clock) isSet() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.heard.IsZero() && time.Since(c.heard) < heardFor
+	return !c.observed.IsZero() && time.Since(c.observed) < observedFor
 }
 
 var askTime = rueidis.NewLuaScriptRetryable(`return redis.call('TIME')`)
@@ -97,6 +97,6 @@ func (c Client) setClock(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	c.Clock.Hear(sent, s*1000+us/1000)
+	c.Clock.Observe(sent, s*1000+us/1000)
 	return nil
 }

@@ -21,7 +21,7 @@ func TestAClockIsNeverAhead(t *testing.T) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		c := NewClock()
 		if c.Now() != 0 {
-			t.Error("it knows the time before it has heard it")
+			t.Error("it knows the time before it has observed it")
 		}
 		var offset, fastest = 17*time.Hour + 1234567*time.Nanosecond, time.Hour
 		shown := func() time.Duration { return time.Duration(time.Now().UnixNano()) + offset }
@@ -34,7 +34,7 @@ func TestAClockIsNeverAhead(t *testing.T) {
 			time.Sleep(there)
 			ms := shown().Milliseconds()
 			time.Sleep(back)
-			c.Hear(sent, ms)
+			c.Observe(sent, ms)
 			fastest = min(fastest, there+back)
 			time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond)
 			if now, got := shown().Milliseconds(), c.Now(); got > now || got < now-fastest.Milliseconds()-2 {

@@ -50,7 +50,7 @@ func (s *Script) Exec(ctx context.Context, c Client, keys []string, args ...stri
 		if now, late := refusedAt(err); late {
 			// It is not: there is somebody to tell. Redis's clock was set, or is
 			// another one since a failover.
-			c.Clock.Hear(sent, now)
+			c.Clock.Observe(sent, now)
 			if !again {
 				continue
 			}

@@ -91,8 +91,8 @@ type presence struct {
 	silent  atomic.Bool  // the last call to end had no reply in time
 }
 
-// replyWithin is how soon Redis replies when nothing is wrong.
-const replyWithin = 100 * time.Millisecond
+// promptly is how soon Redis replies when nothing is wrong.
+const promptly = 100 * time.Millisecond
 
 func (p *presence) begin() {
 	if p.waiting.Add(1) == 1 {
@@ -114,5 +114,5 @@ func (p *presence) end(err error) {
 
 // doubtful reports whether Redis may be away.
 func (p *presence) doubtful() bool {
-	return p.silent.Load() || p.waiting.Load() > 0 && time.Since(time.Unix(0, p.heard.Load())) > replyWithin
+	return p.silent.Load() || p.waiting.Load() > 0 && time.Since(time.Unix(0, p.heard.Load())) > promptly
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/testing/balance"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
+	"github.com/mcpfleet/mcpfleet/internal/testing/nginxtest"
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
@@ -191,16 +192,7 @@ func (s strict) RoundTrip(req *http.Request) (*http.Response, error) {
 // but for buffering and the Host header, and returns its URL.
 func startNginx(t *testing.T, f *fleet) string {
 	t.Helper()
-	program, err := exec.LookPath("nginx")
-	if err != nil {
-		program = "/usr/sbin/nginx" // not on the PATH of everybody
-		if _, err := os.Stat(program); err != nil {
-			if os.Getenv("REQUIRE_ALL") == "1" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
-	}
+	program := nginxtest.Find(t)
 	var upstreams strings.Builder
 	for i := range f.processes {
 		fmt.Fprintf(&upstreams, "server %s; ", f.process(i).base.Host)

@@ -42,7 +42,7 @@ func (p *Proxy) Client(t testing.TB) *http.Client {
 // Without nginx on the PATH the test is skipped, or fails if REQUIRE_ALL is 1.
 func Start(t testing.TB, location string, backends ...string) *Proxy {
 	t.Helper()
-	program := find(t)
+	program := Find(t)
 	dir := t.TempDir()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -76,8 +76,8 @@ func Start(t testing.TB, location string, backends ...string) *Proxy {
 	return &Proxy{"https://" + address, roots}
 }
 
-// find returns nginx, which Debian installs where only root's PATH leads.
-func find(t testing.TB) string {
+// Find returns the path of nginx, which Debian installs where only root's PATH leads.
+func Find(t testing.TB) string {
 	t.Helper()
 	for _, name := range []string{"nginx", "/usr/sbin/nginx"} {
 		if program, err := exec.LookPath(name); err == nil {
