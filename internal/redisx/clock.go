@@ -21,7 +21,7 @@ type Clock struct {
 	mu sync.Mutex // guards all fields below
 	// Redis's clock shows between low and high more than has passed since start.
 	low, high time.Duration
-	observed     time.Time // when Redis last said the time; zero if never
+	observed  time.Time // when Redis last said the time; zero if never
 }
 
 // NewClock returns a clock that has yet to observe the time.
