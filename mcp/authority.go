@@ -109,7 +109,7 @@ func (h *Handler) incoming(r *http.Request, rec sessionstore.Record, m *jsonrpcm
 		Record:  rec,
 		Message: m,
 		Extra:   &mcp.RequestExtra{TokenInfo: auth.TokenInfoFromContext(r.Context()), Header: r.Header},
-		Server:  func() (*mcp.Server, error) { return h.server(r) },
+		Server:  runner.Chosen(h.server(r)),
 	}
 }
 

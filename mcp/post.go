@@ -11,6 +11,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
@@ -42,7 +43,9 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		h.initialize(w, r, m)
 		return
 	}
-	rec, err := h.session(r)
+	in := h.incoming(r, sessionstore.Record{}, m)
+	in.Record, err = h.session(r)
+	rec := in.Record
 	if err != nil {
 		id := m.ID
 		if m.IsResponse() {
@@ -54,14 +57,14 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case m.IsNotification():
 		h.node.Use(rec.ID)
-		h.accepted(w, r, h.runner.Notification(r.Context(), h.incoming(r, rec, m)))
+		h.accepted(w, r, h.runner.Notification(r.Context(), in))
 	case m.IsResponse():
 		h.node.Use(rec.ID)
 		h.accepted(w, r, h.node.ForwardResponse(r.Context(), rec.ID, m))
 	case h.draining.Load():
 		h.fail(w, r, m.ID, node.ErrClosed)
 	default:
-		conn, err := h.runner.Call(r.Context(), h.incoming(r, rec, m))
+		conn, err := h.runner.Call(r.Context(), in)
 		h.node.Use(rec.ID)
 		if err != nil {
 			h.fail(w, r, m.ID, err)

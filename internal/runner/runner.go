@@ -41,6 +41,11 @@ func New(n *node.Node, store *sessionstore.Store, logger *slog.Logger, crash boo
 // Faults returns what keeps the faults of handlers to their requests.
 func (r *Runner) Faults() *sdkcompat.Faults { return r.faults }
 
+// Chosen returns the [Incoming.Server] of a message whose server is known.
+func Chosen(server *mcp.Server, err error) func() (*mcp.Server, error) {
+	return func() (*mcp.Server, error) { return server, err }
+}
+
 // An Incoming is a message as it arrived.
 type Incoming struct {
 	// Record is that of the message's session. For initialize it is not stored
