@@ -76,11 +76,8 @@ func (s *Server) redeem(r *http.Request, client *Client, p params) (*tokenRespon
 		return nil, refuse("invalid_request", "code_verifier is missing or malformed")
 	}
 	g, err := s.grants.load(r.Context(), code.grant)
-	if errors.Is(err, errNoGrant) {
-		return nil, invalid
-	}
 	if err != nil {
-		return nil, err
+		return nil, notTaken(err, invalid)
 	}
 	redirect := p.get("redirect_uri")
 	if g.Client != client.ID || !matches(g.Challenge, verifier) || redirect != "" && redirect != g.Redirect {
@@ -94,13 +91,9 @@ func (s *Server) redeem(r *http.Request, client *Client, p params) (*tokenRespon
 	t, err := s.grants.redeem(r.Context(), code, g, a, client.mayUse(grantRefreshToken))
 	if errors.Is(err, errReused) {
 		s.logger.WarnContext(r.Context(), "code redeemed twice: grant revoked", "client", client.ID)
-		return nil, invalid
-	}
-	if errors.Is(err, errNoGrant) {
-		return nil, invalid
 	}
 	if err != nil {
-		return nil, err
+		return nil, notTaken(err, invalid)
 	}
 	return s.response(t, g, a)
 }
@@ -114,11 +107,8 @@ func (s *Server) refresh(r *http.Request, client *Client, p params) (*tokenRespo
 		return nil, invalid
 	}
 	g, err := s.grants.load(r.Context(), token.grant)
-	if errors.Is(err, errNoGrant) {
-		return nil, invalid
-	}
 	if err != nil {
-		return nil, err
+		return nil, notTaken(err, invalid)
 	}
 	if g.Client != client.ID {
 		return nil, invalid
@@ -133,15 +123,20 @@ func (s *Server) refresh(r *http.Request, client *Client, p params) (*tokenRespo
 	t, err := s.grants.refresh(r.Context(), token, g, a)
 	if errors.Is(err, errReused) {
 		s.logger.WarnContext(r.Context(), "replaced refresh token used: grant revoked", "client", client.ID)
-		return nil, invalid
-	}
-	if errors.Is(err, errNoGrant) {
-		return nil, invalid
 	}
 	if err != nil {
-		return nil, err
+		return nil, notTaken(err, invalid)
 	}
 	return s.response(t, g, a)
+}
+
+// notTaken returns invalid for a code or token that is of no grant, or was used
+// before, and any other error as it is.
+func notTaken(err error, invalid *oauthError) error {
+	if errors.Is(err, errNoGrant) || errors.Is(err, errReused) {
+		return invalid
+	}
+	return err
 }
 
 // response returns the response that has the tokens.
