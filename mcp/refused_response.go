@@ -14,15 +14,15 @@ import (
 // the response to a request of the server, that request fails: whoever asked would
 // wait for a response that the client believes to have sent.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, m *jsonrpcmsg.Message, body *postBody, err error) {
-	if failed := h.failAnswered(r, body, err); failed != nil {
+	if failed := h.failServerRequests(r, body, err); failed != nil {
 		err = failed
 	}
 	h.failMessage(w, r, m, err)
 }
 
-// failAnswered fails the server requests that a refused body answers. It returns an
+// failServerRequests fails the server requests that a refused body answers. It returns an
 // error if it cannot.
-func (h *Handler) failAnswered(r *http.Request, body *postBody, reason error) error {
+func (h *Handler) failServerRequests(r *http.Request, body *postBody, reason error) error {
 	if body == nil {
 		return nil // nothing of it has been read
 	}

@@ -204,7 +204,7 @@ func TestAPanicEndsTheProcess(t *testing.T) {
 	})
 }
 
-func TestAResultThatIsNotJSONIsNeverAnswered(t *testing.T) {
+func TestAResultThatIsNotJSONGetsNoResponse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := newServer(nil)

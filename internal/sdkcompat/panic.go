@@ -46,7 +46,7 @@ type Request struct {
 	id        json.RawMessage // nil for a notification
 	stateless bool
 	result    json.RawMessage // set before the SDK has the result
-	answered  atomic.Bool
+	responded atomic.Bool
 }
 
 // Request returns a request with an id, nil for a notification, of a protocol with
@@ -88,10 +88,10 @@ func (f *Faults) watch(server *mcp.Server) {
 	}
 	server.AddReceivingMiddleware(f.middleware)
 	f.watched[key] = struct{}{}
-	runtime.AddCleanup(server, f.forget, key)
+	runtime.AddCleanup(server, f.remove, key)
 }
 
-func (f *Faults) forget(server weak.Pointer[mcp.Server]) {
+func (f *Faults) remove(server weak.Pointer[mcp.Server]) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.watched, server)

@@ -18,7 +18,7 @@ import (
 // Seen in: v1.8.0.
 // Here: results are encoded before the SDK has them, while an error can still be
 // answered.
-// Test: TestAResultThatIsNotJSONIsNeverAnswered.
+// Test: TestAResultThatIsNotJSONGetsNoResponse.
 
 var (
 	errNoResult   = errors.New("the handler returned no result")
@@ -72,7 +72,7 @@ func (r *Request) encode(res mcp.Result) (mcp.Result, error) {
 // unless middleware has made another of it since. It fails if it is the result of
 // another request.
 func (r *Request) Result(sdk json.RawMessage) (json.RawMessage, error) {
-	r.answered.Store(true)
+	r.responded.Store(true)
 	if string(sdk) != placeholder {
 		return sdk, nil
 	}
@@ -87,7 +87,7 @@ func (r *encodedResult) MarshalJSON() ([]byte, error) {
 	switch {
 	case r.Meta != nil || r.ResultType != "":
 		return r.merged()
-	case !r.request.stateless && !r.request.answered.Load(): // after that, somebody keeps results
+	case !r.request.stateless && !r.request.responded.Load(): // after that, somebody keeps results
 		return []byte(placeholder), nil
 	default:
 		return r.data, nil
