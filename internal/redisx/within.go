@@ -2,7 +2,6 @@ package redisx
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 
@@ -88,7 +87,7 @@ func within[T any](ctx context.Context, call func() T) (outcome T, err error) {
 type presence struct {
 	waiting atomic.Int64 // calls that wait for a reply
 	heard   atomic.Int64 // when Redis last replied, or the first of the waiting calls began, Unix ns
-	silent  atomic.Bool  // the last call to end had no reply in time
+	silent  atomic.Bool  // the last call to end had no reply
 }
 
 // promptly is how soon Redis replies when nothing is wrong.
@@ -103,12 +102,13 @@ func (p *presence) begin() {
 // end takes the outcome of a call.
 func (p *presence) end(err error) {
 	p.waiting.Add(-1)
-	late := errors.Is(err, context.DeadlineExceeded)
-	if !late {
+	_, replied := rueidis.IsRedisErr(err)
+	replied = replied || err == nil || rueidis.IsRedisNil(err)
+	if replied {
 		p.heard.Store(time.Now().UnixNano())
 	}
-	if p.silent.Load() != late {
-		p.silent.Store(late)
+	if p.silent.Load() == replied {
+		p.silent.Store(!replied)
 	}
 }
 
