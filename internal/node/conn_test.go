@@ -264,7 +264,7 @@ func TestACancelledStreamEndsWithoutAResponse(t *testing.T) {
 	})
 }
 
-func TestInitializeIsNotCancelled(t *testing.T) {
+func TestInitializeIsNeitherCancelledNorTakenForAnEndedSession(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newBubbleFleet(t, Options{})
@@ -292,10 +292,12 @@ func TestInitializeIsNotCancelled(t *testing.T) {
 		if err := f.nodes[1].Cancel(t.Context(), sid, json.RawMessage("1")); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(f.store.TouchEvery())
+		f.nodes[0].toucher.touchAll() // as after an outage
 		time.Sleep(time.Second)
 		close(slow)
-		if m := decode(t, (<-conn.Response()).Body); m.Result == nil {
-			t.Errorf("answered with %s", m.Error)
+		if r := <-conn.Response(); r.Err != nil || decode(t, r.Body).Result == nil {
+			t.Errorf("answered with %s, %v", r.Body, r.Err)
 		}
 		<-conn.Done()
 		f.idle(t)

@@ -94,11 +94,27 @@ func (g *registry) allListeners() []*Listener {
 	return slices.Collect(maps.Keys(g.listeners))
 }
 
-// present returns the sessions of which something runs here.
-func (g *registry) present() []string {
+// present returns the sessions of which something runs here, without those that an
+// initialize is about to begin: Redis does not know them yet.
+func (g *registry) present() (ids []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.Collect(maps.Keys(g.sessions))
+	for id, p := range g.sessions {
+		if !p.begins() {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// begins reports whether nothing of a session runs but the call that begins it.
+func (p *presence) begins() bool {
+	for c := range p.conns {
+		if !c.req.ResponseOnly {
+			return false
+		}
+	}
+	return len(p.readers) == 0
 }
 
 // ofSession returns what runs of a session here.
