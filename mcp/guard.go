@@ -61,7 +61,12 @@ func (h *Handler) timed(w http.ResponseWriter) { pace.NewWriter(w, h.opts.pace()
 
 // writeJSON responds with a body that may be large.
 func (h *Handler) writeJSON(w http.ResponseWriter, body []byte) {
+	h.writeJSONStatus(w, http.StatusOK, body)
+}
+
+func (h *Handler) writeJSONStatus(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
 	_, _ = pace.NewWriter(w, h.opts.pace()).Write(body) // a client that has gone has lost its response: it had no event id
 }
 

@@ -43,9 +43,7 @@ type Handler struct {
 	runner    *runner.Runner
 	bodies    bodies
 	held      chan struct{} // a place for each GET that waits for Redis
-	stateless http.Handler
-	calls     statelessCalls
-	workers   gauge // goroutines that run the calls of batches
+	workers   gauge         // goroutines that run the calls of batches
 	watchers  watchers
 	leaving   atomic.Bool // Shutdown has begun: balancers are to let go
 	draining  atomic.Bool // and its delay is over: nothing new is served
@@ -102,7 +100,6 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 		closed:    make(chan struct{}),
 	}
 	h.runner = runner.New(n, store, h.logger, o.CrashOnPanic)
-	h.stateless = h.conforming(newStatelessHandler(h))
 	h.logger.Info("instance joined the fleet")
 	return h, nil
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"time"
-
-	"github.com/mcpfleet/mcpfleet/internal/node"
 )
 
 // Shutdown takes the instance out of the fleet. In this order:
@@ -44,13 +42,11 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	if h.leaving.CompareAndSwap(false, true) {
 		h.serveOn(ctx)
 		h.draining.Store(true)
-		h.calls.close()
-		if h.cutShort = h.idle(ctx); h.cutShort != nil {
-			h.calls.cut(h.refusalOf(ctx, node.ErrClosed))
-		}
+		h.cutShort = h.idle(ctx)
 		h.watchers.end()
 		// The rest has its own bounds; an expired ctx must not leave it undone.
 		h.node.Close(context.WithoutCancel(ctx))
+		h.runner.Close()
 		h.logger.Info("instance left the fleet")
 		close(h.closed)
 		return h.cutShort
@@ -78,9 +74,6 @@ func (h *Handler) serveOn(ctx context.Context) {
 
 // idle waits until no call runs here, or ctx ends.
 func (h *Handler) idle(ctx context.Context) error {
-	if err := h.calls.running.wait(ctx); err != nil {
-		return err
-	}
 	if err := h.workers.wait(ctx); err != nil {
 		return err
 	}

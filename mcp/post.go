@@ -32,7 +32,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if isStateless(r, m) {
-		h.serveStateless(w, r, m, body.data)
+		h.serveStateless(w, r, m)
 		return
 	}
 	if m.IsCall() && !sse.CanFlush(w) {

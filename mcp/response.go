@@ -11,14 +11,14 @@ import (
 // respond sends the response to a call: as one JSON body if the handler sends
 // nothing else, or on a stream.
 func (h *Handler) respond(w http.ResponseWriter, r *http.Request, conn *node.Conn, id json.RawMessage, version string) {
-	res, reader, err := conn.Wait(r.Context(), h.opts.StreamAfter)
+	res, stream, err := conn.Wait(r.Context(), h.opts.StreamAfter)
 	switch {
 	case err != nil:
 		h.fail(w, r, id, httperror.ErrGivenUp)
-	case reader == nil:
+	case stream == nil:
 		h.writeResponse(w, r, id, res)
 	default:
-		if h.serveStream(w, r, reader, version, false) != nil {
+		if h.serveStream(w, r, stream.(*node.Reader), version, false) != nil {
 			conn.Leave(r.Context())
 		}
 	}

@@ -31,16 +31,16 @@ type call struct {
 }
 
 func (c call) send(ctx context.Context, opts Options, to client) error {
-	resp, reader, err := c.conn.Wait(ctx, opts.StreamAfter)
+	resp, opened, err := c.conn.Wait(ctx, opts.StreamAfter)
 	switch {
 	case err != nil:
 		return to.fail(errors.Join(httperror.ErrGivenUp, err))
 	case resp.Err != nil:
 		return to.fail(resp.Err)
-	case reader == nil:
+	case opened == nil:
 		return to.body(resp.Body)
 	}
-	err = stream{reader, c.version, false}.send(ctx, opts, to)
+	err = stream{opened.(*node.Reader), c.version, false}.send(ctx, opts, to)
 	if err != nil {
 		c.conn.Leave(ctx)
 	}

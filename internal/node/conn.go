@@ -32,8 +32,21 @@ type Request struct {
 	// ResponseOnly says that nothing but the response can be sent. It is for
 	// initialize, before whose response the session does not exist.
 	ResponseOnly bool
+	// Stateless says that the request is of a protocol without sessions: the stream of
+	// its response cannot be resumed, and a client that closes it cancels the call.
+	// Session is only what the handler is told.
+	Stateless bool
+	// CountedFor says with whose other calls a stateless call is counted.
+	CountedFor string
+	// LogLevel is what the client of a stateless request wants to be logged.
+	LogLevel mcp.LoggingLevel
 	// ResponseMode says where the messages of the handler go.
 	ResponseMode ResponseMode
+	// Handle, if not nil, handles the request, which the SDK otherwise reads itself.
+	Handle func(ctx context.Context, params json.RawMessage) (result json.RawMessage, err error)
+	// Intercept, if not nil, is called with each notification of the handler. It
+	// reports whether the notification is not to be sent.
+	Intercept func(method string, params json.RawMessage) bool
 	// Result, if not nil, returns the result that the SDK's result stands for.
 	Result func(sdk json.RawMessage) (json.RawMessage, error)
 	// OnResult, if not nil, is called with the result of a call before anyone
@@ -59,11 +72,12 @@ type Conn struct {
 	node    *Node
 	id      string
 	req     Request
-	session string
+	session string          // under which the registry has it
+	params  json.RawMessage // of the request, as the handler gets them
 
 	incoming queue
-	response chan Response // has room for the one response
-	stream   chan *Reader  // has room for the one stream
+	response chan Response       // has room for the one response
+	stream   chan ResponseStream // has room for the one stream
 	done     chan struct{}
 	accepted time.Time
 	token    json.RawMessage // the request's progress token, if the SDK knows it as tokenAlias; otherwise nil
@@ -72,7 +86,8 @@ type Conn struct {
 	// next. It guards the fields up to appended, and is held during calls to Redis.
 	out    turn
 	phase  phase
-	reader *Reader // the connection that began the stream
+	reader *Reader     // the connection that began the stream
+	live   *liveStream // the stream, if it is one without a log
 	// opening is the stream that the HTTP response becomes, should it. The second
 	// try to open it is the same stream: the first may have succeeded unnoticed.
 	opening eventlog.Opening
@@ -85,6 +100,7 @@ type Conn struct {
 	finished bool
 	left     time.Time // when the client's connection broke; zero while it stands
 	asked    serverRequests
+	stop     context.CancelFunc // ends the context of Request.Handle
 
 	level logLevel
 }
@@ -125,14 +141,18 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 		req:      req,
 		session:  req.Session,
 		response: make(chan Response, 1),
-		stream:   make(chan *Reader, 1),
+		stream:   make(chan ResponseStream, 1),
 		done:     make(chan struct{}),
 
 		accepted: time.Now(),
 		out:      make(turn, 1),
 		level:    logLevel{turn: make(turn, 1)},
 	}
+	if req.Stateless {
+		c.session = "stateless " + req.CountedFor
+	}
 	c.incoming.init()
+	c.params, c.token = sdkcompat.WithExactToken(req.Message.Params, c.tokenAlias)
 	if req.Message.IsNotification() {
 		c.left = c.accepted // the client has its 202 and does not wait
 	}
@@ -140,7 +160,9 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 		n.endRelay(context.Background(), req.relay) // not in the background: a node that leaves would drop it
 		return nil, err
 	}
-	c.incoming.put(c.request())
+	if req.Handle == nil {
+		c.incoming.put(c.request())
+	}
 	if req.Message.IsNotification() {
 		c.incoming.put(&jsonrpc.Request{ID: barrierID, Method: barrierMethod})
 	}
@@ -158,11 +180,11 @@ func (g *registry) addConn(c *Conn, maxCalls int) error {
 	p, m := g.presence(c.session), c.req.Message
 	key := jsonrpcmsg.IDKey(m.ID)
 	switch {
-	case m.IsCall() && p.calls[key] != nil:
+	case m.IsCall() && !c.req.Stateless && p.calls[key] != nil:
 		return ErrDuplicateID
 	case p.running(m.IsCall()) >= maxCalls:
 		return ErrTooManyCalls
-	case m.IsCall():
+	case m.IsCall() && !c.req.Stateless: // of the same client there may be others, who count by themselves
 		p.calls[key] = c
 	}
 	p.conns[c] = struct{}{}
@@ -183,8 +205,7 @@ func (p *presence) running(calls bool) (count int) {
 // request returns the client's message as the SDK reads it.
 func (c *Conn) request() *jsonrpc.Request {
 	m := c.req.Message
-	r := &jsonrpc.Request{Method: m.Method}
-	r.Params, c.token = sdkcompat.WithExactToken(m.Params, c.tokenAlias)
+	r := &jsonrpc.Request{Method: m.Method, Params: c.params}
 	if c.req.Extra != nil {
 		c.req.Extra.CloseSSEStream = func(args mcp.CloseSSEStreamArgs) { c.closeStream(args.RetryAfter) }
 		r.Extra = c.req.Extra
@@ -210,11 +231,25 @@ func (c *Conn) Context(ctx context.Context) context.Context {
 	return context.WithValue(context.WithoutCancel(ctx), connKey{}, c)
 }
 
+// Handle has [Request.Handle] handle the request, on a goroutine of its own. The
+// server must have been connected.
+func (c *Conn) Handle(ctx context.Context) {
+	ctx, stop := context.WithCancel(c.Context(ctx))
+	c.mu.Lock()
+	c.stop = stop
+	c.mu.Unlock()
+	go func() { // ends with the handler
+		defer stop()
+		result, err := c.req.Handle(ctx, c.params)
+		_ = c.respond(ctx, &jsonrpc.Response{ID: callID, Result: result, Error: err}) // a response is always taken
+	}()
+}
+
 // Connect implements [mcp.Transport].
 func (c *Conn) Connect(context.Context) (mcp.Connection, error) { return c, nil }
 
 // SessionID implements [mcp.Connection].
-func (c *Conn) SessionID() string { return c.session }
+func (c *Conn) SessionID() string { return c.req.Session }
 
 // Read implements [mcp.Connection]. It returns the request, then the client's
 // responses to the handler's requests, and finally the error

@@ -18,7 +18,7 @@ import (
 // a while for what the call sends. It does nothing if the client would have no
 // event id to come back with.
 func (c *Conn) closeStream(retry time.Duration) {
-	if !c.req.Resumable {
+	if !c.req.Resumable || c.req.Stateless {
 		return
 	}
 	ctx := context.Background() // CloseSSEStream has none; each call to Redis is bounded
@@ -38,6 +38,7 @@ func (c *Conn) closeStream(retry time.Duration) {
 // session has ended, or its instance leaves.
 func (c *Conn) abandon(err error) {
 	ctx := context.Background() // nobody waits for this but the client; each call to Redis is bounded
+	c.interrupt()
 	c.out.Lock()
 	c.stopHandler() // not before: its own response could be the quicker one
 	if c.phase == phaseJSON && errors.Is(err, sessionstore.ErrNotFound) {
@@ -72,8 +73,41 @@ func (c *Conn) cancel() {
 	c.out.Unlock()
 }
 
-// stopHandler ends the handler's context, in the SDK's own way.
+// giveUp cancels a stateless call whose client has gone. What is sent from then on
+// is dropped; the handler may take its time.
+func (c *Conn) giveUp() {
+	c.interrupt()
+	c.out.Lock()
+	defer c.out.Unlock()
+	c.stopHandler()
+	c.phase = phaseDone
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left.IsZero() {
+		c.left = time.Now()
+	}
+}
+
+// interrupt lets what holds c.out, because a client reads slowly, go on.
+func (c *Conn) interrupt() {
+	c.mu.Lock()
+	live := c.live
+	c.mu.Unlock()
+	if live != nil {
+		live.interrupt()
+	}
+}
+
+// stopHandler ends the handler's context; that of a handler which the SDK runs in
+// the SDK's own way.
 func (c *Conn) stopHandler() {
+	c.mu.Lock()
+	stop := c.stop
+	c.mu.Unlock()
+	if stop != nil {
+		stop()
+		return
+	}
 	c.incoming.put(&jsonrpc.Request{Method: "notifications/cancelled", Params: cancelCall})
 }
 

@@ -9,8 +9,13 @@ import (
 
 // Leave reports that the client's connection broke. The call goes on; what it
 // sends waits in the log if the client has an event id to resume from. Leave
-// blocks for one call to Redis if the response has just become a stream.
+// blocks for one call to Redis if the response has just become a stream. A stateless
+// call is cancelled.
 func (c *Conn) Leave(ctx context.Context) {
+	if c.req.Stateless {
+		c.giveUp()
+		return
+	}
 	c.mu.Lock()
 	if c.left.IsZero() {
 		c.left = time.Now()
@@ -52,7 +57,7 @@ func (c *Conn) finish() {
 	c.node.endRelay(context.Background(), c.req.relay) // nobody waits for it; the call to Redis is bounded
 	c.node.removeConn(c)
 	close(c.done)
-	if time.Since(c.accepted) > time.Second {
+	if time.Since(c.accepted) > time.Second && !c.req.Stateless {
 		c.node.Use(c.session) // the session was in use until now
 	}
 }

@@ -43,12 +43,17 @@ const (
 // A Response is what answers a call whose HTTP response is no stream.
 type Response struct {
 	Body []byte // a JSON-RPC response
+	Code int64  // of the error that it is, if it is one
 	Err  error  // why there is none, from OnResult
 }
 
 // complete completes the HTTP response with a JSON-RPC response, if it is not
 // complete yet. c.out must be held.
-func (c *Conn) complete(ctx context.Context, response []byte) {
+func (c *Conn) complete(ctx context.Context, response []byte) { c.completeWith(ctx, response, 0) }
+
+// completeWith is complete for a response that may be an error with a code of which
+// the HTTP status depends.
+func (c *Conn) completeWith(ctx context.Context, response []byte, code int64) {
 	if c.phase == phaseJSON && c.usesStandalone() {
 		c.withdrawServerRequests(ctx)
 	}
@@ -60,7 +65,7 @@ func (c *Conn) complete(ctx context.Context, response []byte) {
 		// If the client has left meanwhile it has no event id to ask with, so
 		// nobody will take the response out of the channel.
 		c.phase = phaseDone
-		c.response <- Response{Body: response}
+		c.response <- Response{Body: response, Code: code}
 	case c.phase == phaseStream:
 		c.withdrawServerRequests(ctx)
 		c.endStream(ctx, response)
@@ -101,6 +106,9 @@ func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 // stream's reader. c.out must be held. Should it fail, the message may be in the
 // log; what is appended afterwards decides that.
 func (c *Conn) append(ctx context.Context, data []byte) error {
+	if c.live != nil {
+		return c.live.push(ctx, data)
+	}
 	id := c.streamID()
 	c.appended++
 	e, reader, err := c.node.log.AppendRetried(ctx, id, eventlog.Append{Writer: c.node.id, Number: c.appended, Nonce: eventlog.NewNonce(), Data: data})
@@ -112,8 +120,11 @@ func (c *Conn) append(ctx context.Context, data []byte) error {
 
 // standalone sends a message that belongs to no call.
 func (c *Conn) standalone(ctx context.Context, data []byte) error {
-	if c.req.ResponseOnly {
+	switch {
+	case c.req.ResponseOnly:
 		return errNoSessionYet
+	case c.req.Stateless:
+		return errNoStandalone
 	}
 	return c.notSent(c.node.Standalone(ctx, c.session, data))
 }
@@ -146,6 +157,9 @@ func (c *Conn) open(ctx context.Context) error {
 		return errNothingElse
 	case !c.leftAt().IsZero():
 		return errNoEventID
+	case c.req.Stateless:
+		c.openLive()
+		return nil
 	}
 	if c.opening.Nonce == "" {
 		c.opening = eventlog.Opening{
@@ -177,6 +191,16 @@ func (c *Conn) open(ctx context.Context) error {
 	return nil
 }
 
+// openLive is open for a stream without a log.
+func (c *Conn) openLive() {
+	live := newLiveStream(c)
+	c.mu.Lock()
+	c.live = live
+	c.mu.Unlock()
+	c.phase = phaseStream
+	c.stream <- live
+}
+
 // setStream notes the stream of the response, or one that may have been opened
 // by a try whose outcome is unknown.
 func (c *Conn) setStream(opened, orphan eventlog.StreamID) {
@@ -197,6 +221,10 @@ func (c *Conn) streamID() eventlog.StreamID {
 // an id. c.out must be held.
 func (c *Conn) endStream(ctx context.Context, response []byte) {
 	c.phase = phaseDone
+	if c.live != nil {
+		c.live.end(response)
+		return
+	}
 	c.appended++
 	a := eventlog.Append{Writer: c.node.id, Number: c.appended, Data: response, End: true}
 	if response != nil {

@@ -33,7 +33,7 @@ func (c *Conn) respond(ctx context.Context, resp *jsonrpc.Response) error {
 	if resp.ID == barrierID {
 		return nil
 	}
-	if resp.Error == nil && c.req.Result != nil {
+	if resp.Error == nil && c.req.Result != nil && c.req.Handle == nil {
 		resp.Result, resp.Error = c.req.Result(resp.Result)
 	}
 	var failed error
@@ -45,7 +45,7 @@ func (c *Conn) respond(ctx context.Context, resp *jsonrpc.Response) error {
 	defer c.out.Unlock()
 	switch {
 	case failed == nil:
-		c.complete(ctx, sdkcompat.EncodeResponse(c.req.Message.ID, resp))
+		c.completeWith(ctx, sdkcompat.EncodeResponse(c.req.Message.ID, resp), sdkcompat.ErrorCode(resp))
 	case errors.As(failed, new(*jsonrpc.Error)):
 		c.complete(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, failed))
 	case c.phase == phaseJSON && c.req.ResponseMode != ResponseRelayed:
@@ -61,6 +61,9 @@ func (c *Conn) respond(ctx context.Context, resp *jsonrpc.Response) error {
 func (c *Conn) notify(ctx context.Context, m *jsonrpc.Request) error {
 	if m.Method == "notifications/cancelled" {
 		return c.withdraw(ctx, m.Params)
+	}
+	if c.req.Intercept != nil && c.req.Intercept(m.Method, m.Params) {
+		return nil
 	}
 	if m.Method == "notifications/message" {
 		wanted, err := c.wantsLog(ctx, m.Params)

@@ -48,6 +48,9 @@ func WantsLog(level, message mcp.LoggingLevel) bool {
 }
 
 func (c *Conn) logLevel(ctx context.Context) (mcp.LoggingLevel, error) {
+	if c.req.Stateless {
+		return c.req.LogLevel, nil
+	}
 	if c.req.Message.Method == "logging/setLevel" {
 		// The level being set filters in the SDK already.
 		return levels[0], nil

@@ -196,7 +196,11 @@ func (n *Node) checkCalls(ctx context.Context) {
 	var waiting []*Conn
 	var streams []eventlog.StreamID
 	for _, c := range n.allConns() {
-		if c.waits() {
+		switch {
+		case !c.waits():
+		case c.req.Stateless:
+			c.check(time.Now(), false, false) // nobody can come back for it
+		default:
 			// The call's own stream, and the standalone one for what was asked
 			// outside of it.
 			waiting = append(waiting, c)

@@ -94,27 +94,27 @@ func (g *registry) allListeners() []*Listener {
 	return slices.Collect(maps.Keys(g.listeners))
 }
 
-// present returns the sessions of which something runs here, without those that an
-// initialize is about to begin: Redis does not know them yet.
+// present returns the sessions that Redis knows and of which something runs here:
+// none that an initialize is about to begin, and nothing of protocols without
+// sessions.
 func (g *registry) present() (ids []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for id, p := range g.sessions {
-		if !p.begins() {
+		if p.stored() {
 			ids = append(ids, id)
 		}
 	}
 	return ids
 }
 
-// begins reports whether nothing of a session runs but the call that begins it.
-func (p *presence) begins() bool {
+func (p *presence) stored() bool {
 	for c := range p.conns {
-		if !c.req.ResponseOnly {
-			return false
+		if !c.req.ResponseOnly && !c.req.Stateless {
+			return true
 		}
 	}
-	return len(p.readers) == 0
+	return len(p.readers) > 0
 }
 
 // ofSession returns what runs of a session here.

@@ -370,9 +370,9 @@ func (f *fleet) call(t testing.TB, n *Node, server *mcp.Server, session, message
 		case a := <-r.conn.Response():
 			r.answered <- a
 			r.finish(nil)
-		case reader := <-r.conn.stream:
+		case stream := <-r.conn.stream:
 			close(r.streamed)
-			err := serve(ctx, reader, r.viewer)
+			err := serve(ctx, stream.(*Reader), r.viewer)
 			if err != nil {
 				r.conn.Leave(ctx)
 			}

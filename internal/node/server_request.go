@@ -91,6 +91,9 @@ func (c *Conn) sendServerRequest(ctx context.Context, m *jsonrpc.Request) error 
 	if err := c.checkCapability(m.Method); err != nil {
 		return sdkcompat.Rejected(err)
 	}
+	if c.req.Stateless {
+		return sdkcompat.Rejected(errNoStandalone)
+	}
 	sr := &serverRequest{id: m.ID, asked: time.Now(), read: time.Now(), detached: !fromHandler || !c.req.Message.IsCall() || c.usesStandalone()}
 	number := c.addServerRequest(sr)
 	if err := c.emitServerRequest(ctx, sr, number, m); err != nil {

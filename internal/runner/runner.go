@@ -28,6 +28,7 @@ type Runner struct {
 	store   *sessionstore.Store
 	logger  *slog.Logger
 	faults  *sdkcompat.Faults
+	rounds  *sdkcompat.Rounds
 	clients clientCache
 	foreign foreign
 }
@@ -35,8 +36,11 @@ type Runner struct {
 // New returns a runner for the sessions of a store. With crash, a handler's panic
 // ends the process.
 func New(n *node.Node, store *sessionstore.Store, logger *slog.Logger, crash bool) *Runner {
-	return &Runner{node: n, store: store, logger: logger, faults: sdkcompat.NewFaults(logger, crash)}
+	return &Runner{node: n, store: store, logger: logger, faults: sdkcompat.NewFaults(logger, crash), rounds: sdkcompat.NewRounds()}
 }
+
+// Close ends what the runner keeps for later requests.
+func (r *Runner) Close() { r.rounds.Close() }
 
 // Faults returns what keeps the faults of handlers to their requests.
 func (r *Runner) Faults() *sdkcompat.Faults { return r.faults }
@@ -150,8 +154,18 @@ func (r *Runner) onResult(rec sessionstore.Record, m *jsonrpcmsg.Message) func(c
 // while the handler runs. It returns a nil connection if the message is not to be
 // handled, and fails as [node.Node.Accept] does.
 func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
-	guarded := r.faults.Request(e.Request.Message.ID)
-	e.Request.Result = guarded.Result
+	m := e.Request.Message
+	var d *direct
+	faults := r.faults.Request(m.ID)
+	if e.Request.Stateless {
+		faults = r.faults.StatelessRequest(m.ID, e.Server)
+	}
+	if m.IsCall() && sdkcompat.Decodes(m.Method) {
+		d = &direct{runner: r, server: e.Server, faults: faults, request: e.Request}
+		e.Request.Handle = d.handle
+	} else if !e.Request.Stateless {
+		e.Request.Result = faults.Result
+	}
 	conn, err := r.node.Accept(e.Request)
 	if err != nil {
 		return nil, err
@@ -162,12 +176,19 @@ func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
 			return nil, err
 		}
 	}
-	ss, err := e.Server.Connect(conn.Context(guarded.Catch(ctx, e.Server)), conn, &mcp.ServerSessionOptions{State: e.state})
+	if d == nil {
+		ctx = faults.Catch(ctx, e.Server)
+	}
+	ss, err := e.Server.Connect(conn.Context(ctx), conn, &mcp.ServerSessionOptions{State: e.state})
 	if err != nil {
 		_ = conn.Close() // our own connection's Close does not fail
 		return nil, err
 	}
 	sdkcompat.StopKeepAlive(e.Server, ss, conn.Done())
+	if d != nil {
+		d.conn, d.session = conn, ss
+		conn.Handle(ctx)
+	}
 	return conn, nil
 }
 

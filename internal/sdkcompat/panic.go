@@ -45,6 +45,7 @@ type Request struct {
 	faults    *Faults
 	id        json.RawMessage // nil for a notification
 	stateless bool
+	server    *mcp.Server     // of a stateless request that the SDK does not read
 	result    json.RawMessage // set before the SDK has the result
 	responded atomic.Bool
 }
@@ -53,10 +54,9 @@ type Request struct {
 // sessions.
 func (f *Faults) Request(id json.RawMessage) *Request { return &Request{faults: f, id: id} }
 
-// StatelessRequest is [Faults.Request] for a protocol without sessions, whose
-// requests the SDK's own handler serves.
-func (f *Faults) StatelessRequest(id json.RawMessage) *Request {
-	return &Request{faults: f, id: id, stateless: true}
+// StatelessRequest is [Faults.Request] for a request of a protocol without sessions.
+func (f *Faults) StatelessRequest(id json.RawMessage, server *mcp.Server) *Request {
+	return &Request{faults: f, id: id, stateless: true, server: server}
 }
 
 type requestKey struct{}
@@ -109,21 +109,39 @@ func (f *Faults) middleware(next mcp.MethodHandler) mcp.MethodHandler {
 
 // handle runs a request's handler, and returns what the SDK can send without
 // calling code of the handler any more.
-func (f *Faults) handle(ctx context.Context, request *Request, method string, run func() (mcp.Result, error)) (res mcp.Result, err error) {
+func (f *Faults) handle(ctx context.Context, request *Request, method string, run func() (mcp.Result, error)) (mcp.Result, error) {
+	if request.id == nil {
+		return f.run(ctx, request, method, run) // nobody gets a result
+	}
+	return encodeOf(ctx, f, request, method, run, request.encode)
+}
+
+// Run is for a handler that is called without the SDK: it returns the result as it
+// is sent, of a stateless request with what the SDK would have added.
+func (r *Request) Run(ctx context.Context, method string, run func() (mcp.Result, error)) (json.RawMessage, error) {
+	return encodeOf(ctx, r.faults, r, method, run, r.encodeAll)
+}
+
+// run runs a request's handler.
+func (f *Faults) run(ctx context.Context, request *Request, method string, run func() (mcp.Result, error)) (res mcp.Result, err error) {
 	defer f.Recover(ctx, "a handler panicked", func() {
 		res, err = nil, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "internal error"}
 	}, "method", method, "request", request)
-	res, err = run()
-	switch {
-	case request.id == nil:
-		return res, err // nobody gets it
-	case err != nil:
-		return nil, wireError(err)
-	}
-	encoded, err := request.encode(res)
+	return run()
+}
+
+// encodeOf runs a request's handler and encodes its result.
+func encodeOf[T any](ctx context.Context, f *Faults, request *Request, method string, run func() (mcp.Result, error), encode func(mcp.Result) (T, error)) (encoded T, err error) {
+	defer f.Recover(ctx, "a result panicked", func() {
+		err = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "internal error"}
+	}, "method", method, "request", request)
+	res, err := f.run(ctx, request, method, run)
 	if err != nil {
+		return encoded, wireError(err)
+	}
+	if encoded, err = encode(res); err != nil {
 		f.logger.ErrorContext(ctx, "a handler's result cannot be sent", "error", err, "method", method, "request", request)
-		return nil, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "internal error: the result cannot be sent"}
+		return encoded, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "internal error: the result cannot be sent"}
 	}
 	return encoded, nil
 }

@@ -28,6 +28,19 @@ func EncodeResponse(id json.RawMessage, resp *jsonrpc.Response) []byte {
 	return jsonrpcmsg.EncodeError(id, wireError(resp.Error))
 }
 
+// ErrorCode returns the code of the error in a response as [EncodeResponse] encodes
+// it, zero if it is no error.
+func ErrorCode(resp *jsonrpc.Response) int64 {
+	switch {
+	case resp.Error == nil:
+		return 0
+	case undecodable(resp.Error.Error()) != nil:
+		return jsonrpc.CodeInvalidParams
+	default:
+		return wireError(resp.Error).Code
+	}
+}
+
 // wireError returns a handler's error as the client gets it, in every protocol.
 func wireError(err error) *jsonrpc.Error {
 	wire := &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: err.Error()}

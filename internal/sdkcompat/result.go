@@ -46,18 +46,9 @@ const placeholder = `"mcpfleet: the encoded result"`
 // what the SDK adds to the result it adds to a copy, as a handler may return the
 // same result again and again.
 func (r *Request) encode(res mcp.Result) (mcp.Result, error) {
-	if res == nil {
-		return nil, errNoResult
-	}
-	if err := checkContent(res); err != nil {
-		return nil, err
-	}
-	data, err := encodeJSON(res)
+	data, err := checked(res)
 	if err != nil {
 		return nil, err
-	}
-	if string(data) == "null" {
-		return nil, errNoResult
 	}
 	encoded := &encodedResult{data: data, request: r}
 	if r.stateless {
@@ -66,6 +57,62 @@ func (r *Request) encode(res mcp.Result) (mcp.Result, error) {
 		r.result = data
 	}
 	return encoded, nil
+}
+
+// checked encodes a handler's result, if it is one that a client can read.
+func checked(res mcp.Result) (json.RawMessage, error) {
+	if res == nil {
+		return nil, errNoResult
+	}
+	if err := checkContent(res); err != nil {
+		return nil, err
+	}
+	data, err := encodeJSON(res)
+	if err == nil && string(data) == "null" {
+		err = errNoResult
+	}
+	return data, err
+}
+
+// encodeAll is encode for a result that the SDK does not get.
+func (r *Request) encodeAll(res mcp.Result) (json.RawMessage, error) {
+	data, err := checked(res)
+	if err != nil || !r.stateless || r.server == nil {
+		return data, err
+	}
+	return withServerInfo(data, res.GetMeta(), Implementation(r.server))
+}
+
+// withServerInfo returns a result with the server's implementation in its _meta, as
+// the SDK puts it there from 2026-07-28 on, unless the handler has put one.
+func withServerInfo(data json.RawMessage, meta map[string]any, impl *mcp.Implementation) (json.RawMessage, error) {
+	if _, has := meta[mcp.MetaKeyServerInfo]; has || impl == nil {
+		return data, nil
+	}
+	if len(meta) == 0 && len(data) > 2 && data[0] == '{' { // most often: put it in front
+		info, err := encodeJSON(impl)
+		if err != nil {
+			return nil, err
+		}
+		b := make([]byte, 0, len(data)+len(info)+len(mcp.MetaKeyServerInfo)+20)
+		b = append(b, `{"_meta":{"`...)
+		b = append(append(append(b, mcp.MetaKeyServerInfo...), `":`...), info...)
+		return append(append(b, "},"...), data[1:]...), nil
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(data, &fields) != nil {
+		return data, nil // it is no object
+	}
+	meta = maps.Clone(meta)
+	if meta == nil {
+		meta = map[string]any{}
+	}
+	meta[mcp.MetaKeyServerInfo] = impl
+	var err error
+	if fields["_meta"], err = encodeJSON(meta); err != nil {
+		return nil, err
+	}
+	return encodeJSON(fields)
 }
 
 // Result returns the result that the SDK's result stands for: that of the handler,

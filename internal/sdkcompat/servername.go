@@ -14,26 +14,31 @@ import (
 // Here: the name is read from a private field.
 // Test: TestServerNamesAreNotTold.
 
-// implementation is where a server keeps its own, and name where that keeps its
-// Name. It is nil if the SDK has no such field any more.
-var implementation, name = func() (implementation, name []int) {
+// implementation is where a server keeps its own. It is nil if the SDK has no such
+// field any more.
+var implementation = func() []int {
 	impl, ok := reflect.TypeFor[mcp.Server]().FieldByName("impl")
-	field, has := reflect.TypeFor[mcp.Implementation]().FieldByName("Name")
-	if !ok || !has || impl.Type != reflect.TypeFor[*mcp.Implementation]() {
-		return nil, nil
+	if !ok || impl.Type != reflect.TypeFor[*mcp.Implementation]() {
+		return nil
 	}
-	return impl.Index, field.Index
+	return impl.Index
 }()
+
+// Implementation returns what a server was made with, which must not be changed. It
+// is nil if the server is, or if it cannot be known.
+func Implementation(server *mcp.Server) *mcp.Implementation {
+	if server == nil || implementation == nil {
+		return nil
+	}
+	field := reflect.ValueOf(server).Elem().FieldByIndex(implementation)
+	return *(**mcp.Implementation)(field.Addr().UnsafePointer()) // written by NewServer, and never again
+}
 
 // ServerName returns the Implementation.Name of a server, or nothing if server is
 // nil or the name cannot be known.
 func ServerName(server *mcp.Server) string {
-	if server == nil || implementation == nil {
-		return ""
+	if impl := Implementation(server); impl != nil {
+		return impl.Name
 	}
-	impl := reflect.ValueOf(server).Elem().FieldByIndex(implementation)
-	if impl.IsNil() {
-		return ""
-	}
-	return impl.Elem().FieldByIndex(name).String()
+	return ""
 }

@@ -24,7 +24,13 @@ func undecodable(text string) *jsonrpc.Error {
 	if !ok || !strings.Contains(reason, `" into a *mcp.`) {
 		return nil
 	}
-	e := &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: strings.TrimSuffix(where, ": invalid params") + ": invalid params"}
+	return invalidParams(strings.TrimSuffix(where, ": invalid params"), reason)
+}
+
+// invalidParams returns the error for params that cannot be decoded; where says what
+// was being done, and reason what the decoder says.
+func invalidParams(where, reason string) *jsonrpc.Error {
+	e := &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: where + ": invalid params"}
 	// "... into Go struct field mcp.CallToolParamsRaw.name of type string"
 	if i := strings.LastIndex(reason, "Go struct field mcp."); i >= 0 {
 		field, _, _ := strings.Cut(reason[i:], " of type ")

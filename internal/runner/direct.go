@@ -1,0 +1,48 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/mcpfleet/mcpfleet/internal/node"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
+)
+
+// A direct is a call that is given to the server's handler by us. The SDK's session
+// is only for what the handler sends.
+type direct struct {
+	runner  *Runner
+	server  *mcp.Server
+	faults  *sdkcompat.Request
+	request node.Request
+	// set before the request is handled
+	conn    *node.Conn
+	session *mcp.ServerSession
+}
+
+// handle is [node.Request.Handle].
+func (d *direct) handle(ctx context.Context, params json.RawMessage) (json.RawMessage, error) {
+	method := d.request.Message.Method
+	decoded, err := sdkcompat.Decode(method, params, d.request.Extra)
+	if err != nil {
+		return nil, err
+	}
+	result, err := d.faults.Run(ctx, method, func() (mcp.Result, error) {
+		handler := sdkcompat.Handler(d.server)
+		if !d.request.Stateless {
+			return handler(ctx, method, decoded.For(d.session))
+		}
+		standIn, free, err := d.runner.rounds.Lend(method, decoded.Name, d.session, d.conn)
+		if err != nil {
+			return nil, err
+		}
+		defer free()
+		return handler(ctx, method, decoded.For(standIn))
+	})
+	if err != nil || d.request.Result == nil {
+		return result, err
+	}
+	return d.request.Result(result)
+}

@@ -1,0 +1,55 @@
+package sdkcompat
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+	segmentio "github.com/segmentio/encoding/json"
+)
+
+// A Decoded request has yet to be given the session that its handler sees.
+type Decoded struct {
+	// Name is that of the tool or prompt, or the URI of the resource.
+	Name string
+	// For returns the request in a session.
+	For func(*mcp.ServerSession) mcp.Request
+}
+
+// Decodes reports whether [Decode] decodes the params of a method: of those that a
+// client calls most, and whose handlers may ask the client.
+func Decodes(method string) bool {
+	return method == "tools/call" || method == "prompts/get" || method == "resources/read"
+}
+
+// Decode decodes the params of a request as the SDK does: with the same library, and
+// so that the names of fields are matched exactly.
+func Decode(method string, params json.RawMessage, extra *mcp.RequestExtra) (Decoded, error) {
+	switch method {
+	case "tools/call":
+		return decode(method, params, extra, func(p *mcp.CallToolParamsRaw) string { return p.Name })
+	case "prompts/get":
+		return decode(method, params, extra, func(p *mcp.GetPromptParams) string { return p.Name })
+	case "resources/read":
+		return decode(method, params, extra, func(p *mcp.ReadResourceParams) string { return p.URI })
+	default:
+		return Decoded{}, fmt.Errorf("params of %s are decoded by the SDK", method)
+	}
+}
+
+func decode[T any, P interface {
+	*T
+	mcp.Params
+}](method string, params json.RawMessage, extra *mcp.RequestExtra, name func(P) string) (Decoded, error) {
+	if len(params) == 0 {
+		return Decoded{}, &jsonrpc.Error{Code: jsonrpc.CodeInvalidRequest, Message: `invalid request: missing required "params"`}
+	}
+	p := P(new(T))
+	if _, err := segmentio.Parse(params, p, segmentio.DontMatchCaseInsensitiveStructFields); err != nil {
+		return Decoded{}, invalidParams("handling '"+method+"'", err.Error())
+	}
+	return Decoded{name(p), func(session *mcp.ServerSession) mcp.Request {
+		return &mcp.ServerRequest[P]{Session: session, Params: p, Extra: extra}
+	}}, nil
+}
