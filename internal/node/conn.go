@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -36,6 +37,10 @@ type Request struct {
 	// its response cannot be resumed, and a client that closes it cancels the call.
 	// Session is only what the handler is told.
 	Stateless bool
+	// FrontOnly says that the request continues a parked call: no handler runs for it.
+	FrontOnly bool
+	// Asking is what a stateless call needs that may ask its client; nil if it may not.
+	Asking *Asking
 	// CountedFor says with whose other calls a stateless call is counted.
 	CountedFor string
 	// LogLevel is what the client of a stateless request wants to be logged.
@@ -101,8 +106,14 @@ type Conn struct {
 	left     time.Time // when the client's connection broke; zero while it stands
 	asked    serverRequests
 	stop     context.CancelFunc // ends the context of Request.Handle
+	rounds   *rounds            // what the call has asked; nil if nothing
+	fronting *fronting          // nil unless the request is the front of a parked call
 
 	level logLevel
+
+	parked    atomic.Bool            // its client has been asked, and has yet to come back
+	wasParked atomic.Bool            // it has been parked, if perhaps not now
+	frontAt   atomic.Pointer[string] // the instance of its front; nil if it has none
 }
 
 // A turn is a mutex that may be held during calls to Redis.
@@ -156,11 +167,14 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 	if req.Message.IsNotification() {
 		c.left = c.accepted // the client has its 202 and does not wait
 	}
+	if req.Asking != nil && req.Asking.Front != nil {
+		c.standBehind(req.Asking.Front)
+	}
 	if err := n.addConn(c, n.opts.MaxCalls); err != nil {
 		n.endRelay(context.Background(), req.relay) // not in the background: a node that leaves would drop it
 		return nil, err
 	}
-	if req.Handle == nil {
+	if req.Handle == nil && !req.FrontOnly {
 		c.incoming.put(c.request())
 	}
 	if req.Message.IsNotification() {
@@ -195,7 +209,7 @@ func (g *registry) addConn(c *Conn, maxCalls int) error {
 // running returns how many calls, or notifications, of a session run here.
 func (p *presence) running(calls bool) (count int) {
 	for c := range p.conns {
-		if c.req.Message.IsCall() == calls {
+		if c.req.Message.IsCall() == calls && !c.wasParked.Load() {
 			count++
 		}
 	}

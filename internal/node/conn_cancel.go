@@ -82,9 +82,14 @@ func (c *Conn) giveUp() {
 	c.stopHandler()
 	c.phase = phaseDone
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.left.IsZero() {
 		c.left = time.Now()
+	}
+	f := c.fronting
+	c.mu.Unlock()
+	if f != nil {
+		c.leaveCall(f)
+		c.node.background(c.finish)
 	}
 }
 

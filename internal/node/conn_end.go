@@ -39,6 +39,13 @@ func (c *Conn) leftAt() time.Time {
 	return c.left
 }
 
+// finishUnlessParked is finish, unless the response waits for the client.
+func (c *Conn) finishUnlessParked() {
+	if !c.parked.Load() {
+		c.finish()
+	}
+}
+
 // finish ends the connection, and returns when it has ended: a node that leaves
 // must not leave a call to Redis behind. The SDK's own clean-up follows from the
 // error that Read returns then.

@@ -37,6 +37,8 @@ type phase int
 const (
 	phaseJSON   phase = iota // nothing has been sent: one JSON body will do
 	phaseStream              // it is a stream
+	phaseParked              // it has been asked for input, and the client has yet to send it
+	phaseFront               // another request, which has brought the input, gets what is sent
 	phaseDone                // it is complete
 )
 
@@ -58,6 +60,12 @@ func (c *Conn) completeWith(ctx context.Context, response []byte, code int64) {
 		c.withdrawServerRequests(ctx)
 	}
 	switch {
+	case c.phase == phaseParked:
+		s := saidOf(response)
+		c.rounds.result = &s
+	case c.phase == phaseFront:
+		c.phase = phaseDone
+		c.tellFront(ctx, saidOf(response))
 	case c.phase == phaseJSON && c.req.ResponseMode == ResponseRelayed:
 		c.phase = phaseDone
 		c.relayResponse(ctx, response)
@@ -88,8 +96,14 @@ func (c *Conn) emit(ctx context.Context, data []byte) error {
 
 // emitLocked is emit with c.out held.
 func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
-	if c.phase == phaseDone {
+	switch c.phase {
+	case phaseDone:
 		return errResponseComplete
+	case phaseParked:
+		return c.hold(saidOf(data))
+	case phaseFront:
+		c.tellFront(ctx, saidOf(data))
+		return nil
 	}
 	if c.usesStandalone() {
 		return c.standalone(ctx, data)

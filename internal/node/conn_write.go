@@ -29,7 +29,7 @@ func (c *Conn) Write(ctx context.Context, msg jsonrpc.Message) error {
 
 // respond takes the SDK's response to the request, or to the barrier.
 func (c *Conn) respond(ctx context.Context, resp *jsonrpc.Response) error {
-	defer c.finish()
+	defer c.finishUnlessParked()
 	if resp.ID == barrierID {
 		return nil
 	}
@@ -65,7 +65,7 @@ func (c *Conn) notify(ctx context.Context, m *jsonrpc.Request) error {
 	if c.req.Intercept != nil && c.req.Intercept(m.Method, m.Params) {
 		return nil
 	}
-	if m.Method == "notifications/message" {
+	if m.Method == "notifications/message" && !c.wasParked.Load() { // a later request may want another level
 		wanted, err := c.wantsLog(ctx, m.Params)
 		if err != nil || !wanted {
 			return err

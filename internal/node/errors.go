@@ -54,6 +54,13 @@ var (
 	errResponseLost = errors.New("the client's response may have been lost: the session store has lost what it kept of it")
 )
 
+// Errors of calls that ask their clients without a session.
+var (
+	errTooManyParked = errors.New("too many calls wait for answers of their clients")
+	errHeldFull      = errors.New("too much has been said while the client was asked")
+	errTooSlowFront  = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the rest of this request is no longer available; its outcome is unknown"}
+)
+
 // Errors of open streams.
 var (
 	// errTooSlow says that a listener has fallen so far behind that changes it

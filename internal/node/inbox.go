@@ -141,6 +141,16 @@ func (n *Node) receive(f map[string]string) {
 		n.receiveRelayStarted(decodeRelayStarted(f))
 	case kindRelayEnded:
 		n.receiveRelayEnded(decodeRelayEnded(f))
+	case kindAnswersArrived:
+		if m, err := decodeAnswersArrived(f); err == nil {
+			n.background(func() { n.receiveAnswersArrived(m) })
+		}
+	case kindFrontTold:
+		if m, err := decodeFrontTold(f); err == nil {
+			n.receiveFrontTold(m)
+		}
+	case kindFrontGone:
+		n.receiveFrontGone(decodeFrontGone(f))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
+	"github.com/mcpfleet/mcpfleet/internal/roundstore"
 )
 
 // A link is a process's way to the fleet, whether it is an instance or only
@@ -21,6 +22,7 @@ type link struct {
 	keys   rediskeys.Space
 	log    *eventlog.Log
 	bus    *bus.Bus
+	rounds *roundstore.Store
 	logger *slog.Logger
 }
 
@@ -41,6 +43,7 @@ func newLink(o Options) (link, error) {
 		keys:   keys,
 		log:    eventlog.New(rdb, keys, o.Log),
 		bus:    bus.New(rdb, keys, o.Logger),
+		rounds: roundstore.New(rdb, keys, o.AnswerWithin+o.RunDetached),
 		logger: o.Logger,
 	}, nil
 }

@@ -28,6 +28,7 @@ func (n *Node) monitor(ctx context.Context) {
 			n.checkReaders(ctx, due)
 			n.checkSubscriptions(ctx, due)
 			n.checkRelays(ctx)
+			n.checkFronts(ctx)
 			n.checkCalls(ctx)
 		}
 	}
@@ -196,6 +197,9 @@ func (n *Node) checkCalls(ctx context.Context) {
 	var waiting []*Conn
 	var streams []eventlog.StreamID
 	for _, c := range n.allConns() {
+		if since := c.parkedSince(); !since.IsZero() && time.Since(since) >= n.opts.AnswerWithin {
+			n.background(c.expire)
+		}
 		switch {
 		case !c.waits():
 		case c.req.Stateless:

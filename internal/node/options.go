@@ -36,6 +36,10 @@ type Options struct {
 	// MaxCalls bounds the running calls of a session on this instance, and the
 	// notifications whose handlers run. If zero, 64 each.
 	MaxCalls int
+	// MaxParked bounds the calls without a session that wait on this instance for their
+	// clients' answers, and MaxParkedPerUser those of a user, or of a connection
+	// without users. If zero, 1000 and 64.
+	MaxParked, MaxParkedPerUser int
 	// AnswerWithin is how long a request to the client (sampling, elicitation,
 	// roots) waits for its response. If zero, 10 minutes.
 	AnswerWithin time.Duration
@@ -70,6 +74,8 @@ func (o Options) validate() error {
 		options.NonNegative("MaxQueue", o.MaxQueue),
 		options.NonNegative("MaxQueueBytes", o.MaxQueueBytes),
 		options.NonNegative("MaxCalls", o.MaxCalls),
+		options.NonNegative("MaxParked", o.MaxParked),
+		options.NonNegative("MaxParkedPerUser", o.MaxParkedPerUser),
 		options.NonNegative("AnswerWithin", o.AnswerWithin),
 		options.NonNegative("RunDetached", o.RunDetached),
 		options.AtLeast("RedisTimeout", o.RedisTimeout, time.Millisecond),
@@ -80,6 +86,8 @@ func (o Options) withDefaults() Options {
 	options.OrDefault(&o.MaxQueue, 256)
 	options.OrDefault(&o.MaxQueueBytes, 4<<20)
 	options.OrDefault(&o.MaxCalls, 64)
+	options.OrDefault(&o.MaxParked, 1000)
+	options.OrDefault(&o.MaxParkedPerUser, 64)
 	options.OrDefault(&o.AnswerWithin, 10*time.Minute)
 	options.OrDefault(&o.RunDetached, 5*time.Minute)
 	options.OrDefault(&o.RedisTimeout, redisx.DefaultTimeout)

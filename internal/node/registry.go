@@ -22,6 +22,7 @@ type registry struct {
 	readers   map[string]*Reader
 	listeners map[*Listener]struct{}
 	sessions  map[string]*presence
+	parked    int // calls that have been parked, and run still
 }
 
 // presence is what runs of one session on this instance. It exists only while
@@ -62,11 +63,40 @@ func (g *registry) unlessClosed(f func()) {
 	}
 }
 
-// Calls returns how many requests run on this instance.
-func (g *registry) Calls() int {
+// Calls returns how many requests run on this instance, without those that are parked.
+func (g *registry) Calls() (count int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.conns)
+	for _, c := range g.conns {
+		if !c.parked.Load() {
+			count++
+		}
+	}
+	return count
+}
+
+// mayPark reports whether a call may be parked, and counts it from then on: perUser
+// bounds those of a user, perInstance all.
+func (g *registry) mayPark(c *Conn, perUser, perInstance int) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c.wasParked.Load() {
+		return true
+	}
+	ofUser := 0
+	if p := g.sessions[c.session]; p != nil {
+		for other := range p.conns {
+			if other.wasParked.Load() {
+				ofUser++
+			}
+		}
+	}
+	if ofUser >= perUser || g.parked >= perInstance {
+		return false
+	}
+	g.parked++
+	c.wasParked.Store(true)
+	return true
 }
 
 // Streams returns how many streams are open on this instance.
@@ -165,6 +195,9 @@ func (g *registry) removeConn(c *Conn) {
 		delete(p.conns, c)
 	}
 	delete(g.conns, c.id)
+	if c.wasParked.Load() {
+		g.parked--
+	}
 	g.release(c.session)
 }
 

@@ -81,8 +81,8 @@ func validInstance(s string) bool {
 // sendServerRequest sends a request of the server to the client.
 func (c *Conn) sendServerRequest(ctx context.Context, m *jsonrpc.Request) error {
 	fromHandler := c.isHandler(ctx)
-	if m.Method == "ping" && !fromHandler {
-		// ServerOptions.KeepAlive. What it is for, noticing a client that is
+	if m.Method == "ping" && (!fromHandler || c.req.Stateless) {
+		// Without sessions there is nobody to ask. And ServerOptions.KeepAlive. What it is for, noticing a client that is
 		// gone, does not apply to the connection of one request, which it would
 		// end in the middle of a long call.
 		c.incoming.put(&jsonrpc.Response{ID: m.ID, Result: json.RawMessage("{}")})
@@ -92,7 +92,10 @@ func (c *Conn) sendServerRequest(ctx context.Context, m *jsonrpc.Request) error 
 		return sdkcompat.Rejected(err)
 	}
 	if c.req.Stateless {
-		return sdkcompat.Rejected(errNoStandalone)
+		if err := c.ask(ctx, m); err != nil {
+			return sdkcompat.Rejected(err)
+		}
+		return nil
 	}
 	sr := &serverRequest{id: m.ID, asked: time.Now(), read: time.Now(), detached: !fromHandler || !c.req.Message.IsCall() || c.usesStandalone()}
 	number := c.addServerRequest(sr)

@@ -68,6 +68,10 @@ func (s Space) Stream(id, stream string) string { return s.of(id, "stream:"+stre
 // Log is the list that holds the events of one stream of a session.
 func (s Space) Log(id, stream string) string { return s.of(id, "log:"+stream) }
 
+// Round is the hash of a call of a protocol without sessions that waits for answers
+// of its client.
+func (s Space) Round(call string) string { return s.of("call:"+call, "round") }
+
 // Inbox is the Redis Stream through which the fleet talks to one instance. Its
 // existence says that the instance lives.
 func (s Space) Inbox(instance string) string {

@@ -46,3 +46,22 @@ func (d *direct) handle(ctx context.Context, params json.RawMessage) (json.RawMe
 	}
 	return d.request.Result(result)
 }
+
+// mayRunAgain reports whether the call does no harm if it is run again: it only reads,
+// or its tool says that it may be repeated.
+func (d *direct) mayRunAgain() bool {
+	if d.request.Message.Method != "tools/call" {
+		return true
+	}
+	tool, err := d.runner.rounds.Tool(d.conn.Context(context.Background()), d.session, toolName(d.request.Message.Params))
+	return err == nil && tool != nil && tool.Annotations != nil && (tool.Annotations.ReadOnlyHint || tool.Annotations.IdempotentHint)
+}
+
+func toolName(params json.RawMessage) string {
+	var p map[string]json.RawMessage
+	var name string
+	if json.Unmarshal(params, &p) == nil {
+		_ = json.Unmarshal(p["name"], &name) // otherwise there is no such tool
+	}
+	return name
+}

@@ -162,6 +162,9 @@ func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
 	}
 	if m.IsCall() && sdkcompat.Decodes(m.Method) {
 		d = &direct{runner: r, server: e.Server, faults: faults, request: e.Request}
+		if e.Request.Asking != nil {
+			e.Request.Asking.Again = d.mayRunAgain
+		}
 		e.Request.Handle = d.handle
 	} else if !e.Request.Stateless {
 		e.Request.Result = faults.Result

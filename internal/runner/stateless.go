@@ -85,6 +85,9 @@ func invalidMeta(field string) error {
 // Stateless has the server handle a message of a protocol without sessions, as
 // [Runner.Serve] does.
 func (r *Runner) Stateless(ctx context.Context, s *Stateless) (*node.Conn, error) {
+	if state, ok := s.continues(); ok {
+		return r.resume(ctx, s, state)
+	}
 	e, err := r.prepareStateless(s)
 	if err != nil {
 		return nil, err
@@ -115,6 +118,7 @@ func (r *Runner) prepareStateless(s *Stateless) (Execution, error) {
 	if sdkcompat.Decodes(s.Message.Method) {
 		// The version of which handlers may ask, and wait for, their clients.
 		e.state = sdkcompat.SessionState(client, VersionPriming)
+		e.Request.Asking = &node.Asking{Claim: s.claim, Encode: s.inputRequired}
 	}
 	return e, nil
 }
