@@ -317,14 +317,14 @@ func TestAPanicInANotificationHandlerIsLogged(t *testing.T) {
 			c.Notify(t, method, params)
 			accepts(t, sse.Client, fmt.Sprintf(`{"jsonrpc":"2.0","method":%q,"params":%s}`, method, params))
 		}
-		stateless := s.stateless(t) // in 2026-07-28 the SDK has no handler called
+		stateless := s.stateless(t)
 		res := stateless.Post(t, `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"x","progress":1,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"raw","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}`,
 			named("notifications/progress", ""))
 		if res.StatusCode != http.StatusAccepted {
 			t.Errorf("2026-07-28: %s", res.Status)
 		}
 		synctest.Wait()
-		for what, times := range map[string]int{"panic=initialized": 2, "panic=roots": 2, "panic=progress": 2} {
+		for what, times := range map[string]int{"panic=initialized": 2, "panic=roots": 2, "panic=progress": 3} {
 			if n := strings.Count(log.String(), what); n != times {
 				t.Errorf("%s is logged %d times, want %d", what, n, times)
 			}
@@ -431,24 +431,40 @@ func plain(raw json.RawMessage) string {
 	return strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(raw))
 }
 
-// A server may be served by others as well, say over stdio: not by us, the SDK's
-// results stay as they are.
-func TestMiddlewareOfOthersSeesTheSDKsResults(t *testing.T) {
+// Middleware may come at any time, and the server may be served by others as well, say
+// over stdio: what it sees is the SDK's.
+func TestMiddlewareSeesTheSDKsResults(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		server := s.server()
-		one := s.joinWith(t, server)
-		wantText(t, at(s.session(t), one.url).CallTool(t, "echo", `{"text":"hi"}`), "hi")
-		var seen mcp.Result
-		server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
+		one, other := s.joinWith(t, server), s.joinWith(t, server)
+		seen := map[string]int{}
+		see := func(next mcp.MethodHandler) mcp.MethodHandler {
 			return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
 				res, err := next(ctx, method, req)
-				if method == "tools/call" {
-					seen = res
+				switch res.(type) {
+				case *mcp.CallToolResult, *mcp.ListToolsResult:
+					seen[method]++
 				}
 				return res, err
 			}
-		})
+		}
+		call := func(url string) {
+			t.Helper()
+			c := at(s.session(t), url)
+			wantText(t, c.CallTool(t, "echo", `{"text":"hi"}`), "hi")
+			c.Call(t, "tools/list", "{}")
+		}
+		call(one.url)
+		for added := range 3 {
+			server.AddReceivingMiddleware(see)
+			call(one.url)
+			call(other.url)
+			if want := 2 * (added + 1); seen["tools/call"] != want || seen["tools/list"] != want {
+				t.Errorf("%d times added, middleware has seen %v, want %d of each", added+1, seen, want)
+			}
+			clear(seen)
+		}
 		here, there := mcp.NewInMemoryTransports()
 		ss, err := server.Connect(t.Context(), here, nil)
 		must(t, err)
@@ -456,53 +472,45 @@ func TestMiddlewareOfOthersSeesTheSDKsResults(t *testing.T) {
 		must(t, err)
 		_, err = cs.CallTool(t.Context(), &mcp.CallToolParams{Name: "echo", Arguments: map[string]any{"text": "x"}})
 		must(t, err)
-		if _, ok := seen.(*mcp.CallToolResult); !ok {
-			t.Errorf("in a session of another's, middleware sees a %T", seen)
+		if seen["tools/call"] != 3 {
+			t.Errorf("in a session of another's, middleware has seen %v", seen)
 		}
 		must(t, cs.Close())
 		must(t, ss.Wait())
-		wantText(t, at(s.session(t), one.url).CallTool(t, "echo", `{"text":"hi"}`), "hi")
-		if _, ok := seen.(*mcp.CallToolResult); ok {
-			t.Error("middleware that is added later sees the SDK's result: docs/migrating.md says that it does not")
-		}
 	})
 }
 
-// Middleware that keeps results, and is added late: what it returns is a result, or
-// an error that says what to do.
-func TestResultsThatLateMiddlewareKeeps(t *testing.T) {
+// Middleware that keeps results may return them to another request.
+func TestResultsThatMiddlewareKeeps(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
 		server := s.server()
 		one := s.joinWith(t, server)
 		c := at(s.session(t), one.url)
 		c.CallTool(t, "echo", "{}")
-		kept := make(chan mcp.Result, 1)
+		c.Call(t, "prompts/list", "{}")
+		var mu sync.Mutex
+		kept := map[string]mcp.Result{}
 		server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
 			return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
-				select {
-				case res := <-kept:
-					kept <- res
-					return res, nil
-				default:
+				mu.Lock()
+				defer mu.Unlock()
+				if kept[method] == nil {
+					res, err := next(ctx, method, req)
+					if err != nil {
+						return nil, err
+					}
+					kept[method] = res
 				}
-				res, err := next(ctx, method, req)
-				if method == "tools/call" {
-					kept <- res
-					<-s.gate("kept")
-				}
-				return res, err
+				return kept[method], nil
 			}
 		})
-		first := make(chan *jsonrpcmsg.Message, 1)
-		go func() { first <- c.CallTool(t, "echo", `{"text":"kept"}`) }()
-		synctest.Wait()
-		if m := c.Message(t, c.Post(t, fleettest.Request(2, "prompts/list", "{}"))); !strings.Contains(string(m.Error), "must be added before the server serves") {
-			t.Errorf("before the first is answered: %s%s", m.Result, m.Error)
-		}
-		s.open("kept")
-		wantText(t, soon(t, first), "kept")
+		wantText(t, c.CallTool(t, "echo", `{"text":"kept"}`), "kept")
 		wantText(t, c.CallTool(t, "echo", `{"text":"another"}`), "kept")
+		first := c.Call(t, "prompts/list", "{}").Result
+		if again := c.Call(t, "prompts/list", "{}").Result; string(first) != string(again) || !strings.Contains(string(first), `"prompts":[`) {
+			t.Errorf("%s, then %s", first, again)
+		}
 	})
 }
 
@@ -749,6 +757,31 @@ type faultyDecoder struct{ mcp.ParamsBase }
 
 func (*faultyDecoder) UnmarshalJSON([]byte) error { panic("a decoder") }
 
+// Whenever it was added, and whoever calls the handler.
+func TestAPanicInLateMiddlewareIsItsCallsError(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
+		server := s.server()
+		one := s.joinWith(t, server)
+		c, stateless := at(s.session(t), one.url), at(s.stateless(t), one.url)
+		wantText(t, c.CallTool(t, "echo", `{"text":"hi"}`), "hi")
+		c.Call(t, "tools/list", "{}")
+		server.AddReceivingMiddleware(func(mcp.MethodHandler) mcp.MethodHandler {
+			return func(context.Context, string, mcp.Request) (mcp.Result, error) { panic("late middleware") }
+		})
+		for what, m := range map[string]*jsonrpcmsg.Message{
+			"tools/call":               c.CallTool(t, "echo", "{}"),
+			"tools/list":               c.Call(t, "tools/list", "{}"),
+			"tools/call of 2026-07-28": stateless.Message(t, statelessCall(t, stateless, "echo", "{}")),
+			"tools/list of 2026-07-28": stateless.Message(t, stateless.Post(t, statelessBody(1, "tools/list", "{}"), named("tools/list", ""))),
+		} {
+			if string(m.Error) != `{"code":-32603,"message":"internal error"}` {
+				t.Errorf("%s: %s%s", what, m.Error, m.Result)
+			}
+		}
+	})
+}
+
 // docs/migrating.md says where an application has to recover by itself.
 func TestPanicsThatNoMiddlewareReaches(t *testing.T) {
 	t.Parallel()
@@ -765,17 +798,10 @@ func TestPanicsThatNoMiddlewareReaches(t *testing.T) {
 			synctest.Wait()
 		})
 	})
-	endsProcess(t, "late middleware", func() {
-		simulate(t, simulated{}, func(t *testing.T, s *simulation) {
-			server := s.server()
-			one := s.joinWith(t, server)
-			c := at(s.session(t), one.url)
-			c.CallTool(t, "echo", "{}")
-			server.AddReceivingMiddleware(func(mcp.MethodHandler) mcp.MethodHandler {
-				return func(context.Context, string, mcp.Request) (mcp.Result, error) { panic("late middleware") }
-			})
-			c.CallTool(t, "echo", "{}")
-		})
+	// A nil among the input requests of a session's call: the SDK asks them on
+	// goroutines of its own.
+	endsProcess(t, "runtime error: invalid memory address or nil pointer dereference", func() {
+		simulate(t, simulated{rig: nilInputRequest()}, func(t *testing.T, s *simulation) { s.session(t).CallTool(t, "nil", "{}") })
 	})
 	endsProcess(t, "a decoder", func() {
 		r := newRig(nil)

@@ -14,7 +14,6 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/mcpfleet/mcpfleet/internal/testing/expected"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	"github.com/mcpfleet/mcpfleet/session"
 )
@@ -71,7 +70,6 @@ func TestKeptServerSessionNamesWhatToUse(t *testing.T) {
 		for name, opts := range map[string]*mcp.ServerOptions{"plain": nil, "KeepAlive": {KeepAlive: time.Minute}} {
 			t.Run(protocol+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				expected.Failure(t)
 				var kept *mcp.ServerSession
 				r := newRig(opts)
 				r.more = func(s *mcp.Server) {

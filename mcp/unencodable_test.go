@@ -12,7 +12,6 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
-	"github.com/mcpfleet/mcpfleet/internal/testing/expected"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 	"github.com/mcpfleet/mcpfleet/session"
 )
@@ -102,27 +101,14 @@ func nilInputRequest() *rig {
 	return r
 }
 
-// The SDK asks the requests that a handler returns on goroutines of its own when it
-// serves a session.
+// In sessions it ends the process: see TestPanicsThatNoMiddlewareReaches.
 func TestANilAmongInputRequestsIsTheCallsError(t *testing.T) {
 	t.Parallel()
-	t.Run("2025-11-25", func(t *testing.T) {
-		t.Parallel()
-		expected.Failure(t)
-		simulate(t, simulated{rig: nilInputRequest()}, func(t *testing.T, s *simulation) {
-			if m := s.session(t).CallTool(t, "nil", "{}"); !strings.HasPrefix(string(m.Error), `{"code":-32603,`) {
-				t.Errorf("%s%s", m.Result, m.Error)
-			}
-		})
-	})
-	t.Run("2026-07-28", func(t *testing.T) {
-		t.Parallel()
-		simulate(t, simulated{rig: nilInputRequest()}, func(t *testing.T, s *simulation) {
-			c := s.stateless(t)
-			if m := c.Message(t, statelessCall(t, c, "nil", "{}")); !strings.HasPrefix(string(m.Error), `{"code":-32603,`) {
-				t.Errorf("%s%s", m.Result, m.Error)
-			}
-		})
+	simulate(t, simulated{rig: nilInputRequest()}, func(t *testing.T, s *simulation) {
+		c := s.stateless(t)
+		if m := c.Message(t, statelessCall(t, c, "nil", "{}")); !strings.HasPrefix(string(m.Error), `{"code":-32603,`) {
+			t.Errorf("%s%s", m.Result, m.Error)
+		}
 	})
 }
 

@@ -316,19 +316,6 @@ func TestRootsAreNotDecoded(t *testing.T) {
 	}
 }
 
-func TestEncodedNamesAreRefused(t *testing.T) {
-	t.Parallel()
-	server := newServer(nil)
-	addTool(server, func(context.Context, *mcp.CallToolRequest) {})
-	const encoded, params = "=?base64?dG9vbA==?=", `,"name":"tool","arguments":{}`
-	if status, body := stateless(t, server, "tools/call", encoded, params, func(*http.Request) {}); status != http.StatusBadRequest {
-		t.Errorf("the SDK answers %d %s", status, body)
-	}
-	if status, body := stateless(t, server, "tools/call", encoded, params, DecodeName); status != http.StatusOK {
-		t.Errorf("with the name decoded: %d %s", status, body)
-	}
-}
-
 func TestListenIsServedInSessions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -2,12 +2,12 @@ package sdkcompat
 
 import "github.com/modelcontextprotocol/go-sdk/mcp"
 
-// The SDK has a request handled only if it has read it from a connection, and reads
-// it with two decoders that take 32 KiB each, on two goroutines of its own.
+// The SDK has a request handled only if it has read it from a connection, on two
+// goroutines of its own. A server does not show its handler.
 //
 // Seen in: v1.8.0.
-// Here: the most frequent requests are decoded by us and given to the server's
-// handler, which a middleware gets.
+// Here: the most frequent requests are given to the handler by us. It is what
+// middleware gets that is added then, and that adds nothing.
 // Test: TestAMiddlewareGetsTheWholeHandler.
 
 // Handler returns what handles a server's requests now: its features within all

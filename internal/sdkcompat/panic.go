@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"runtime"
+	"reflect"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
-	"weak"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -28,15 +26,12 @@ import (
 type Faults struct {
 	logger *slog.Logger
 	crash  bool // let panics end the process
-
-	mu      sync.RWMutex // guards watched
-	watched map[weak.Pointer[mcp.Server]]struct{}
 }
 
 // NewFaults returns a Faults that logs each fault. With crash, a panic ends the
 // process nevertheless.
 func NewFaults(logger *slog.Logger, crash bool) *Faults {
-	return &Faults{logger: logger, crash: crash, watched: map[weak.Pointer[mcp.Server]]struct{}{}}
+	return &Faults{logger: logger, crash: crash}
 }
 
 // A Request is one request of a client whose faults are caught. Its result is what
@@ -47,7 +42,7 @@ type Request struct {
 	stateless bool
 	server    *mcp.Server     // of a stateless request that the SDK does not read
 	result    json.RawMessage // set before the SDK has the result
-	responded atomic.Bool
+	handled   atomic.Bool     // a catcher has it
 }
 
 // Request returns a request with an id, nil for a notification, of a protocol with
@@ -64,47 +59,31 @@ type requestKey struct{}
 // Catch returns the context with which to connect a server for the request, whose
 // handlers' faults then concern that request alone.
 //
-// The server gets a receiving middleware the first time, which then is the
-// outermost. It does nothing for requests that others serve on the same server.
+// The server gets a receiving middleware, unless it is the outermost already. It does
+// nothing for requests that others serve on the same server.
 func (r *Request) Catch(ctx context.Context, server *mcp.Server) context.Context {
-	r.faults.watch(server)
+	server.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
+		if reflect.ValueOf(next).Pointer() == catcherCode {
+			return next
+		}
+		return catcher{next}.handle
+	})
 	return context.WithValue(ctx, requestKey{}, r)
 }
 
-// watch adds the middleware to a server that does not have it. It does not keep
-// the server alive: there may be one for each request.
-func (f *Faults) watch(server *mcp.Server) {
-	key := weak.Make(server)
-	f.mu.RLock()
-	_, known := f.watched[key]
-	f.mu.RUnlock()
-	if known {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if _, known := f.watched[key]; known {
-		return
-	}
-	server.AddReceivingMiddleware(f.middleware)
-	f.watched[key] = struct{}{}
-	runtime.AddCleanup(server, f.remove, key)
-}
+// A catcher is the middleware of [Request.Catch]. It is once more in a server to
+// which others have been added since; then the outermost catches.
+type catcher struct{ next mcp.MethodHandler }
 
-func (f *Faults) remove(server weak.Pointer[mcp.Server]) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.watched, server)
-}
+// catcherCode is the code of each catcher's handle, by which it is known.
+var catcherCode = reflect.ValueOf(catcher{}.handle).Pointer()
 
-func (f *Faults) middleware(next mcp.MethodHandler) mcp.MethodHandler {
-	return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
-		request, ok := ctx.Value(requestKey{}).(*Request)
-		if !ok || request.faults != f {
-			return next(ctx, method, req)
-		}
-		return f.handle(ctx, request, method, func() (mcp.Result, error) { return next(ctx, method, req) })
+func (c catcher) handle(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
+	request, ok := ctx.Value(requestKey{}).(*Request)
+	if !ok || request.handled.Swap(true) {
+		return c.next(ctx, method, req)
 	}
+	return request.faults.handle(ctx, request, method, func() (mcp.Result, error) { return c.next(ctx, method, req) })
 }
 
 // handle runs a request's handler, and returns what the SDK can send without

@@ -119,7 +119,6 @@ func withServerInfo(data json.RawMessage, meta map[string]any, impl *mcp.Impleme
 // unless middleware has made another of it since. It fails if it is the result of
 // another request.
 func (r *Request) Result(sdk json.RawMessage) (json.RawMessage, error) {
-	r.responded.Store(true)
 	if string(sdk) != placeholder {
 		return sdk, nil
 	}
@@ -134,7 +133,7 @@ func (r *encodedResult) MarshalJSON() ([]byte, error) {
 	switch {
 	case r.Meta != nil || r.ResultType != "":
 		return r.merged()
-	case !r.request.stateless && !r.request.responded.Load(): // after that, somebody keeps results
+	case !r.request.stateless:
 		return []byte(placeholder), nil
 	default:
 		return r.data, nil

@@ -18,12 +18,6 @@ import (
 // failures has the tests and subtests that are expected to fail, as go test names
 // them, each with the reason.
 var failures = map[string]string{
-	"TestKeptServerSessionNamesWhatToUse/2026-07-28/plain":     "the connection is the SDK's own until M6",
-	"TestKeptServerSessionNamesWhatToUse/2026-07-28/KeepAlive": "the connection is the SDK's own until M6",
-
-	"TestANilAmongInputRequestsIsTheCallsError/2025-11-25": "the SDK panics on a goroutine that no middleware reaches; M6 asks such requests itself",
-	"TestProgressTokensAreExact/2026-07-28":                "the connection is the SDK's own until M6",
-
 	"TestAPanicIsAFailure":                     "it shows that this package works",
 	"TestASubtestMayBeListed/it_is_not_mended": "it shows that this package works",
 }
