@@ -96,9 +96,9 @@ func (h *Handler) checkNamed(r *http.Request, m *jsonrpcmsg.Message) error {
 	case v == "" || isStateless(r, m) || slices.Contains(mcp.SupportedProtocolVersions(), v):
 		return nil
 	}
-	server := h.getServer(r)
-	if sdkcompat.SupportsVersion(server, v) {
-		return nil
+	server, err := h.server(r)
+	if err != nil || sdkcompat.SupportsVersion(server, v) {
+		return err
 	}
 	return runner.Unsupported(v, sdkcompat.SupportedVersions(server))
 }

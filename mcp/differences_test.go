@@ -163,7 +163,7 @@ func TestStatelessHandlerOfTheSDKServesCallsWithoutASession(t *testing.T) {
 	ours := fleettest.NewClient(t, fleettest.Start(t, fleettest.Config{Server: comparedServer}).URL)
 	answer{400, "application/json", "Mcp-Session-Id header is required"}.fits(t, "ours", ours.Post(t, call))
 	ours.Version = statelessVersion
-	answer{200, "text/event-stream", `"text":"hi"`}.fits(t, "ours, 2026-07-28", statelessCall(t, ours, "echo", `{"text":"hi"}`))
+	answer{200, "application/json", `"text":"hi"`}.fits(t, "ours, 2026-07-28", statelessCall(t, ours, "echo", `{"text":"hi"}`))
 }
 
 // The SDK's handler for HTTP+SSE is one, and its sessions live in it.

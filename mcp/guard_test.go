@@ -166,7 +166,7 @@ func TestNoResponseMayBeStored(t *testing.T) {
 		check("unknown session", c.Post(t, fleettest.Request(2, "ping", "{}"), set("Mcp-Session-Id", "x")), never)
 		check("another method", exchange(s.instances[0], "PUT", "/", http.Header{}).Result(), never)
 		check("refused by the guard", c.Post(t, fleettest.Request(2, "ping", "{}"), set("Origin", "https://evil.example")), never)
-		check("stateless response", statelessCall(t, recent, "echo", "{}"), stream) // the SDK's is a stream always
+		check("stateless response", statelessCall(t, recent, "echo", "{}"), never)
 		check("stateless stream", statelessCall(t, recent, "refuse", "{}"), stream)
 		check("stateless error", statelessCall(t, recent, "echo", "{}", set("Mcp-Name", "other")), never)
 		check("stateless GET", recent.Get(t, "").Response, never)

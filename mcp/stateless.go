@@ -47,6 +47,8 @@ func (h *Handler) statelessMessage(w http.ResponseWriter, r *http.Request, m *js
 		return nil, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest, "in this protocol version clients send no responses")
 	case m.IsCall() && !sse.CanFlush(w):
 		return nil, sse.ErrNoFlush
+	case r.Header.Get(resumeHeader) != "": // what it asks for, it would miss unnoticed
+		return nil, httperror.Refuse(http.StatusBadRequest, "%s: in this protocol version no stream can be resumed", resumeHeader)
 	}
 	user, err := userOf(r)
 	if err != nil {

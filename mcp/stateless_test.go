@@ -140,7 +140,6 @@ func TestBothKindsOfProtocolOnOneConnection(t *testing.T) {
 				t.Errorf("a request of 2026-07-28 got the session %q", id)
 			}
 			wantText(t, recent.Message(t, res), want)
-			_ = read(t, res) // so that the connection is free again
 		}
 		if n := dials.Load(); n != 1 {
 			t.Errorf("there were %d connections, want 1", n)
@@ -212,7 +211,7 @@ func TestStatelessRequestsThatAreRefused(t *testing.T) {
 			"without the name header":       {echo, set("Mcp-Name", ""), 400, -32020, "missing required Mcp-Name"},
 			"with another name header":      {echo, set("Mcp-Name", "wait"), 400, -32020, "does not match"},
 			"without _meta":                 {fleettest.Request(1, "tools/call", `{"name":"echo","arguments":{}}`), nil, 400, -32602, "_meta"},
-			"without params":                {`{"jsonrpc":"2.0","id":1,"method":"tools/call"}`, nil, 400, -32000, `missing required "params"`},
+			"without params":                {`{"jsonrpc":"2.0","id":1,"method":"tools/call"}`, nil, 400, -32602, "_meta"},
 			"without client capabilities":   {strings.Replace(echo, "clientCapabilities", "other", 1), nil, 400, -32602, "clientCapabilities"},
 			"with malformed client info":    {strings.Replace(echo, `{"name":"raw","version":"1"}`, "7", 1), nil, 400, -32602, "clientInfo"},
 			"of a future version":           {future, set("Mcp-Protocol-Version", "2099-01-01"), 400, -32022, "unsupported protocol version"},
@@ -221,6 +220,7 @@ func TestStatelessRequestsThatAreRefused(t *testing.T) {
 			"initialize":                    {statelessBody(1, "initialize", `{"protocolVersion":"2026-07-28","capabilities":{},"clientInfo":{"name":"n","version":"1"}}`), named("initialize", ""), 404, -32601, "method not found"},
 			"of an unknown tool":            {statelessBody(1, "tools/call", `{"name":"no-such","arguments":{}}`), set("Mcp-Name", "no-such"), 400, -32602, "no-such"},
 			"in a batch":                    {"[" + echo + "]", nil, 400, -32600, "batches"},
+			"with Last-Event-ID":            {echo, set("Last-Event-ID", "g.1.ABCDEF"), 400, -32000, "Last-Event-ID"},
 			"with two messages for the SDK": {`{"jsonrpc":"2.0","id":1,"method":"tools/call","Method":"tools/list","params":{}}`, nil, 400, -32602, "_meta"},
 		} {
 			for _, instance := range s.instances {

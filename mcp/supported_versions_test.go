@@ -27,7 +27,7 @@ func TestSupportedProtocolVersionsKeepClientsWithSessions(t *testing.T) {
 		shared    bool // all clients share one map
 		asked     bool // a blocked question reaches the client
 	}{
-		"every version": {nil, "2026-07-28", true, false},
+		"every version": {nil, "2026-07-28", false, false},
 		"with sessions": {withSessions, "2025-11-25", false, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -162,6 +162,9 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 	if req.Stateless {
 		c.session = "stateless " + req.CountedFor
 	}
+	if req.Extra != nil {
+		req.Extra.CloseSSEStream = func(args mcp.CloseSSEStreamArgs) { c.closeStream(args.RetryAfter) }
+	}
 	c.incoming.init()
 	c.params, c.token = sdkcompat.WithExactToken(req.Message.Params, c.tokenAlias)
 	if req.Message.IsNotification() {
@@ -221,7 +224,6 @@ func (c *Conn) request() *jsonrpc.Request {
 	m := c.req.Message
 	r := &jsonrpc.Request{Method: m.Method, Params: c.params}
 	if c.req.Extra != nil {
-		c.req.Extra.CloseSSEStream = func(args mcp.CloseSSEStreamArgs) { c.closeStream(args.RetryAfter) }
 		r.Extra = c.req.Extra
 	}
 	if m.IsCall() {

@@ -41,11 +41,15 @@ func (c *Conn) abandon(err error) {
 	c.interrupt()
 	c.out.Lock()
 	c.stopHandler() // not before: its own response could be the quicker one
-	if c.phase == phaseJSON && errors.Is(err, sessionstore.ErrNotFound) {
+	wire := &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: err.Error()}
+	if c.req.Stateless {
+		wire = errLeaving // no session can end before them
+	}
+	if c.phase == phaseJSON && (c.req.Stateless || errors.Is(err, sessionstore.ErrNotFound)) {
 		c.phase = phaseDone
 		c.response <- Response{Err: err}
 	}
-	c.complete(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: err.Error()}))
+	c.complete(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, wire))
 	c.out.Unlock()
 	c.finish()
 }

@@ -27,6 +27,8 @@ var (
 	ErrRequestEnded = errors.New("the request this session was connected for has ended")
 	// errCancelled is the error response of a call that its client has cancelled.
 	errCancelled = &jsonrpc.Error{Code: -32800, Message: "request cancelled"}
+	// errLeaving ends the stream of a stateless call that its instance cuts short.
+	errLeaving = &jsonrpc.Error{Code: -32000, Message: "the instance is shutting down"}
 
 	// errNotStored is the error response in place of one that its session may not store.
 	errNotStored = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: eventlog.ErrFull.Error()}

@@ -17,6 +17,7 @@ type direct struct {
 	server  *mcp.Server
 	faults  *sdkcompat.Request
 	request node.Request
+	version string // of the session
 	// set before the request is handled
 	conn    *node.Conn
 	session *mcp.ServerSession
@@ -31,7 +32,7 @@ func (d *direct) handle(ctx context.Context, params json.RawMessage) (json.RawMe
 	}
 	result, err := d.faults.Run(ctx, method, func() (mcp.Result, error) {
 		handler := sdkcompat.Handler(d.server)
-		if !d.request.Stateless {
+		if !d.request.Stateless || d.version == VersionStateless {
 			return handler(ctx, method, decoded.For(d.session))
 		}
 		standIn, free, err := d.runner.rounds.Lend(method, decoded.Name, d.session, d.conn)

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/httperror"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
 )
 
 // The headers in which a request of 2026-07-28 repeats what its body says
@@ -21,10 +23,8 @@ const (
 // CheckHeaders fails unless the headers of a message say what its body says.
 func (s *Stateless) CheckHeaders() error {
 	m, header := s.Message, s.Extra.Header
-	if m.IsCall() {
-		if err := s.checkVersions(header.Get(VersionHeader)); err != nil {
-			return err
-		}
+	if err := s.checkVersions(header.Get(VersionHeader)); err != nil {
+		return err
 	}
 	switch method := header.Get(methodHeader); {
 	case method == "" && m.IsCall():
@@ -35,9 +35,12 @@ func (s *Stateless) CheckHeaders() error {
 	return s.checkName(header)
 }
 
-// checkVersions compares the protocol version of the header with that of _meta.
+// checkVersions compares the protocol version of the header with that of _meta, and
+// with those of the server. A notification may leave out one of them.
 func (s *Stateless) checkVersions(header string) error {
 	switch named := s.Version(); {
+	case !s.Message.IsCall():
+		return s.checkSupported(cmp.Or(header, named))
 	case header == "":
 		return mismatch("%s header is required for requests carrying %q", VersionHeader, mcp.MetaKeyProtocolVersion)
 	case named == "":
@@ -45,7 +48,14 @@ func (s *Stateless) checkVersions(header string) error {
 	case header != named:
 		return mismatch("%s header %q does not match request %s %q", VersionHeader, header, mcp.MetaKeyProtocolVersion, named)
 	}
-	return nil
+	return s.checkSupported(header)
+}
+
+func (s *Stateless) checkSupported(v string) error {
+	if sdkcompat.SupportsVersion(s.Server, v) {
+		return nil
+	}
+	return Unsupported(v, sdkcompat.SupportedVersions(s.Server))
 }
 
 // nameField is the field of a method's params that the name header repeats, empty if

@@ -37,7 +37,12 @@ func (r *Runner) Listen(ctx context.Context, s *Stateless) (accepted json.RawMes
 	select {
 	case accepted = <-acknowledged:
 		conn.Leave(ctx)
-		return accepted, node.Response{}, nil
+		select {
+		case <-conn.Done(): // an UnsubscribeHandler has returned
+			return accepted, node.Response{}, nil
+		case <-ctx.Done():
+			return nil, node.Response{}, ctx.Err()
+		}
 	case refused = <-conn.Response():
 		return nil, refused, refused.Err
 	case <-ctx.Done():

@@ -160,8 +160,8 @@ func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
 	if e.Request.Stateless {
 		faults = r.faults.StatelessRequest(m.ID, e.Server)
 	}
-	if m.IsCall() && sdkcompat.Decodes(m.Method) {
-		d = &direct{runner: r, server: e.Server, faults: faults, request: e.Request}
+	if e.state != nil && m.IsCall() && sdkcompat.Decodes(m.Method) { // before initialize, the SDK refuses it
+		d = &direct{runner: r, server: e.Server, faults: faults, request: e.Request, version: e.state.NegotiatedProtocolVersion}
 		if e.Request.Asking != nil {
 			e.Request.Asking.Again = d.mayRunAgain
 		}

@@ -83,8 +83,12 @@ func invalidMeta(field string) error {
 }
 
 // Stateless has the server handle a message of a protocol without sessions, as
-// [Runner.Serve] does.
+// [Runner.Serve] does. A notification that does not say who sends it is not handled:
+// to the SDK it would be one of a session that has not been initialized.
 func (r *Runner) Stateless(ctx context.Context, s *Stateless) (*node.Conn, error) {
+	if s.Message.IsNotification() && s.Version() == "" {
+		return nil, nil
+	}
 	if state, ok := s.continues(); ok {
 		return r.resume(ctx, s, state)
 	}
@@ -116,9 +120,19 @@ func (r *Runner) prepareStateless(s *Stateless) (Execution, error) {
 		e.Request.Result = func(result json.RawMessage) (json.RawMessage, error) { return private(result), nil }
 	}
 	if sdkcompat.Decodes(s.Message.Method) {
-		// The version of which handlers may ask, and wait for, their clients.
-		e.state = sdkcompat.SessionState(client, VersionPriming)
+		e.state = sdkcompat.SessionState(client, handlerVersion(s.Message.Method, client.Capabilities))
 		e.Request.Asking = &node.Asking{Claim: s.claim, Encode: s.inputRequired}
 	}
 	return e, nil
+}
+
+// handlerVersion returns the protocol version of the session that a handler sees.
+// Handlers of VersionPriming may ask their clients, and wait for the answers. The SDK
+// wants contents of a resource that is read in that version, also of one that returns
+// input requests; where the client answers none, there is nothing to wait for.
+func handlerVersion(method string, client *mcp.ClientCapabilities) string {
+	if method == "resources/read" && client.Elicitation == nil && client.Sampling == nil && client.RootsV2 == nil {
+		return VersionStateless
+	}
+	return VersionPriming
 }
