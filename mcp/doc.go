@@ -55,5 +55,6 @@
 // [Handler.Watch] if tools, prompts or resources are added or removed while a
 // server runs. ServerOptions.KeepAlive and ServerOptions.GetSessionID have no
 // effect: idle sessions end after [Options.SessionTTL], and session ids are
-// random UUIDs.
+// random UUIDs. In protocol 2026-07-28, which has no sessions, ServerSession.ID is the
+// id of the user, or of the request if it has no user.
 package mcp

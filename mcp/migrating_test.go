@@ -229,22 +229,6 @@ func TestStateOfASessionIsKeptInValues(t *testing.T) {
 	})
 }
 
-// A client of 2026-07-28 has no session; what belongs together has a handle
-// among the tool's arguments, or an input request's state.
-func TestStatelessRequestsHaveNoSessionID(t *testing.T) {
-	t.Parallel()
-	r := newRig(nil)
-	r.more = func(s *mcp.Server) {
-		tool(s, "id", func(_ context.Context, req *mcp.CallToolRequest, _ toolArguments) (string, error) {
-			return fmt.Sprintf("%q", req.Session.ID()), nil
-		})
-	}
-	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
-		c := s.stateless(t)
-		wantText(t, c.Message(t, statelessCall(t, c, "id", "{}", set("Mcp-Session-Id", s.session(t).Session))), `""`)
-	})
-}
-
 // A ticker for a client belongs where its stream is, and as long as it is there.
 func TestTickerOfASessionRunsInOnStream(t *testing.T) {
 	t.Parallel()
