@@ -34,6 +34,9 @@ func (d *direct) handle(ctx context.Context, params json.RawMessage) (json.RawMe
 		if !d.request.Stateless {
 			return handler(ctx, method, decoded.For(d.session))
 		}
+		if err := d.checkParamHeaders(ctx, decoded); err != nil {
+			return nil, err
+		}
 		standIn, free, err := d.runner.rounds.Lend(method, decoded.Name, d.session, d.conn)
 		if err != nil {
 			return nil, err
@@ -45,4 +48,14 @@ func (d *direct) handle(ctx context.Context, params json.RawMessage) (json.RawMe
 		return result, err
 	}
 	return d.request.Result(result)
+}
+
+// checkParamHeaders fails unless the headers of a call of a tool say what its
+// arguments say.
+func (d *direct) checkParamHeaders(ctx context.Context, decoded sdkcompat.Decoded) error {
+	call, ok := decoded.For(d.session).GetParams().(*mcp.CallToolParamsRaw)
+	if !ok {
+		return nil
+	}
+	return d.runner.checkParamHeaders(ctx, d.server, d.session, d.request.Extra.Header, call)
 }
