@@ -139,7 +139,9 @@ func (h *Handler) server(r *http.Request) (*mcp.Server, error) {
 	}
 	c.once.Do(func() {
 		defer h.runner.Faults().Recover(r.Context(), "getServer panicked", func() { c.err = errNoServer })
-		c.server = h.getServer(r)
+		if c.server = h.getServer(r); c.server != nil {
+			h.returned(c.server)
+		}
 	})
 	return c.server, c.err
 }

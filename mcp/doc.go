@@ -51,9 +51,11 @@
 // The *mcp.ServerSession that a tool's handler gets is connected for its
 // request only; used later, its methods return an error that says so.
 // Server.Sessions and Server.ResourceUpdated see only the requests that run on
-// their own instance at that moment: use the methods of [Notifier], and
-// [Handler.Watch] if tools, prompts or resources are added or removed while a
-// server runs. ServerOptions.KeepAlive and ServerOptions.GetSessionID have no
+// their own instance at that moment: use the methods of [Notifier]. Calls that
+// reach nobody are logged, where that can be noticed. Tools, prompts and resources
+// that are added or removed while a server runs are announced once the server has
+// served two requests, or with [Handler.Watch]. ServerOptions.KeepAlive and ServerOptions.GetSessionID have no
 // effect: idle sessions end after [Options.SessionTTL], and session ids are
-// random UUIDs.
+// random UUIDs. In protocol 2026-07-28, which has no sessions, ServerSession.ID is the
+// id of the user, or of the request if it has no user.
 package mcp

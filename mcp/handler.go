@@ -55,7 +55,8 @@ type Handler struct {
 //
 // getServer returns the server for a request, as with the SDK's
 // NewStreamableHTTPHandler. It is called once for each request, concurrently for
-// several, and may return the same server always or a new one each time. If it
+// several, and may return the same server always or a new one each time. Changes of
+// the lists of a server that it returns again are announced; see [Handler.Watch]. If it
 // returns nil, the response to a message is 400. The servers of all instances
 // must have the same features. A session is of the server that it began with,
 // known by its Implementation.Name: for a server of another name it does not
@@ -99,6 +100,7 @@ func NewHandler(getServer func(*http.Request) *mcp.Server, opts *Options) (*Hand
 		held:      make(chan struct{}, maxHeld),
 		closed:    make(chan struct{}),
 	}
+	h.watchers.announcer = newAnnouncer(h.publisher, h.logger)
 	h.runner = runner.New(n, store, h.logger, o.CrashOnPanic)
 	h.logger.Info("instance joined the fleet")
 	return h, nil

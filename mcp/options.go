@@ -35,7 +35,8 @@ type Options struct {
 	Logger *slog.Logger
 
 	// SessionTTL is how long an idle session lives. Open streams and running
-	// calls count as use. If zero, 5 minutes.
+	// calls count as use. It is also how long the values of a user without sessions
+	// live after their last use; see session.Values. If zero, 5 minutes.
 	SessionTTL time.Duration
 	// SessionLifetime ends a session this long after it was created, even if it
 	// is in use. If zero, a session in use does not end.

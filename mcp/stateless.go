@@ -1,7 +1,6 @@
 package mcp
 
 import (
-	"crypto/rand"
 	"net/http"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
@@ -12,6 +11,8 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
 	"github.com/mcpfleet/mcpfleet/internal/runner"
+	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
@@ -60,12 +61,17 @@ func (h *Handler) statelessMessage(w http.ResponseWriter, r *http.Request, m *js
 		return nil, err
 	}
 	s.Private = s.Extra.TokenInfo != nil
-	// Without users, those of one connection to us count as one.
-	s.Session, s.CountedFor = rand.Text(), "connection "+r.RemoteAddr
+	if err := s.CheckHeaders(); err != nil {
+		return nil, err
+	}
 	if s.Private {
 		s.CountedFor = "user " + user
+		s.Session, err = h.store.UserID(r.Context(), sdkcompat.ServerName(s.Server), user)
+	} else { // those of one connection to us count as one user's
+		s.CountedFor = "connection " + r.RemoteAddr
+		s.Session = sessionstore.NewRequestID()
 	}
-	return s, s.CheckHeaders()
+	return s, err
 }
 
 // respondStateless sends the response to a call: as one JSON body if the handler

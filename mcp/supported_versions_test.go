@@ -16,19 +16,19 @@ import (
 var withSessions = []string{"2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"}
 
 // Code of before 2026-07-28 keeps data by session id, and asks the client while a
-// call runs. The newest clients of a server with every version break both: they
-// share what is kept, and the question fails. Of a server with the versions before,
-// they are clients like any other.
+// call runs. It serves the newest clients of a server with every version too, but what is
+// kept is found only with authentication. With the versions before, they are clients like
+// any other. Nothing is ever another client's.
 func TestSupportedProtocolVersionsKeepClientsWithSessions(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		supported []string
 		version   string
-		shared    bool // all clients share one map
+		kept      bool // a client finds what it kept
 		asked     bool // a blocked question reaches the client
 	}{
-		"every version": {nil, "2026-07-28", false, false},
-		"with sessions": {withSessions, "2025-11-25", false, true},
+		"every version": {nil, "2026-07-28", false, true},
+		"with sessions": {withSessions, "2025-11-25", true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,8 +67,11 @@ func TestSupportedProtocolVersionsKeepClientsWithSessions(t *testing.T) {
 			if _, err := call(alice, "keep", "", "alice's secret"); err != nil {
 				t.Fatal(err)
 			}
-			if said, err := call(bob, "keep", "", "bob's"); err != nil || (said != "") != test.shared {
+			if said, err := call(bob, "keep", "", "bob's"); err != nil || said != "" {
 				t.Errorf("bob reads %q, %v", said, err)
+			}
+			if said, err := call(alice, "keep", "", ""); err != nil || (said == "alice's secret") != test.kept {
+				t.Errorf("alice reads %q, %v", said, err)
 			}
 		})
 	}

@@ -3,10 +3,16 @@ package mcp_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -128,19 +134,136 @@ func list(name string) string {
 	return name
 }
 
-// What the SDK says to a session lasts as long as a request.
+// What the SDK says to a session lasts as long as a request. A server that getServer
+// has returned once may be one of those that are made for a single request.
 func TestServerThatIsNotWatchedAnnouncesNothing(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
+		c := s.session(t)
 		server := s.server()
 		changing := s.joinWith(t, server)
-		c := s.session(t)
-		events, received := messages(at(c, changing.url).Get(t, "")), acknowledged(t, at(s.stateless(t), changing.url), `1`, allNews)
+		events := messages(at(c, changing.url).Get(t, "")) // the one request of the server
+		received := acknowledged(t, at(s.stateless(t), s.instances[0].url), `1`, allNews)
 		for _, feature := range features {
 			feature.add(server)
 		}
 		silent(t, events)
 		silent(t, received)
+	})
+}
+
+func TestAServerThatComesAgainIsWatched(t *testing.T) {
+	t.Parallel()
+	for name, feature := range features {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
+				server := s.server()
+				one, two := s.joinWith(t, server), s.joinWith(t, server)
+				c := s.session(t)
+				events := messages(at(c, s.instances[0].url).Get(t, ""))
+				received := acknowledged(t, at(s.stateless(t), s.instances[1].url), `1`, allNews)
+				wantText(t, at(c, one.url).CallTool(t, "echo", "{}"), "")
+				stateless := at(s.stateless(t), one.url)
+				wantText(t, stateless.Message(t, statelessCall(t, stateless, "echo", "{}")), "")
+				for range 3 {
+					for _, change := range []func(*mcp.Server){feature.add, feature.remove} {
+						time.Sleep(time.Minute)
+						change(server)
+						receives(t, events, changed(list(name)))
+						receives(t, received, changedFor(`1`, list(name)))
+						silent(t, events)
+					}
+				}
+				must(t, one.handler.Watch(server)) // as it is, already
+				must(t, one.handler.Watch(server))
+				feature.add(server)
+				receives(t, events, changed(list(name)))
+				silent(t, events)
+				// Each instance announces its own.
+				must(t, two.handler.Watch(server))
+				feature.remove(server)
+				receives(t, events, changed(list(name)))
+				receives(t, events, changed(list(name)))
+				silent(t, events)
+			})
+		})
+	}
+}
+
+// A handler may have one server for each request, and many for tenants.
+func TestHowManyServersAreWatched(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
+		const tenants = 70
+		var servers []*mcp.Server
+		for range tenants {
+			servers = append(servers, s.server())
+		}
+		log := &safeBuffer{}
+		many := s.joinServing(t, simulated{options: logTo(log)}, func(r *http.Request) *mcp.Server {
+			n, err := strconv.Atoi(r.Header.Get("Tenant"))
+			if err != nil {
+				return s.server()
+			}
+			return servers[n]
+		})
+		c := at(s.stateless(t), many.url)
+		for n := range tenants {
+			for range 2 {
+				wantText(t, c.Message(t, statelessCall(t, c, "echo", "{}", set("Tenant", fmt.Sprint(n)))), "")
+				wantText(t, c.Message(t, statelessCall(t, c, "echo", "{}")), "")
+			}
+		}
+		synctest.Wait()
+		watched := 0
+		for _, server := range servers {
+			watched += len(slices.Collect(server.Sessions()))
+		}
+		if watched != 64 {
+			t.Errorf("%d servers are watched, want 64", watched)
+		}
+		if n := strings.Count(log.String(), "call Handler.Watch"); n != 1 {
+			t.Errorf("the operator is told %d times that there are more", n)
+		}
+		must(t, many.handler.Watch(servers[tenants-1])) // whoever asks for it gets it
+		if n := len(slices.Collect(servers[tenants-1].Sessions())); n != 1 {
+			t.Errorf("it has %d sessions", n)
+		}
+	})
+}
+
+// Nothing of ours keeps a server that the application has dropped.
+func TestAWatchedServerIsCollected(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{rig: newsRig()}, func(t *testing.T, s *simulation) {
+		current := s.server()
+		pointer := weak.Make(current)
+		one := s.joinServing(t, simulated{}, func(*http.Request) *mcp.Server { return current })
+		c := at(s.session(t), one.url)
+		subscribe(t, c, "news://a")
+		stateless := at(s.stateless(t), one.url)
+		for range 3 {
+			wantText(t, c.CallTool(t, "echo", "{}"), "")
+			wantText(t, stateless.Message(t, statelessCall(t, stateless, "echo", "{}")), "")
+		}
+		features["tools"].add(current)
+		settle()
+		if n := len(slices.Collect(current.Sessions())); n == 0 {
+			t.Error("it is not watched")
+		}
+		current = s.server()
+		for range 3 {
+			wantText(t, c.CallTool(t, "echo", "{}"), "")
+			wantText(t, stateless.Message(t, statelessCall(t, stateless, "echo", "{}")), "")
+		}
+		for n := 0; n < 50 && pointer.Value() != nil; n++ { // what a collection frees may hold what the next one frees
+			time.Sleep(time.Second)
+			runtime.GC()
+		}
+		if pointer.Value() != nil {
+			t.Error("it is not collected")
+		}
 	})
 }
 
@@ -174,24 +297,14 @@ func TestWatchEndsWithShutdown(t *testing.T) {
 		must(t, leaving.handler.Watch(server))
 		must(t, leaving.handler.Watch(s.server()))
 		events := messages(at(s.session(t), s.instances[0].url).Get(t, ""))
-		sessions := 0
-		for range server.Sessions() {
-			sessions++
-		}
-		if sessions != 1 {
-			t.Errorf("the server has %d sessions, want the watcher's", sessions)
-		}
+		features["tools"].add(server)
+		receives(t, events, changed("tools"))
 		must(t, leaving.handler.Shutdown(t.Context()))
-		synctest.Wait()
-		for range server.Sessions() {
-			t.Error("the server still has a session")
-		}
 		if err := leaving.handler.Watch(server); !errors.Is(err, node.ErrClosed) {
 			t.Errorf("Watch after Shutdown: %v", err)
 		}
-		synctest.Wait()
-		for range server.Sessions() {
-			t.Error("the server has a session again")
+		if n := len(slices.Collect(server.Sessions())); n != 1 {
+			t.Errorf("the server has %d sessions, want that which heard of changes", n)
 		}
 		features["tools"].add(server)
 		silent(t, events)

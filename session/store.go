@@ -46,8 +46,9 @@ type Options struct {
 	RedisTimeout time.Duration
 }
 
-// NewStore returns the sessions of the fleet with the given Redis and prefix. It
-// fails if an option is invalid. It does no I/O: if Redis is unavailable, the
+// NewStore returns the sessions of the fleet with the given Redis and prefix. After a
+// use by such a store, the [Values] of users without sessions live for 5 minutes, or
+// for as long as they would have. It fails if an option is invalid. It does no I/O: if Redis is unavailable, the
 // first call of a method fails.
 //
 // A program that serves the sessions needs no store of its own, unless it wants

@@ -10,13 +10,19 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
-// Values is one value of type T per session: a counter, a cart, the state of a
+// Values is one value of type T per session or user: a counter, a cart, the state of a
 // dialogue. It replaces a map from session ids to T in the process, in which an
 // instance would not find what other instances stored. A tool gets the id of
 // its session from req.Session.ID().
 //
 // A value is stored as JSON and lives as long as its session. Values is safe
 // for concurrent use, in this process and by all instances.
+//
+// A client of protocol 2026-07-28 has no session. There req.Session.ID() is the id
+// of the user, the same for all that this user does with servers of one name: all
+// conversations of the user share the values, which live for the fleet's SessionTTL
+// after any of them was last used. A request without authentication has an id of its
+// own, with which every method fails with [ErrNoUser].
 //
 // Every method fails with [ErrNotFound] if there is no such session and with
 // [ErrUnavailable] if Redis is unavailable; see [Store].

@@ -52,6 +52,8 @@ type Request struct {
 	// Intercept, if not nil, is called with each notification of the handler. It
 	// reports whether the notification is not to be sent.
 	Intercept func(method string, params json.RawMessage) bool
+	// Unheard, if not nil, is told of what reaches nobody.
+	Unheard Unheard
 	// Result, if not nil, returns the result that the SDK's result stands for.
 	Result func(sdk json.RawMessage) (json.RawMessage, error)
 	// OnResult, if not nil, is called with the result of a call before anyone
@@ -60,6 +62,16 @@ type Request struct {
 	OnResult func(ctx context.Context, result json.RawMessage) error
 
 	relay relay
+}
+
+// An Unheard is told of what is sent to a connection's session and reaches nobody. Its
+// methods must not block.
+type Unheard interface {
+	// Broadcast is called with the method of a notification that the SDK sends to all
+	// sessions of the server.
+	Broadcast(method string)
+	// AfterEnd is called when the session is used after its request has ended.
+	AfterEnd()
 }
 
 // A Conn is the SDK's connection for one request: the SDK server reads the
@@ -114,6 +126,7 @@ type Conn struct {
 	parked    atomic.Bool            // its client has been asked, and has yet to come back
 	wasParked atomic.Bool            // it has been parked, if perhaps not now
 	frontAt   atomic.Pointer[string] // the instance of its front; nil if it has none
+	ended sdkcompat.Ended
 }
 
 // A turn is a mutex that may be held during calls to Redis.
@@ -158,6 +171,10 @@ func (n *Node) Accept(req Request) (*Conn, error) {
 		accepted: time.Now(),
 		out:      make(turn, 1),
 		level:    logLevel{turn: make(turn, 1)},
+	}
+	c.ended.Err = n.opts.RequestEnded
+	if req.Unheard != nil {
+		c.ended.Used = req.Unheard.AfterEnd
 	}
 	if req.Stateless {
 		c.session = "stateless " + req.CountedFor
@@ -278,7 +295,7 @@ func (c *Conn) Read(ctx context.Context) (jsonrpc.Message, error) {
 		select {
 		case <-c.incoming.wake:
 		case <-c.done:
-			return nil, c.node.opts.RequestEnded
+			return nil, &c.ended
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -289,6 +306,7 @@ func (c *Conn) Read(ctx context.Context) (jsonrpc.Message, error) {
 // ended, or could not be served.
 func (c *Conn) Close() error {
 	c.finish()
+	c.ended.Close()
 	return nil
 }
 

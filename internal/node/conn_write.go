@@ -84,6 +84,9 @@ func (c *Conn) notify(ctx context.Context, m *jsonrpc.Request) error {
 	} else if sdkcompat.IsBroadcast(m.Method) {
 		// The SDK tells each of its sessions; this one lasts for one request,
 		// and the fleet's sessions are told over the bus.
+		if c.req.Unheard != nil {
+			c.req.Unheard.Broadcast(m.Method)
+		}
 		return nil
 	} else {
 		err = c.standalone(ctx, data)

@@ -2,10 +2,12 @@ package node
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
 	"github.com/mcpfleet/mcpfleet/internal/eventlog"
+	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
 
 // Errors of requests that an instance does not take.
@@ -45,7 +47,9 @@ var (
 	errNoEventID        = errors.New("the client's connection broke before it had an event id to resume from")
 	errNoStandalone     = errors.New("in this protocol version nothing can be sent outside of the request")
 	errNoSessionYet     = errors.New("there is no session before initialize is answered")
-	errUnknownMessage   = errors.New("unknown kind of message")
+	// errStateless is that of an id of a protocol without sessions.
+	errStateless      = fmt.Errorf("%w: from protocol 2026-07-28 on clients have none; while no request of theirs runs, only updates of resources and changes of lists reach them", sessionstore.ErrNotFound)
+	errUnknownMessage = errors.New("unknown kind of message")
 )
 
 // Errors of server requests, which handlers get in the client's place.

@@ -73,7 +73,10 @@ func (p *Publisher) Notify(ctx context.Context, id, method string, params any) e
 	if err != nil {
 		return fmt.Errorf("notify %s: %w", method, err)
 	}
-	if !sessionstore.ValidID(id) {
+	switch {
+	case sessionstore.IsStateless(id):
+		return errStateless
+	case !sessionstore.ValidID(id):
 		return sessionstore.ErrNotFound
 	}
 	e, reader, err := p.append(ctx, id, data)

@@ -13,7 +13,7 @@ import (
 
 // A toucher renews the time to live of sessions that are in use: each at most
 // once in a quarter of it, and never while a request waits. It remembers only the
-// sessions used in the last quarter.
+// sessions used in the last quarter. It also renews the secret of users' ids.
 type toucher struct {
 	node  *Node
 	every time.Duration
@@ -74,8 +74,9 @@ func (t *toucher) touchAll() {
 // run touches what is due until ctx ends. Open streams and running calls count
 // as use.
 func (t *toucher) run(ctx context.Context) {
-	tick := time.NewTicker(t.every / 4)
+	tick, secret := time.NewTicker(t.every/4), time.NewTicker(sessionstore.SecretEvery)
 	defer tick.Stop()
+	defer secret.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -87,6 +88,10 @@ func (t *toucher) run(ctx context.Context) {
 		case <-tick.C:
 			t.sweep(time.Now())
 			t.touchPresent(ctx)
+		case <-secret.C:
+			if err := t.node.store.KeepSecret(ctx); err != nil {
+				t.node.logger.Warn("the secret of users' ids is not renewed", "error", err)
+			}
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (s Space) Prefix() string { return s.prefix }
 // Session is the hash that holds a session's record.
 func (s Space) Session(id string) string { return s.of(id, "session") }
 
-// Values is the hash that holds the values kept with a session.
+// Values is the hash that holds the values kept with a session, or with a user.
 func (s Space) Values(id string) string { return s.of(id, "values") }
 
 // Subscriptions is the hash of the resources that a session is subscribed to,
@@ -93,6 +93,10 @@ func (s Space) Bus() string { return s.prefix + ":{bus}" }
 func (s Space) OwnerSessions(owner string) string {
 	return s.of("owner:"+hashed(owner), "sessions")
 }
+
+// Secret is the string from which the ids of users are computed that have no
+// session.
+func (s Space) Secret() string { return s.of("fleet", "secret") }
 
 // Grant is the hash that holds what one user allowed one client: the code, the
 // refresh token and the access tokens that came of it.

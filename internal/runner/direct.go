@@ -32,6 +32,11 @@ func (d *direct) handle(ctx context.Context, params json.RawMessage) (json.RawMe
 	}
 	result, err := d.faults.Run(ctx, method, func() (mcp.Result, error) {
 		handler := sdkcompat.Handler(d.server)
+		if d.request.Stateless {
+			if err := d.checkParamHeaders(ctx, decoded); err != nil {
+				return nil, err
+			}
+		}
 		if !d.request.Stateless || d.version == VersionStateless {
 			return handler(ctx, method, decoded.For(d.session))
 		}
@@ -65,4 +70,14 @@ func toolName(params json.RawMessage) string {
 		_ = json.Unmarshal(p["name"], &name) // otherwise there is no such tool
 	}
 	return name
+}
+
+// checkParamHeaders fails unless the headers of a call of a tool say what its
+// arguments say.
+func (d *direct) checkParamHeaders(ctx context.Context, decoded sdkcompat.Decoded) error {
+	call, ok := decoded.For(d.session).GetParams().(*mcp.CallToolParamsRaw)
+	if !ok {
+		return nil
+	}
+	return d.runner.checkParamHeaders(ctx, d.server, d.session, d.request.Extra.Header, call)
 }

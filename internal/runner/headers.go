@@ -95,11 +95,14 @@ func (s *Stateless) checkName(header http.Header) error {
 // decodeHeader returns the value of a header, which is encoded if it could not be
 // sent otherwise (specification 2026-07-28, "Value Encoding").
 func decodeHeader(value string) (decoded string, ok bool) {
-	if !strings.HasPrefix(value, "=?base64?") || !strings.HasSuffix(value, "?=") {
+	encoded, ok := strings.CutPrefix(value, "=?base64?")
+	if ok {
+		encoded, ok = strings.CutSuffix(encoded, "?=")
+	}
+	if !ok {
 		return value, true
 	}
-	encoded := strings.TrimSuffix(strings.TrimPrefix(value, "=?base64?"), "?=")
-	b, err := base64.StdEncoding.DecodeString(encoded)
+	b, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	return string(b), err == nil
 }
 

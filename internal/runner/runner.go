@@ -30,7 +30,9 @@ type Runner struct {
 	faults  *sdkcompat.Faults
 	rounds  *sdkcompat.Rounds
 	clients clientCache
-	foreign foreign
+	foreign firsts[foreignPair]
+	silent  firsts[silence]
+	watched watchedServers
 }
 
 // New returns a runner for the sessions of a store. With crash, a handler's panic
@@ -169,8 +171,11 @@ func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
 	} else if !e.Request.Stateless {
 		e.Request.Result = faults.Result
 	}
+	r.notice(&e)
+	linger := r.linger(&e)
 	conn, err := r.node.Accept(e.Request)
 	if err != nil {
+		linger.drop()
 		return nil, err
 	}
 	if e.claim != nil {
@@ -182,8 +187,9 @@ func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
 	if d == nil {
 		ctx = faults.Catch(ctx, e.Server)
 	}
-	ss, err := e.Server.Connect(conn.Context(ctx), conn, &mcp.ServerSessionOptions{State: e.state})
+	ss, err := e.Server.Connect(conn.Context(ctx), linger.transport(conn), &mcp.ServerSessionOptions{State: e.state})
 	if err != nil {
+		linger.drop()
 		_ = conn.Close() // our own connection's Close does not fail
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 )
@@ -18,28 +17,5 @@ func (r *Runner) LoadFailed(ctx context.Context, rec sessionstore.Record, server
 	}
 }
 
-// foreign are the pairs of servers that an operator has been warned of.
-type foreign struct {
-	mu     sync.Mutex // guards warned
-	warned map[foreignPair]bool
-}
-
 // A foreignPair is the name of a session's server, and of the one that it came to.
 type foreignPair struct{ session, here string }
-
-// maxForeign bounds the pairs: a program may make up its servers' names.
-const maxForeign = 100
-
-// first reports whether the pair is seen for the first time.
-func (f *foreign) first(pair foreignPair) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.warned[pair] || len(f.warned) >= maxForeign {
-		return false
-	}
-	if f.warned == nil {
-		f.warned = map[foreignPair]bool{}
-	}
-	f.warned[pair] = true
-	return true
-}

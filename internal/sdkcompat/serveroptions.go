@@ -22,6 +22,15 @@ func indexOf(option string) optionIndex {
 	return append(append(optionIndex{}, opts.Index...), field.Index...)
 }
 
+// value returns a server's value for the option, or nil if it cannot be known.
+func (i optionIndex) value(server *mcp.Server) any {
+	if i == nil {
+		return nil
+	}
+	field := reflect.ValueOf(server).Elem().FieldByIndex(i)
+	return reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem().Interface() // written by NewServer, and never again
+}
+
 // isSet reports whether a server has another value for the option than zero.
 func (i optionIndex) isSet(server *mcp.Server) bool {
 	return i != nil && !reflect.ValueOf(server).Elem().FieldByIndex(i).IsZero()

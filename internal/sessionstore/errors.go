@@ -14,6 +14,9 @@ var (
 	// ErrOtherServer says that the session began with another server. It wraps
 	// ErrNotFound.
 	ErrOtherServer = fmt.Errorf("%w: it is of another server", ErrNotFound)
+	// ErrNoUser says that an id is that of a request which has neither a session nor
+	// a user, so that nothing can be kept for it. It wraps ErrNotFound.
+	ErrNoUser = fmt.Errorf("%w: the request has neither a session nor a user; put authentication in front of the handler, or have the client pass a handle among the arguments", ErrNotFound)
 	// ErrExists says that there already is a session with that id.
 	ErrExists = errors.New("session exists")
 	// ErrNegotiated says that the session's protocol version is settled already.

@@ -73,6 +73,26 @@ func TestALateSessionScriptChangesNothing(t *testing.T) {
 			}
 			return func() error { return v.Delete(ctx, id) }
 		},
+		"secret_keep": func(t *testing.T, s *sessionstore.Store) func() error {
+			userID(t, s, "shop", "alice")
+			return func() error { return s.KeepSecret(ctx) }
+		},
+		"uservalue_get": func(t *testing.T, s *sessionstore.Store) func() error {
+			v, id := userValue(t, s)
+			return func() error { _, _, err := v.Get(ctx, id); return err }
+		},
+		"uservalue_set": func(t *testing.T, s *sessionstore.Store) func() error {
+			v, id := userValue(t, s)
+			_, version, err := v.Get(ctx, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() error { _, err := v.CompareAndSet(ctx, id, version, json.RawMessage(`2`)); return err }
+		},
+		"uservalue_delete": func(t *testing.T, s *sessionstore.Store) func() error {
+			v, id := userValue(t, s)
+			return func() error { return v.Delete(ctx, id) }
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -84,4 +104,18 @@ func TestALateSessionScriptChangesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// userValue returns values of which a user has one.
+func userValue(t *testing.T, s *sessionstore.Store) (v *sessionstore.Values, id string) {
+	t.Helper()
+	v, id = sessionstore.NewValues(s, "v"), userID(t, s, "shop", "alice")
+	_, version, err := v.Get(t.Context(), id)
+	if err == nil && version == 0 {
+		_, err = v.CompareAndSet(t.Context(), id, 0, json.RawMessage(`1`))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v, id
 }

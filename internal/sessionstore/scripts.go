@@ -61,4 +61,20 @@ var (
 	//go:embed lua/value_delete.lua
 	valueDeleteLua string
 	valueDelete    = redisx.NewScript("delete session value", valueDeleteLua)
+
+	//go:embed lua/uservalue_get.lua
+	userValueGetLua string
+	userValueGet    = redisx.NewRepeatableScript("get user value", userValueGetLua)
+
+	//go:embed lua/uservalue_set.lua
+	userValueSetLua string
+	userValueSet    = redisx.NewScript("set user value", userValueSetLua)
+
+	//go:embed lua/uservalue_delete.lua
+	userValueDeleteLua string
+	userValueDelete    = redisx.NewScript("delete user value", userValueDeleteLua)
+
+	//go:embed lua/secret_keep.lua
+	secretKeepLua string
+	secretKeep    = redisx.NewRepeatableScript("keep the secret of users' ids", secretKeepLua)
 )

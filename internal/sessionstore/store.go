@@ -21,10 +21,11 @@ import (
 // [Options.RedisTimeout]. Methods do not stop when their context ends: a change
 // given up half-way would have an unknown outcome for no gain.
 type Store struct {
-	rdb   redisx.Client
-	keys  rediskeys.Space
-	opts  Options
-	ended *forgotten
+	rdb    redisx.Client
+	keys   rediskeys.Space
+	opts   Options
+	ended  *forgotten
+	secret secret
 }
 
 // NewStore returns a store of the sessions in opts.Redis. It does no I/O: if
@@ -47,7 +48,8 @@ func NewStore(opts *Options) (*Store, error) {
 		opts: o,
 		// A read that was under way when the session ended may still fill the
 		// cache, so its time is added.
-		ended: newForgotten(o.CacheTTL + o.RedisTimeout),
+		ended:  newForgotten(o.CacheTTL + o.RedisTimeout),
+		secret: secret{asking: make(chan struct{}, 1)},
 	}, nil
 }
 

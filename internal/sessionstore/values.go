@@ -7,9 +7,14 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/redis/rueidis"
+
+	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
 
-// Values is one value per session, as JSON. Package session gives it a type.
+// Values is one value per session, or per user of a protocol without sessions, as
+// JSON. Package session gives it a type.
 type Values struct {
 	store *Store
 	name  string
@@ -33,11 +38,7 @@ func NewValues(store *Store, name string) *Values {
 // Get returns a session's value and its version, or nil and 0 if it is not set.
 // It reads from Redis, not from a cache.
 func (v *Values) Get(ctx context.Context, id string) (json.RawMessage, int64, error) {
-	keys, err := v.keys(id)
-	if err != nil {
-		return nil, 0, err
-	}
-	reply, err := valueGet.Exec(ctx, v.store.rdb, keys, v.name)
+	reply, err := v.exec(ctx, id, valueGet, userValueGet, v.name)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -51,7 +52,7 @@ func (v *Values) Get(ctx context.Context, id string) (json.RawMessage, int64, er
 	if stored == "" {
 		return nil, 0, nil
 	}
-	// What value_set.lua stored: version, a space and JSON.
+	// What value_set.lua or uservalue_set.lua stored: version, a space and JSON.
 	number, text, _ := strings.Cut(stored, " ")
 	version, err := strconv.ParseInt(number, 10, 64)
 	if err != nil {
@@ -66,14 +67,10 @@ func (v *Values) Get(ctx context.Context, id string) (json.RawMessage, int64, er
 // [ErrTooMany] if the session already has [Options.MaxValues] others. After
 // [ErrUnavailable] it may or may not have been stored.
 func (v *Values) CompareAndSet(ctx context.Context, id string, old int64, value json.RawMessage) (int64, error) {
-	keys, err := v.keys(id)
-	if err != nil {
-		return 0, err
-	}
-	if limit := v.store.opts.MaxValue; len(value) > limit {
+	if limit := v.store.opts.MaxValue; v.err == nil && len(value) > limit {
 		return 0, v.Wrap(fmt.Errorf("%d bytes, %d are allowed: %w", len(value), limit, ErrTooLarge))
 	}
-	reply, err := valueSet.Exec(ctx, v.store.rdb, keys, v.name,
+	reply, err := v.exec(ctx, id, valueSet, userValueSet, v.name,
 		strconv.FormatInt(old, 10), string(value), strconv.Itoa(v.store.opts.MaxValues))
 	if err != nil {
 		return 0, err
@@ -96,26 +93,31 @@ func (v *Values) CompareAndSet(ctx context.Context, id string, old int64, value 
 // Delete removes a session's value, as if it had never been set. After
 // [ErrUnavailable] it may or may not have been removed.
 func (v *Values) Delete(ctx context.Context, id string) error {
-	keys, err := v.keys(id)
-	if err != nil {
-		return err
-	}
-	reply, err := valueDelete.Exec(ctx, v.store.rdb, keys, v.name)
+	reply, err := v.exec(ctx, id, valueDelete, userValueDelete, v.name)
 	if err == nil && reply.IsNil() {
 		err = ErrNotFound
 	}
 	return err
 }
 
-// keys returns the keys of the scripts, if there can be a value.
-func (v *Values) keys(id string) ([]string, error) {
-	if v.err != nil {
-		return nil, v.err
+// exec runs the script for the values of a session, or that for those of a user. A
+// session's live and end with its record; a user's have none, and live for a while
+// after their last use. Ids of the one kind are none of the other, so nothing that is
+// stored for a user is a session that has come back.
+func (v *Values) exec(ctx context.Context, id string, ofSession, ofUser *redisx.Script, args ...string) (rueidis.RedisMessage, error) {
+	keys, s := v.store.keys, v.store
+	switch {
+	case v.err != nil:
+		return rueidis.RedisMessage{}, v.err
+	case ValidID(id):
+		return ofSession.Exec(ctx, s.rdb, []string{keys.Session(id), keys.Values(id)}, args...)
+	case validUserID(id):
+		return ofUser.Exec(ctx, s.rdb, []string{keys.Values(id)}, append(args, redisx.Millis(s.opts.SessionTTL))...)
+	case strings.HasPrefix(id, requestPrefix):
+		return rueidis.RedisMessage{}, v.Wrap(ErrNoUser)
+	default:
+		return rueidis.RedisMessage{}, ErrNotFound
 	}
-	if !ValidID(id) {
-		return nil, ErrNotFound
-	}
-	return []string{v.store.keys.Session(id), v.store.keys.Values(id)}, nil
 }
 
 // Wrap adds the name of the values to an error.
