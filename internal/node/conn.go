@@ -126,7 +126,7 @@ type Conn struct {
 	parked    atomic.Bool            // its client has been asked, and has yet to come back
 	wasParked atomic.Bool            // it has been parked, if perhaps not now
 	frontAt   atomic.Pointer[string] // the instance of its front; nil if it has none
-	ended sdkcompat.Ended
+	ended     sdkcompat.Ended
 }
 
 // A turn is a mutex that may be held during calls to Redis.
