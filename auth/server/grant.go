@@ -191,19 +191,25 @@ func (s *grants) lives(g grant) (access, whole time.Duration, err error) {
 }
 
 // revokeRefresh deletes the grant of a refresh token, current or replaced, and
-// with it the grant's code and tokens (RFC 7009, section 2.1).
-func (s *grants) revokeRefresh(ctx context.Context, token credential) error {
-	_, err := grantRevoke.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)}, token.family())
-	return err
+// with it the grant's code and tokens (RFC 7009, section 2.1). It reports whether
+// there was such a token.
+func (s *grants) revokeRefresh(ctx context.Context, token credential) (bool, error) {
+	reply, err := grantRevoke.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)}, token.family())
+	if err != nil {
+		return false, err
+	}
+	n, err := reply.AsInt64()
+	return n == 1, err
 }
 
-// revokeAccess deletes one access token.
-func (s *grants) revokeAccess(ctx context.Context, token credential) error {
+// revokeAccess deletes one access token, and reports whether there was one.
+func (s *grants) revokeAccess(ctx context.Context, token credential) (bool, error) {
 	cmd := s.rdb.B().Hdel().Key(s.keys.Grant(token.grant)).Field("at:" + token.hash()).Build()
-	if err := s.rdb.Do(ctx, cmd).Error(); err != nil {
-		return redisx.Unavailable("revoke access token", err)
+	n, err := s.rdb.Do(ctx, cmd).AsInt64()
+	if err != nil {
+		return false, redisx.Unavailable("revoke access token", err)
 	}
-	return nil
+	return n == 1, nil
 }
 
 // access returns what a token allows and until when, from the client-side cache if

@@ -253,7 +253,7 @@ func (h *history) step(ctx context.Context, client int, n grantNode, rng *rand.R
 		})
 	default:
 		token, _ := parseCredential(refreshKind, refreshToken)
-		h.record(client, attempt{"revoke", refreshToken}, func() (tokens, error) { return tokens{}, n.grants.revokeRefresh(ctx, token) })
+		h.record(client, attempt{"revoke", refreshToken}, func() (tokens, error) { _, err := n.grants.revokeRefresh(ctx, token); return tokens{}, err })
 	}
 }
 

@@ -30,7 +30,7 @@ type introspection struct {
 func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 	caller, err := s.resourceServer(r)
 	if isInvalidClient(err) {
-		if limited := s.limit(w, r, endpoint{name: "introspect", rate: s.opts.Limits.Introspect}); limited != nil {
+		if limited := s.limit(w, r, endpoint{name: introspectLimit, rate: s.opts.Limits.Introspect}); limited != nil {
 			err = limited
 		}
 	}

@@ -61,14 +61,14 @@ func TestALateGrantScriptChangesNothing(t *testing.T) {
 		},
 		"grant_revoke": func(t *testing.T, s stores) func() error {
 			token := newTokens(t, s).refresh
-			return func() error { return s.grants.revokeRefresh(ctx, token) }
+			return func() error { _, err := s.grants.revokeRefresh(ctx, token); return err }
 		},
 		"authsession_create": func(_ *testing.T, s stores) func() error {
 			return func() error { _, err := s.sessions.create(ctx, authSession{}); return err }
 		},
 		"authsession_approve": func(t *testing.T, s stores) func() error {
 			b := begin(t, s)
-			return func() error { _, err := s.sessions.approve(ctx, b, "state", location, nil); return err }
+			return func() error { _, _, err := s.sessions.approve(ctx, b, "state", location, nil); return err }
 		},
 		"authsession_deny": func(t *testing.T, s stores) func() error {
 			b := begin(t, s)
@@ -76,7 +76,7 @@ func TestALateGrantScriptChangesNothing(t *testing.T) {
 		},
 		"authsession_finish": func(t *testing.T, s stores) func() error {
 			b := begin(t, s)
-			if _, err := s.sessions.approve(ctx, b, "state", location, nil); err != nil {
+			if _, _, err := s.sessions.approve(ctx, b, "state", location, nil); err != nil {
 				t.Fatal(err)
 			}
 			return func() error { _, _, err := s.sessions.finish(ctx, b.session, b.cookie, "state"); return err }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/auth"
@@ -27,7 +28,9 @@ type Server struct {
 	sessions *authSessions
 	clients  *clients
 	limiter  *limit.Limiter
-	signer   *signer // nil if access tokens are opaque
+	// proxies lets the operator be warned of them once.
+	proxies sync.Once
+	signer  *signer // nil if access tokens are opaque
 	// clientKeys are what clients sign assertions with.
 	clientKeys *clientKeys
 	pages      *pages
@@ -119,13 +122,13 @@ func (s *Server) Verify(ctx context.Context, token string) (*auth.Token, error) 
 func (s *Server) Handle(mux *http.ServeMux) {
 	limits := s.opts.Limits
 	for _, e := range []endpoint{
-		{path: authorizePath, methods: methods{"GET": s.authorize, "POST": s.authorize}, page: true, name: "authorize", rate: limits.Authorize},
-		{path: consentPath, methods: methods{"POST": s.consent}, page: true, name: "authorize", rate: limits.Authorize},
-		{path: s.opts.CallbackPath, methods: methods{"GET": s.callback}, page: true, name: "callback", rate: limits.Callback},
-		{path: tokenPath, methods: methods{"POST": s.token}, cors: true, name: "token", rate: limits.Token},
-		{path: revokePath, methods: methods{"POST": s.revoke}, cors: true, name: "revoke", rate: limits.Revoke},
+		{path: authorizePath, methods: methods{"GET": s.authorize, "POST": s.authorize}, page: true, name: authorizeLimit, rate: limits.Authorize},
+		{path: consentPath, methods: methods{"POST": s.consent}, page: true, name: consentLimit, rate: limits.Authorize},
+		{path: s.opts.CallbackPath, methods: methods{"GET": s.callback}, page: true, name: callbackLimit, rate: limits.Callback},
+		{path: tokenPath, methods: methods{"POST": s.token}, cors: true, name: tokenLimit, rate: limits.Token},
+		{path: revokePath, methods: methods{"POST": s.revoke}, cors: true, name: revokeLimit, rate: limits.Revoke},
 		{path: introspectPath, methods: methods{"POST": s.introspect}},
-		{path: registerPath, methods: methods{"POST": s.register}, cors: true, name: "register", rate: limits.Register},
+		{path: registerPath, methods: methods{"POST": s.register}, cors: true, name: registerLimit, rate: limits.Register},
 	} {
 		if e.path != registerPath || !s.opts.NoRegistration {
 			mux.Handle(s.issuer.Path+e.path, s.serve(e))
