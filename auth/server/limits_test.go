@@ -227,33 +227,36 @@ func TestRevocationsThatRevokeNothingAreLimited(t *testing.T) {
 // Those who wait for a document that is being fetched cause no fetch.
 func TestManyPeopleWhoseClientIsFetchedAreServed(t *testing.T) {
 	t.Parallel()
-	w := newWeb()
-	fl := oneFleet(t, w.on)
-	for _, instance := range fl.instances {
-		instance.clients.documents.fetcher.forAddress.Requests = 2
-	}
-	arrive := make(chan struct{})
-	w.put(documentURL, webPage{body: documentOf(nil), wait: arrive})
-	var wg sync.WaitGroup
-	ask := func() {
-		wg.Go(func() {
-			if res := fl.login(t, byDocument(callbackURI)).ask(t); res.status != http.StatusOK {
-				t.Errorf("%d %s", res.status, res.body)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWeb()
+		fl, _ := bubbleFleet(t, w.on)
+		for _, instance := range fl.instances {
+			instance.clients.documents.fetcher.forAddress.Requests = 2
+		}
+		arrive := make(chan struct{})
+		w.put(documentURL, webPage{body: documentOf(nil), wait: arrive})
+		var wg sync.WaitGroup
+		ask := func(people int) {
+			for range people {
+				wg.Go(func() {
+					if res := fl.login(t, byDocument(callbackURI)).ask(t); res.status != http.StatusOK {
+						t.Errorf("%d %s", res.status, res.body)
+					}
+				})
+				synctest.Wait()
 			}
-		})
-	}
-	ask()
-	redistest.Until(t, "one instance fetches", func() bool { return w.fetches("") == 1 })
-	ask()
-	redistest.Until(t, "both instances fetch", func() bool { return w.fetches("") == 2 })
-	for range 38 {
-		ask()
-	}
-	close(arrive)
-	wg.Wait()
+		}
+		ask(2)
+		if n := w.fetches(""); n != len(fl.instances) {
+			t.Fatalf("%d fetches", n)
+		}
+		ask(38)
+		close(arrive)
+		wg.Wait()
+	})
 }
 
-// A writer that is safe for concurrent use.
+// A syncBuffer is a buffer that is safe for concurrent writing.
 type syncBuffer struct {
 	mu sync.Mutex
 	bytes.Buffer
