@@ -14,8 +14,9 @@ func TestScopesThatAreAskedFor(t *testing.T) {
 	limited := Client{ID: "limited", RedirectURIs: []string{callbackURI}, Scopes: []string{"read"}}
 	eachFleet(t, func(t *testing.T, fl *fleet) {
 		registered := func(scope string) Client {
-			v := fl.register(t, map[string]any{"redirect_uris": []string{callbackURI}, "token_endpoint_auth_method": "none", "scope": scope}).json(t)
-			return Client{ID: v["client_id"].(string), RedirectURIs: []string{callbackURI}}
+			return fl.mustRegister(t, scope, map[string]any{
+				"redirect_uris": []string{callbackURI}, "token_endpoint_auth_method": "none", "scope": scope,
+			}, callbackURI)
 		}
 		reads, opens := registered("read"), registered("openid")
 		for _, one := range []struct {
