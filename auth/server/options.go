@@ -58,8 +58,12 @@ type Options struct {
 	NoRegistration bool
 	// NoClientDocuments switches client ID metadata documents off.
 	NoClientDocuments bool
-	// RedirectSchemes are private-use schemes, such as "com.example.app", that
-	// redirect URIs may have besides https and, for loopback hosts, http.
+	// RedirectSchemes are private-use schemes (RFC 8252, section 7.1), such as
+	// "com.example.app" or "cursor", that redirect URIs may have besides https and,
+	// for loopback hosts, http; see [ValidRedirectScheme]. If empty, none: MCP
+	// demands https or a loopback host, and any program on a device can register
+	// itself for any scheme, so that each is a decision of the operator. The URIs of
+	// other schemes are left out when a client registers.
 	RedirectSchemes []string
 
 	// AccessTokenTTL is how long an access token is valid. If zero, 1 hour.

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"strconv"
@@ -39,6 +40,8 @@ type AuthConfig struct {
 	IntrospectionID, IntrospectionSecret string
 	// SigningKey signs access tokens, if it is not nil.
 	SigningKey *server.SigningKey
+	// RedirectSchemes are schemes of applications that redirect URIs may have.
+	RedirectSchemes []string
 	// TrustedProxies is how many proxies add to X-Forwarded-For.
 	TrustedProxies int
 }
@@ -49,6 +52,7 @@ func (l *loader) auth(cfg Config) AuthConfig {
 
 		IntrospectionID:     l.text("INTROSPECTION_CLIENT_ID", "mcp-server"),
 		IntrospectionSecret: l.getenv("INTROSPECTION_CLIENT_SECRET"),
+		RedirectSchemes:     l.schemes(),
 		TrustedProxies:      l.count("TRUSTED_PROXIES"),
 		SigningKey:          l.signingKey(),
 	}
@@ -97,6 +101,22 @@ func (l *loader) resources() []string {
 		resources = append(resources, v)
 	}
 	return resources
+}
+
+func (l *loader) schemes() []string {
+	var schemes []string
+	for v := range strings.SplitSeq(l.getenv("REDIRECT_SCHEMES"), ",") {
+		v = strings.ToLower(strings.TrimSuffix(strings.TrimSpace(v), ":"))
+		if v == "" {
+			continue
+		}
+		if !server.ValidRedirectScheme(v) {
+			l.fail("REDIRECT_SCHEMES", l.getenv("REDIRECT_SCHEMES"), fmt.Errorf("%q cannot be the scheme of an application, such as cursor or com.example.app", v))
+			return nil
+		}
+		schemes = append(schemes, v)
+	}
+	return schemes
 }
 
 func (l *loader) count(name string) int {

@@ -62,6 +62,10 @@ func TestSettings(t *testing.T) {
 				c.Auth.Resources = []string{"https://a.example/mcp", "https://b.example/mcp"}
 			},
 		},
+		"schemes of applications": {
+			env{"REDIRECT_SCHEMES": "cursor, VSCode:,,com.example.app"},
+			func(c *Config) { c.Auth.RedirectSchemes = []string{"cursor", "vscode", "com.example.app"} },
+		},
 		"proxies":                 {env{"TRUSTED_PROXIES": "2"}, func(c *Config) { c.Auth.TrustedProxies = 2 }},
 		"unused AUTH_SERVER_URL":  {env{"AUTH_SERVER_URL": "http://localhost:9000"}, func(*Config) {}},
 		"public URL":              {env{"BASE_URI": "https://mcp.example.com"}, func(c *Config) { c.BaseURI = parse(t, "https://mcp.example.com") }},
@@ -166,6 +170,8 @@ func TestASettingThatCannotBeUsedIsNamed(t *testing.T) {
 		{"REDIS_PORT", "x", "must be a number"},
 		{"REDIS_TLS", "yes", "must be 1, true, 0 or false"},
 		{"REDIS_PREFIX", "a{b}", "only letters, digits"},
+		{"REDIRECT_SCHEMES", "cursor,javascript", "\"javascript\" cannot be the scheme"},
+		{"REDIRECT_SCHEMES", "cursor://x", "cannot be the scheme"},
 		{"AUTH_MODE", "auth_server", "needs INTROSPECTION_CLIENT_SECRET or SIGNING_KEY_FILE"},
 		{"SIGNING_KEY_FILE", "/nowhere", "cannot be read"},
 		{"TRUSTED_PROXIES", "-1", "must be a number"},
