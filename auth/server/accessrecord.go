@@ -42,10 +42,10 @@ func (s *grants) access(ctx context.Context, token credential) (accessRecord, er
 
 // standing returns the record of a token that was accepted before, whatever has
 // become of it. It asks Redis before it fails with errNoGrant, if there is no grant
-// any more.
+// any more, or says that no token of the grant is valid any more.
 func (s *grants) standing(ctx context.Context, token credential) (accessRecord, error) {
 	rec, err := s.cachedRecord(ctx, token)
-	if errors.Is(err, errNoGrant) {
+	if errors.Is(err, errNoGrant) || err == nil && !rec.covered.IsZero() && !time.Now().Before(rec.covered) {
 		return s.freshRecord(ctx, token)
 	}
 	return rec, err
