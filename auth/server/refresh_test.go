@@ -88,7 +88,7 @@ func TestT23_AfterTheGraceAnUnusedSuccessorIsReplaced(t *testing.T) {
 			_, first := l.tokens(t, "alice")
 			lostAccess, lost := mustServe(t, "a refresh", l.refresh(t, first))
 			var accessToken, second string
-			for _, after := range []time.Duration{2 * time.Minute, time.Hour, 24 * time.Hour} {
+			for _, after := range []time.Duration{2 * time.Minute, 2 * time.Minute, time.Hour} {
 				time.Sleep(after)
 				before := second
 				accessToken, second = mustServe(t, "the same again", l.refresh(t, first))

@@ -2,10 +2,12 @@ package demo
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mcpfleet/mcpfleet/auth/server"
 	"github.com/mcpfleet/mcpfleet/internal/loopback"
@@ -39,6 +41,8 @@ type AuthConfig struct {
 	IntrospectionID, IntrospectionSecret string
 	// SigningKey signs access tokens, if it is not nil.
 	SigningKey *server.SigningKey
+	// RefreshGrace is how long replaced tokens are accepted; negative for not at all.
+	RefreshGrace time.Duration
 	// TrustedProxies is how many proxies add to X-Forwarded-For.
 	TrustedProxies int
 }
@@ -49,6 +53,7 @@ func (l *loader) auth(cfg Config) AuthConfig {
 
 		IntrospectionID:     l.text("INTROSPECTION_CLIENT_ID", "mcp-server"),
 		IntrospectionSecret: l.getenv("INTROSPECTION_CLIENT_SECRET"),
+		RefreshGrace:        l.refreshGrace(),
 		TrustedProxies:      l.count("TRUSTED_PROXIES"),
 		SigningKey:          l.signingKey(),
 	}
@@ -107,6 +112,21 @@ func (l *loader) count(name string) int {
 	}
 	return int(n)
 }
+
+func (l *loader) refreshGrace() time.Duration {
+	v := l.text("REFRESH_GRACE", "2m")
+	d, err := time.ParseDuration(v)
+	if err != nil || d < 0 || d > maxRefreshGrace || d != 0 && d < time.Second {
+		l.fail("REFRESH_GRACE", v, fmt.Errorf("must be 0s or a duration from 1s to %v", maxRefreshGrace))
+	}
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// maxRefreshGrace is an access token's whole life.
+const maxRefreshGrace = time.Hour
 
 // signingKey reads the file with the key that signs access tokens.
 func (l *loader) signingKey() *server.SigningKey {

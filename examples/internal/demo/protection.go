@@ -102,6 +102,7 @@ func (p *Process) newAuthorizationServer(mux *http.ServeMux, resources []string)
 		DefaultScopes:  []string{ScopeUse},
 		Upstream:       upstream,
 		CallbackPath:   fakeupstream.CallbackPath,
+		RefreshGrace:   c.RefreshGrace,
 		TrustedProxies: c.TrustedProxies,
 	}
 	if c.IntrospectionSecret != "" {
