@@ -142,3 +142,43 @@ func TestALateRefreshRevokesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A use of a replaced refresh token, after the grace, that failed because Redis hung
+// does not replace the unused successor when Redis executes it late: that would be
+// one that its client has been told of since.
+func TestALateRefreshReplacesNoSuccessor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		b := redistest.NewBubble(t)
+		link := b.Link()
+		s := lateStores(t, link)
+		code, err := s.grants.create(ctx, grant{Client: "client"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := s.grants.redeem(ctx, code, grant{}, access{}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.grants.refresh(ctx, first.refresh, grant{}, access{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		link.Freeze()
+		if _, err := s.grants.refresh(ctx, first.refresh, grant{}, access{}); err == nil {
+			t.Fatal("a refresh succeeded without Redis")
+		}
+		link.Overtake()
+		again, err := s.grants.refresh(ctx, first.refresh, grant{}, access{})
+		for err != nil { // the connection has to be made anew
+			again, err = s.grants.refresh(ctx, first.refresh, grant{}, access{})
+		}
+		time.Sleep(time.Minute)
+		link.Deliver()
+		time.Sleep(time.Millisecond)
+		if _, err := s.grants.refresh(ctx, again.refresh, grant{}, access{}); err != nil {
+			t.Errorf("the successor: %v", err)
+		}
+	})
+}

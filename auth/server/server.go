@@ -38,7 +38,7 @@ type Server struct {
 	crossOrigin *http.CrossOriginProtection
 }
 
-var _ auth.Verifier = (*Server)(nil)
+var _ auth.GrantVerifier = (*Server)(nil)
 
 // New returns an instance of the authorization server. It fails if an option is
 // invalid. It does no I/O: if Redis is unavailable, requests get a 503 response.
@@ -92,27 +92,58 @@ func New(opts *Options) (*Server, error) {
 // In steady state it does not ask Redis, because grants are cached on the
 // client side for [Options.CacheTTL].
 func (s *Server) Verify(ctx context.Context, token string) (*auth.Token, error) {
+	t, _, err := s.verify(ctx, token)
+	return t, err
+}
+
+// verify is Verify, and returns what Redis has of the token as well.
+func (s *Server) verify(ctx context.Context, token string) (*auth.Token, accessRecord, error) {
 	access, expires, ok := s.accessToken(token)
 	if !ok || !expires.IsZero() && !time.Now().Before(expires) {
-		return nil, auth.ErrInvalidToken
+		return nil, accessRecord{}, auth.ErrInvalidToken
 	}
 	// A signed token may have been revoked, so its record decides as well.
-	g, a, until, err := s.grants.access(ctx, access)
-	switch {
-	case errors.Is(err, errNoGrant):
-		return nil, auth.ErrInvalidToken
-	case errors.Is(err, redisx.ErrUnavailable):
-		return nil, fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
-	case err != nil:
-		return nil, err
+	rec, err := s.grants.access(ctx, access)
+	if err != nil {
+		return nil, rec, notVerified(err)
 	}
-	if !expires.IsZero() && expires.Before(until) {
-		until = expires
+	if expires.IsZero() || rec.expires.Before(expires) {
+		expires = rec.expires
 	}
 	return &auth.Token{
-		Issuer: s.opts.Issuer, Subject: g.Subject, ClientID: g.Client,
-		Audience: a.Resources, Scopes: a.Scopes, Expires: until,
-	}, nil
+		Issuer: s.opts.Issuer, Subject: rec.grant.Subject, ClientID: rec.grant.Client,
+		Audience: rec.access.Resources, Scopes: rec.access.Scopes, Expires: expires,
+	}, rec, nil
+}
+
+// VerifyGrant implements [auth.GrantVerifier]. Like Verify, it does not ask Redis
+// in steady state.
+func (s *Server) VerifyGrant(ctx context.Context, token string) (*auth.Grant, error) {
+	access, _, ok := s.accessToken(token)
+	if !ok {
+		return nil, auth.ErrInvalidToken
+	}
+	rec, err := s.grants.standing(ctx, access)
+	if err != nil {
+		return nil, notVerified(err)
+	}
+	return rec.state(), nil
+}
+
+// state returns what a resource server may know of the grant.
+func (rec *accessRecord) state() *auth.Grant {
+	return &auth.Grant{HasToken: rec.known, Covered: rec.covered, Ends: rec.ends}
+}
+
+// notVerified returns the error of a verifier for one of the grants.
+func notVerified(err error) error {
+	switch {
+	case errors.Is(err, errNoGrant):
+		return auth.ErrInvalidToken
+	case errors.Is(err, redisx.ErrUnavailable):
+		return fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
+	}
+	return err
 }
 
 // Handle registers the server's endpoints with mux: those in its metadata (RFC

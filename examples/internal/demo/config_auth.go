@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mcpfleet/mcpfleet/auth/server"
 	"github.com/mcpfleet/mcpfleet/internal/loopback"
@@ -42,6 +43,8 @@ type AuthConfig struct {
 	SigningKey *server.SigningKey
 	// RedirectSchemes are schemes of applications that redirect URIs may have.
 	RedirectSchemes []string
+	// RefreshGrace is how long replaced tokens are accepted; negative for not at all.
+	RefreshGrace time.Duration
 	// TrustedProxies is how many proxies add to X-Forwarded-For.
 	TrustedProxies int
 }
@@ -53,6 +56,7 @@ func (l *loader) auth(cfg Config) AuthConfig {
 		IntrospectionID:     l.text("INTROSPECTION_CLIENT_ID", "mcp-server"),
 		IntrospectionSecret: l.getenv("INTROSPECTION_CLIENT_SECRET"),
 		RedirectSchemes:     l.schemes(),
+		RefreshGrace:        l.refreshGrace(),
 		TrustedProxies:      l.count("TRUSTED_PROXIES"),
 		SigningKey:          l.signingKey(),
 	}
@@ -127,6 +131,21 @@ func (l *loader) count(name string) int {
 	}
 	return int(n)
 }
+
+func (l *loader) refreshGrace() time.Duration {
+	v := l.text("REFRESH_GRACE", "2m")
+	d, err := time.ParseDuration(v)
+	if err != nil || d < 0 || d > maxRefreshGrace || d != 0 && d < time.Second {
+		l.fail("REFRESH_GRACE", v, fmt.Errorf("must be 0s or a duration from 1s to %v", maxRefreshGrace))
+	}
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// maxRefreshGrace is an access token's whole life.
+const maxRefreshGrace = time.Hour
 
 // signingKey reads the file with the key that signs access tokens.
 func (l *loader) signingKey() *server.SigningKey {

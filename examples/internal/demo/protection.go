@@ -104,6 +104,7 @@ func (p *Process) newAuthorizationServer(mux *http.ServeMux, resources []string)
 		CallbackPath:    fakeupstream.CallbackPath,
 		RedirectSchemes: c.RedirectSchemes,
 		TrustedProxies:  c.TrustedProxies,
+		RefreshGrace:    c.RefreshGrace,
 	}
 	if c.IntrospectionSecret != "" {
 		opts.ResourceServers = []server.ResourceServer{{
