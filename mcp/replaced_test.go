@@ -122,7 +122,10 @@ func TestWhatRunsEndsWithTheLastToken(t *testing.T) {
 		stateless := hers.streams["stream of a stateless call"]
 		delete(hers.streams, "stream of a stateless call")
 		for name, events := range hers.streams {
-			rest(t, name, events, 3*time.Second)
+			left := rest(t, name, events, 3*time.Second)
+			if name == "listener" && (len(left) != 1 || left[0] != completionOf(`1`)) {
+				t.Errorf("the listener ends with %q", left)
+			}
 		}
 		time.Sleep(time.Minute)
 		goesOn(t, "the stateless call", stateless)
