@@ -71,8 +71,8 @@ func (r *Resource) fail(w http.ResponseWriter, req *http.Request, err error) {
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
 	}
+	setSecureHeaders(h)
 	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(e.status)
 	body := map[string]string{"error": e.code, "error_description": e.description}
 	if e.code == "" {

@@ -75,11 +75,13 @@ func ExampleSecureHeaders() {
 
 	w := httptest.NewRecorder()
 	auth.SecureHeaders("https://mcp.example.com")(mux).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
-	for _, name := range []string{"Cache-Control", "Strict-Transport-Security", "X-Content-Type-Options"} {
+	for _, name := range []string{"Cache-Control", "Referrer-Policy", "Strict-Transport-Security", "X-Content-Type-Options", "X-Frame-Options"} {
 		fmt.Println(name+":", w.Header().Get(name))
 	}
 	// Output:
 	// Cache-Control: no-store
+	// Referrer-Policy: no-referrer
 	// Strict-Transport-Security: max-age=31536000
 	// X-Content-Type-Options: nosniff
+	// X-Frame-Options: DENY
 }

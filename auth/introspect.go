@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/fetch"
@@ -38,7 +39,9 @@ type IntrospectorOptions struct {
 }
 
 // NewIntrospector returns a [Verifier] that asks an authorization server about
-// tokens (RFC 7662, section 2). Only responses that a token is active are cached. It does no I/O.
+// tokens (RFC 7662, section 2). It is a [GrantVerifier]: an authorization server of
+// ours tells it of grants, and of any other it takes each token for a grant of its
+// own. No response is cached that there is nothing valid. It does no I/O.
 func NewIntrospector(opts *IntrospectorOptions) (Verifier, error) {
 	if opts == nil {
 		opts = &IntrospectorOptions{}
@@ -66,43 +69,75 @@ func NewIntrospector(opts *IntrospectorOptions) (Verifier, error) {
 
 type introspector struct {
 	opts IntrospectorOptions
+	// tellsGrants says that the authorization server is one that tells of grants.
+	tellsGrants atomic.Bool
 
 	mu    sync.Mutex // guards cache
 	cache map[[sha256.Size]byte]cachedToken
 }
 
-// A cachedToken is an active token, and when it has to be introspected again.
+// A cachedToken is what an authorization server said of a token, and when it has to
+// be asked again.
 type cachedToken struct {
-	token *Token
+	token *Token // nil if it is not active
+	grant *Grant
 	until time.Time
 }
 
 // Verify implements [Verifier].
 func (i *introspector) Verify(ctx context.Context, token string) (*Token, error) {
-	if len(token) > maxToken {
-		return nil, ErrInvalidToken
-	}
-	key := sha256.Sum256([]byte(token))
 	now := time.Now()
-	i.mu.Lock()
-	cached, ok := i.cache[key]
-	i.mu.Unlock()
-	if ok && now.Before(cached.until) && now.Before(cached.token.Expires) {
+	cached, ok := i.cached(token, now)
+	if ok && cached.token != nil && now.Before(cached.token.Expires) {
 		return cached.token, nil
 	}
-	t, err := i.introspect(ctx, token)
+	t, _, err := i.ask(ctx, token, false)
+	if err == nil && t == nil {
+		err = ErrInvalidToken
+	}
+	return t, err
+}
+
+// VerifyGrant implements [GrantVerifier].
+func (i *introspector) VerifyGrant(ctx context.Context, token string) (*Grant, error) {
+	now := time.Now()
+	// Once it is not covered any more, what was cached may be what has changed.
+	if cached, ok := i.cached(token, now); ok && now.Before(cached.grant.Covered) {
+		return cached.grant, nil
+	}
+	_, grant, err := i.ask(ctx, token, i.tellsGrants.Load())
+	return grant, err
+}
+
+func (i *introspector) cached(token string, now time.Time) (cachedToken, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	cached, ok := i.cache[sha256.Sum256([]byte(token))]
+	return cached, ok && now.Before(cached.until)
+}
+
+// ask asks the authorization server about a token, and caches what it says. The
+// token is nil if it is not active, but something is known of its grant. It fails
+// with [ErrInvalidToken] if nothing is.
+func (i *introspector) ask(ctx context.Context, token string, ofGrant bool) (*Token, *Grant, error) {
+	if len(token) > maxToken {
+		return nil, nil, ErrInvalidToken
+	}
+	now := time.Now()
+	t, g, err := i.introspect(ctx, token, ofGrant)
+	key := sha256.Sum256([]byte(token))
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if err != nil {
 		if errors.Is(err, ErrInvalidToken) {
 			delete(i.cache, key)
 		}
-		return nil, err
+		return nil, nil, err
 	}
 	if i.opts.CacheTTL > 0 {
-		i.store(key, cachedToken{t, now.Add(i.opts.CacheTTL)})
+		i.store(key, cachedToken{t, g, now.Add(i.opts.CacheTTL)})
 	}
-	return t, nil
+	return t, g, nil
 }
 
 // store caches a token. If the cache is full, outdated tokens are removed, and all
@@ -134,6 +169,13 @@ type introspection struct {
 	Expires   float64    `json:"exp"`
 	NotBefore float64    `json:"nbf"`
 	Type      string     `json:"token_type"`
+
+	// Grant is a member of authorization servers of ours.
+	Grant *struct {
+		HasToken bool    `json:"has_token"`
+		Covered  float64 `json:"covered"`
+		Ends     float64 `json:"ends"`
+	} `json:"grant"`
 }
 
 // An audience is a string or an array of them.
@@ -150,14 +192,19 @@ func (a *audience) UnmarshalJSON(data []byte) error {
 }
 
 // introspect asks the authorization server about a token (RFC 7662, section 2.1).
-func (i *introspector) introspect(ctx context.Context, token string) (*Token, error) {
+// If ofGrant, it asks for the grant of a token that is not active as well, which only
+// an authorization server of ours understands.
+func (i *introspector) introspect(ctx context.Context, token string, ofGrant bool) (*Token, *Grant, error) {
 	// The bound is not the request's: other requests use the response as well.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetch.Timeout)
 	defer cancel()
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
+	if ofGrant {
+		form.Set("include_grant", "true")
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, i.opts.Endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
-		return nil, fmt.Errorf("introspect: %w", err)
+		return nil, nil, fmt.Errorf("introspect: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
@@ -165,22 +212,48 @@ func (i *introspector) introspect(ctx context.Context, token string) (*Token, er
 	req.SetBasicAuth(url.QueryEscape(i.opts.ClientID), url.QueryEscape(i.opts.ClientSecret))
 	res, err := i.opts.HTTPClient.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%w: introspect: %w", ErrUnavailable, err)
+		return nil, nil, fmt.Errorf("%w: introspect: %w", ErrUnavailable, err)
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxKeySet))
 	if err != nil {
-		return nil, fmt.Errorf("%w: introspect: %w", ErrUnavailable, err)
+		return nil, nil, fmt.Errorf("%w: introspect: %w", ErrUnavailable, err)
 	}
 	// With 401 and 403 the server refuses our credentials, not the token.
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%w: introspect: status %d", ErrUnavailable, res.StatusCode)
+		return nil, nil, fmt.Errorf("%w: introspect: status %d", ErrUnavailable, res.StatusCode)
 	}
 	var result introspection
 	if err := json.Unmarshal(body, &result); err != nil {
-		return nil, fmt.Errorf("%w: introspect: %w", ErrUnavailable, err)
+		return nil, nil, fmt.Errorf("%w: introspect: %w", ErrUnavailable, err)
 	}
-	return i.token(&result)
+	t, err := i.token(&result)
+	switch grant := result.grant(); {
+	case err == nil && grant == nil:
+		return t, grantOf(t), nil
+	case err == nil:
+		i.tellsGrants.Store(true)
+		return t, grant, nil
+	case !result.Active && ofGrant && grant != nil:
+		return nil, grant, nil
+	}
+	return nil, nil, err
+}
+
+// grant returns what a response tells of the token's grant, nil if nothing.
+func (in *introspection) grant() *Grant {
+	if in.Grant == nil {
+		return nil
+	}
+	return &Grant{HasToken: in.Grant.HasToken, Covered: fromUnix(in.Grant.Covered), Ends: fromUnix(in.Grant.Ends)}
+}
+
+// fromUnix returns the time of Unix seconds, the zero time for 0.
+func fromUnix(seconds float64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(seconds), 0)
 }
 
 // token returns the token that a response describes. It fails with

@@ -299,3 +299,78 @@ func TestIntrospectorOptionsThatCannotBeUsed(t *testing.T) {
 		}
 	}
 }
+
+// An authorization server that tells of grants is asked about them; what it says
+// while the token is active costs no request of its own.
+func TestIntrospectionTellsReplacedFromRevoked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		grant := map[string]any{"has_token": true, "covered": now.Add(time.Hour).Unix(), "ends": now.Add(24 * time.Hour).Unix()}
+		active := map[string]any{
+			"active": true, "sub": "alice", "exp": now.Add(time.Hour).Unix(), "aud": testResource, "grant": grant,
+		}
+		e := &endpointStub{response: active}
+		v := e.verifier(t)
+		if _, err := v.Verify(t.Context(), "t"); err != nil {
+			t.Fatal(err)
+		}
+		want := Grant{HasToken: true, Covered: now.Add(time.Hour), Ends: now.Add(24 * time.Hour)}
+		check := func(what string, requests int) {
+			t.Helper()
+			got, err := v.VerifyGrant(t.Context(), "t")
+			if err != nil || got.HasToken != want.HasToken || !got.Covered.Equal(want.Covered) || !got.Ends.Equal(want.Ends) {
+				t.Errorf("%s: %+v, %v, want %+v", what, got, err, want)
+			}
+			if n := e.requests(); n != requests {
+				t.Errorf("%s: %d requests, want %d", what, n, requests)
+			}
+		}
+		check("just verified", 1)
+		time.Sleep(6 * time.Second)
+		e.set(func(e *endpointStub) { e.response = map[string]any{"active": false, "grant": grant} })
+		check("replaced", 2)
+		check("cached", 2)
+		if token, err := v.Verify(t.Context(), "t"); !errors.Is(err, ErrInvalidToken) {
+			t.Errorf("a new request with the replaced token: %+v, %v", token, err)
+		}
+		time.Sleep(6 * time.Second)
+		grant["has_token"], want.HasToken = false, false
+		check("revoked by name", 4)
+		time.Sleep(6 * time.Second)
+		e.set(func(e *endpointStub) { e.response = map[string]any{"active": false} })
+		if got, err := v.VerifyGrant(t.Context(), "t"); !errors.Is(err, ErrInvalidToken) {
+			t.Errorf("without a grant: %+v, %v", got, err)
+		}
+		for i, form := range e.forms {
+			if verified := i == 0 || i == 2; verified == form.Has("include_grant") {
+				t.Errorf("request %d: %v", i, form)
+			}
+		}
+	})
+}
+
+// Any other authorization server is asked as ever: it may refuse what it does not know.
+func TestOtherAuthorizationServersAreNotAskedForGrants(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		until := time.Now().Add(time.Hour)
+		e := &endpointStub{response: map[string]any{"active": true, "sub": "alice", "exp": until.Unix(), "aud": testResource}}
+		v := e.verifier(t)
+		for range 2 {
+			if g, err := v.VerifyGrant(t.Context(), "t"); err != nil || !g.HasToken || !g.Covered.Equal(until) || !g.Ends.Equal(until) {
+				t.Errorf("%+v, %v", g, err)
+			}
+			time.Sleep(6 * time.Second)
+		}
+		e.set(func(e *endpointStub) { e.response = map[string]any{"active": false} })
+		if g, err := v.VerifyGrant(t.Context(), "t"); !errors.Is(err, ErrInvalidToken) {
+			t.Errorf("not active: %+v, %v", g, err)
+		}
+		for _, form := range e.forms {
+			if form.Has("include_grant") {
+				t.Errorf("asked %v", form)
+			}
+		}
+	})
+}

@@ -45,7 +45,7 @@ func (r *Resource) Metadata() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		h := w.Header()
 		cors.Allow(h, "*", "") // the metadata is public
-		h.Set("Cache-Control", "no-store")
+		setSecureHeaders(h)
 		switch req.Method {
 		case http.MethodGet, http.MethodHead:
 			h.Set("Content-Type", "application/json")

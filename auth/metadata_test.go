@@ -29,6 +29,7 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	header := http.Header{"Access-Control-Allow-Origin": {"*"}, "Cache-Control": {"no-store"}, "Content-Type": {"application/json"}}
+	setSecureHeaders(header)
 	if diff := cmp.Diff(header, w.Header()); diff != "" {
 		t.Errorf("headers (-want +got)\n%s", diff)
 	}

@@ -20,7 +20,8 @@ import (
 // ResourceOptions configure a [Resource]. Verifier and AuthorizationServers are
 // required; the zero value of any other field means its default.
 type ResourceOptions struct {
-	// Verifier verifies the tokens.
+	// Verifier verifies the tokens. If it is a [GrantVerifier], what runs goes on
+	// when its token is replaced.
 	Verifier Verifier
 	// AuthorizationServers are the issuer identifiers of the authorization
 	// servers where clients can get tokens.
@@ -44,8 +45,9 @@ type ResourceOptions struct {
 	// Implies maps a scope to the scopes it includes, transitively.
 	Implies map[string][]string
 
-	// RecheckEvery is how often the token of a running request is verified again,
-	// so that streams end when their token is revoked. If zero, 5 seconds.
+	// RecheckEvery is how often the grant of a running request is verified again,
+	// so that streams end when their token or its grant is revoked. If zero, 5
+	// seconds.
 	RecheckEvery time.Duration
 	// MaxBody bounds the body that is read for ScopesFor, in bytes. If zero,
 	// 4 MiB.
@@ -69,6 +71,7 @@ type Resource struct {
 	url        *url.URL
 	canonical  string
 	opts       ResourceOptions
+	grants     GrantVerifier       // opts.Verifier
 	implied    map[string][]string // every scope with all that it contains
 	logger     *slog.Logger
 }
@@ -97,7 +100,7 @@ func NewResource(identifier string, opts *ResourceOptions) (*Resource, error) {
 	}
 	return &Resource{
 		identifier: identifier, url: u, canonical: canonical(*u),
-		opts: o, implied: closure(o.Implies), logger: o.Logger,
+		opts: o, grants: grantVerifier(o.Verifier), implied: closure(o.Implies), logger: o.Logger,
 	}, nil
 }
 
@@ -142,9 +145,10 @@ func notAnIssuer(s string) bool {
 //   - 503 if tokens cannot be verified at the moment
 //
 // next gets the token's content from [TokenFromContext] or the SDK's
-// TokenInfoFromContext, whose UserID is [Token.UserID]. If the token is revoked
-// while next serves the request, the request's context is cancelled; when it
-// expires, next itself must act on the Expiration in the TokenInfo. The token
+// TokenInfoFromContext, whose UserID is [Token.UserID]. If the token or its grant
+// is revoked while next serves the request, the request's context is cancelled; when
+// the token expires, next itself must act on the Expiration in the TokenInfo. That a
+// token is replaced ends nothing, if the verifier is a [GrantVerifier]. The token
 // itself is removed from the request: a server must not pass it on (MCP,
 // "Access Token Privilege Restriction"), and a tool cannot leak a token that it
 // does not have.

@@ -14,6 +14,7 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/runner"
 	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
+	"github.com/mcpfleet/mcpfleet/internal/tokenlife"
 )
 
 // serveGet opens a session's standalone stream, or resumes any of its streams.
@@ -131,10 +132,11 @@ func (h *Handler) serveReader(r *http.Request, events *sse.Writer, reader *node.
 	return reader.Serve(ctx, events, node.ServeOptions{Priming: version >= runner.VersionPriming, KeepAlive: h.opts.KeepAlive})
 }
 
-// untilExpiry bounds ctx by the life of the token that the request came with.
+// untilExpiry bounds ctx by the life of the token that the request came with, or of
+// what has replaced that.
 func untilExpiry(ctx context.Context) (context.Context, context.CancelFunc) {
 	if token := auth.TokenInfoFromContext(ctx); token != nil && !token.Expiration.IsZero() {
-		return context.WithDeadline(ctx, token.Expiration)
+		return tokenlife.Bound(ctx, token.Expiration)
 	}
 	return context.WithCancel(ctx)
 }

@@ -65,6 +65,9 @@ func TestGuardLetsPagesReadRefusals(t *testing.T) {
 					"Vary":                          {"Origin"},
 					"Www-Authenticate":              w.Header()["Www-Authenticate"],
 				}
+				for _, name := range []string{"Content-Security-Policy", "Referrer-Policy", "X-Content-Type-Options", "X-Frame-Options"} {
+					want[name] = w.Header()[name] // auth puts them on its refusals
+				}
 				if diff := cmp.Diff(want, w.Header()); diff != "" || w.Code != http.StatusUnauthorized || len(w.Header()["Www-Authenticate"]) != 1 {
 					t.Errorf("%s with %q: %d (-want +got)\n%s", path, token, w.Code, diff)
 				}

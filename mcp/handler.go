@@ -26,8 +26,9 @@ import (
 // session belongs to. Without such middleware, anyone who knows a session's id
 // can use the session. [Handler.Guard] goes in front of the middleware.
 //
-// A stream ends when its token expires, at TokenInfo.Expiration, and when the
-// middleware cancels the request's context because the token was revoked. In
+// A stream ends when its token expires, at TokenInfo.Expiration or, if the middleware
+// of package auth knows that it was replaced, when what has replaced it does; and when
+// the middleware cancels the request's context because the token was revoked. In
 // protocols with sessions that does not end a call: its response waits until
 // the same user resumes the stream. A call of 2026-07-28, whose stream cannot
 // be resumed, is cancelled with its request's context, but not when its token

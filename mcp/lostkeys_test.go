@@ -14,8 +14,8 @@ import (
 )
 
 // Redis loses one key of a session that is in use on two instances. Its client gets
-// the update that is made afterwards and the end of its call, or learns that its
-// session has ended; values that a tool has stored are there, or the session is not.
+// the update and the notification that are made afterwards and the end of its call, or
+// learns that its session has ended; values that a tool has stored are there, or the session is not.
 func TestALostKeyIsToldOrMadeGood(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{":session", ":values", ":subs", ":streams", ":ended", ":stored", ":stream:g", ":log:g", ":stream:c", ":log:c", ":inbox", ":responses", "{bus}"} {
@@ -54,6 +54,9 @@ func loseKey(t *testing.T, kind string, reconnect bool) {
 		}
 	}
 	must(t, f.Instances[0].Handler.ResourceUpdated(t.Context(), "news://a"))
+	if err := f.Instances[0].Handler.Notify(t.Context(), c.Session, "notifications/y", nil); !errors.Is(err, sessionstore.ErrNotFound) {
+		must(t, err)
+	}
 	res, err := there.Do(t.Context(), "POST", responseTo(q.ID, "x"))
 	must(t, err)
 	_ = res.Body.Close()
@@ -70,7 +73,12 @@ func loseKey(t *testing.T, kind string, reconnect bool) {
 	if string(raw) != "1" {
 		t.Errorf("the value is %q, %v", raw, err)
 	}
-	if !follow(t, there, events, func(m string) bool { return strings.Contains(m, "news://a") }) {
+	updated, notified := false, false
+	if !follow(t, there, events, func(m string) bool {
+		updated = updated || strings.Contains(m, "news://a")
+		notified = notified || strings.Contains(m, "notifications/y")
+		return updated && notified
+	}) {
 		return
 	}
 	follow(t, here, q.stream, func(m string) bool { return strings.Contains(m, `"id":1`) && !strings.Contains(m, "method") })

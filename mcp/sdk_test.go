@@ -77,6 +77,9 @@ func TestTheSDKLogsEachRequestWithItsSessionID(t *testing.T) {
 	r := newRig(&mcp.ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
 		c := s.session(t)
+		for range 4 { // from its second request on, an instance watches the server
+			wantText(t, c.CallTool(t, "echo", `{"text":"hi"}`), "hi")
+		}
 		synctest.Wait()
 		before := log.String()
 		wantText(t, c.CallTool(t, "echo", `{"text":"hi"}`), "hi")

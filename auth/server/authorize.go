@@ -21,6 +21,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 		s.failPage(w, r, session, client, err)
 		return
 	}
+	session.Counted = s.limiter.Count(authorizeLimit, s.address(r))
 	b, err := s.sessions.create(r.Context(), session)
 	if err != nil {
 		s.failPage(w, r, authSession{}, nil, err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/mcpfleet/mcpfleet/internal/limit"
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
 	"github.com/mcpfleet/mcpfleet/internal/redisx"
 )
@@ -31,6 +32,9 @@ type authSession struct {
 	Challenge string   `json:"challenge"`
 	Scopes    []string `json:"scopes"`
 	Resources []string `json:"resources"`
+	// Counted is what the request was counted under, and is given back when the
+	// login has ended well.
+	Counted limit.Count `json:"counted"`
 }
 
 const authSessionVersion = 1
@@ -95,27 +99,28 @@ func (s *authSessions) load(ctx context.Context, id string) (authSession, error)
 
 // approve records the user's consent, with the state and the data of the login
 // that follows, and returns where that login is: if the user has consented
-// before, with the same form, where the first one is. It fails with
-// errNoAuthSession.
-func (s *authSessions) approve(ctx context.Context, b browserBinding, state string, location *url.URL, upstream []byte) (*url.URL, error) {
+// before, with the same form, it says that this is a repetition, and where the
+// first login is. It fails with errNoAuthSession.
+func (s *authSessions) approve(ctx context.Context, b browserBinding, state string, location *url.URL, upstream []byte) (to *url.URL, repeated bool, err error) {
+	offered := string(seal(b.cookie, b.session+" login", []byte(location.String()))) // never the same twice
 	reply, err := authSessionApprove.Exec(ctx, s.rdb, []string{s.keys.AuthSession(b.session)},
-		HashSecret(b.cookie), HashSecret(b.form), HashSecret(state), string(seal(b.cookie, b.session, upstream)),
-		string(seal(b.cookie, b.session+" login", []byte(location.String()))))
+		HashSecret(b.cookie), HashSecret(b.form), HashSecret(state), string(seal(b.cookie, b.session, upstream)), offered)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if reply.IsNil() {
-		return nil, errNoAuthSession
+		return nil, false, errNoAuthSession
 	}
 	sealed, err := reply.AsBytes()
 	if err != nil {
-		return nil, fmt.Errorf("approve authorization session: unexpected reply: %w", err)
+		return nil, false, fmt.Errorf("approve authorization session: unexpected reply: %w", err)
 	}
 	first, err := unseal(b.cookie, b.session+" login", sealed)
 	if err != nil {
-		return nil, fmt.Errorf("approve authorization session: %w", err)
+		return nil, false, fmt.Errorf("approve authorization session: %w", err)
 	}
-	return url.Parse(string(first))
+	to, err = url.Parse(string(first))
+	return to, string(sealed) != offered, err
 }
 
 // deny ends a session because the user declined. It fails with errNoAuthSession.

@@ -40,6 +40,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.logger.InfoContext(r.Context(), "authorization granted", "client", session.Client)
+	s.giveBackLogin(r, session.Counted, login.Subject)
 	// 303, because with 307 a browser sends the form that the user has filled in to
 	// the client (OAuth 2.1, section 7.5.4).
 	w.Header().Set("Location", s.responseURI(session, url.Values{"code": {code.String()}}))

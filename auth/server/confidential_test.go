@@ -27,8 +27,8 @@ func TestAServerWithoutPublicClientsHasNone(t *testing.T) {
 		req.Header.Set("Content-Type", "application/json")
 		return b.do(t, req)
 	}
-	if res := register(methodNone); res.status != http.StatusBadRequest || res.json(t)["error"] != "invalid_client_metadata" {
-		t.Errorf("a public client registers: %d %s", res.status, res.body)
+	if res := register(methodNone); res.status != http.StatusCreated || res.json(t)["token_endpoint_auth_method"] != methodBasic || res.json(t)["client_secret"] == nil {
+		t.Errorf("one that would be public gets no secret: %d %s", res.status, res.body)
 	}
 	if res := register(methodPost); res.status != http.StatusCreated {
 		t.Errorf("a confidential one: %d %s", res.status, res.body)

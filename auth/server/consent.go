@@ -17,17 +17,32 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 		s.deny(w, r, b)
 		return
 	}
-	state := b.newState()
-	location, data, err := s.opts.Upstream.Begin(r.Context(), state)
-	if err == nil {
-		location, err = s.sessions.approve(r.Context(), b, state, location, data)
-	}
+	location, repeated, err := s.approve(r, b)
 	if err != nil {
 		s.failPage(w, r, authSession{}, nil, err)
 		return
 	}
+	if !repeated {
+		s.giveBackDecision(r)
+	}
 	// A page, because browsers apply form-action to the target of a redirect, too.
 	s.pages.leave(w, leavePage{To: location.String(), Host: location.Host, Login: true, Auto: true})
+}
+
+// approve records the user's consent, and returns where to log in and whether the
+// consent was recorded before.
+func (s *Server) approve(r *http.Request, b browserBinding) (location *url.URL, repeated bool, err error) {
+	state := b.newState()
+	location, data, err := s.opts.Upstream.Begin(r.Context(), state)
+	if err != nil {
+		return nil, false, err
+	}
+	return s.sessions.approve(r.Context(), b, state, location, data)
+}
+
+// giveBackDecision gives back the count of a decision that the server has taken.
+func (s *Server) giveBackDecision(r *http.Request) {
+	s.giveBack(r.Context(), s.limiter.Count(consentLimit, s.address(r)), s.opts.Limits.Authorize)
 }
 
 // readDecision reads the form of the consent page. Three checks, each of which is
@@ -68,6 +83,7 @@ func (s *Server) deny(w http.ResponseWriter, r *http.Request, b browserBinding) 
 		s.failPage(w, r, authSession{}, nil, err)
 		return
 	}
+	s.giveBackDecision(r)
 	s.clearCookie(w, b.session)
 	to := s.responseURI(session, url.Values{"error": {"access_denied"}, "error_description": {"the user declined"}})
 	s.pages.leave(w, leavePage{To: to, Host: hostOf(to), Denied: true, Auto: s.clients.preregistered(session.Client)})

@@ -25,15 +25,16 @@ func parseDocument(id string, body []byte, schemes []string) (*Client, error) {
 	if err := doc.check(id); err != nil {
 		return nil, err
 	}
+	redirects, err := usableRedirectURIs(doc.redirects, schemes)
+	if err != nil {
+		return nil, err
+	}
 	client := &Client{
 		ID: id, Name: doc.name, GrantTypes: supportedGrants(doc.grants), Scopes: strings.Fields(doc.scope),
-		RedirectURIs: doc.redirectURIs(schemes), JWKSURI: doc.jwksURI,
+		RedirectURIs: redirects, JWKSURI: doc.jwksURI,
 	}
 	if !slices.Contains(client.GrantTypes, grantCode) {
 		return nil, errors.New("grant_types has no authorization_code")
-	}
-	if len(client.RedirectURIs) == 0 {
-		return nil, errors.New("redirect_uris has none that can be used: https, or http on a loopback host")
 	}
 	if err := setKeys(client, doc.jwks); err != nil {
 		return nil, err
@@ -88,17 +89,6 @@ func (d *document) check(id string) error {
 		return errors.New("response_types has no code")
 	}
 	return nil
-}
-
-// redirectURIs returns the redirect URIs that can be used.
-func (d *document) redirectURIs(schemes []string) []string {
-	var usable []string
-	for _, uri := range d.redirects {
-		if len(uri) <= maxURILength && checkRedirectURI(uri, schemes) == nil {
-			usable = append(usable, uri)
-		}
-	}
-	return usable
 }
 
 // setMethod sets how a client authenticates. A secret is not possible, because

@@ -62,10 +62,30 @@ func (d *documents) client(ctx context.Context, id, address string) (*Client, er
 	if client != nil || err != nil {
 		return client, err
 	}
+	if f := d.runningFetch(id); f != nil {
+		return f.wait(ctx) // who causes no fetch is not counted
+	}
 	if err := d.fetcher.admit(ctx, fetchDocument, address); err != nil {
 		return nil, err
 	}
 	return d.once(ctx, id)
+}
+
+// runningFetch returns the running fetch of a document, nil if there is none.
+func (d *documents) runningFetch(id string) *documentFetch {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.running[id]
+}
+
+// wait returns the outcome of a fetch.
+func (f *documentFetch) wait(ctx context.Context) (*Client, error) {
+	select {
+	case <-f.done:
+		return f.client, f.err
+	case <-ctx.Done():
+		return nil, errAway()
+	}
 }
 
 // cached returns the client that a cached document describes, nil if there is no
@@ -89,12 +109,7 @@ func (d *documents) once(ctx context.Context, id string) (*Client, error) {
 	d.mu.Lock()
 	if f := d.running[id]; f != nil {
 		d.mu.Unlock()
-		select {
-		case <-f.done:
-			return f.client, f.err
-		case <-ctx.Done():
-			return nil, errAway()
-		}
+		return f.wait(ctx)
 	}
 	f := &documentFetch{done: make(chan struct{}), err: errAway()}
 	d.running[id] = f

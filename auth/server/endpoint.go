@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mcpfleet/mcpfleet/auth"
 	"github.com/mcpfleet/mcpfleet/internal/bodylimit"
 	"github.com/mcpfleet/mcpfleet/internal/cors"
 	"github.com/mcpfleet/mcpfleet/internal/limit"
@@ -25,19 +26,19 @@ type endpoint struct {
 }
 
 // serve returns the handler of an endpoint. No response may be stored (OAuth 2.1,
-// section 3.2.3) or be interpreted as another type. Endpoints for users must not
-// support CORS (section 3.1).
+// section 3.2.3), be interpreted as another type or be framed. Endpoints for users
+// must not support CORS (section 3.1).
 func (s *Server) serve(e endpoint) http.Handler {
 	allow := slices.Sorted(maps.Keys(e.methods))
 	if e.cors {
 		allow = append(allow, http.MethodOptions)
 	}
 	allowed := strings.Join(allow, ", ")
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	// Also if the program around has none for the rest. Whether its host is for https
+	// alone (HSTS) is up to that program.
+	secure := auth.SecureHeaders("")
+	return secure(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Cache-Control", "no-store")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
 		if e.cors {
 			cors.Allow(h, "*", "WWW-Authenticate, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset")
 		}
@@ -65,12 +66,7 @@ func (s *Server) serve(e endpoint) http.Handler {
 			err.status = http.StatusMethodNotAllowed
 			s.failAt(w, r, e, err)
 		}
-	})
-}
-
-// address returns the client address that a request is counted for.
-func (s *Server) address(r *http.Request) string {
-	return limit.ClientAddress(r, s.opts.TrustedProxies)
+	}))
 }
 
 // limit counts the request, and fails if there were too many or if Redis is

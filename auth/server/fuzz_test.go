@@ -78,7 +78,7 @@ func fuzzServer(f *testing.F) *Server {
 	s, err := New(&Options{
 		Redis: redistest.NewMiniredis(f).Client(f), Issuer: "https://as.example", Resources: []string{"https://rs.example/mcp", "https://rs.example/other"},
 		Scopes: testScopes, Clients: []Client{{ID: "c", RedirectURIs: []string{callbackURI, "http://localhost/cb?iss=1"}}, private},
-		Upstream: upstreamStub("https://up.example"), NoClientDocuments: true, Limits: &Limits{},
+		Upstream: upstreamStub("https://up.example"), NoClientDocuments: true, Limits: &Limits{}, RedirectSchemes: []string{"cursor"},
 	})
 	if err != nil {
 		f.Fatal(err)
@@ -132,8 +132,8 @@ func FuzzAuthorizeParams(f *testing.F) {
 				t.Fatalf("a token for %q", resource)
 			}
 		}
-		if scope := s.unknownScope(got.Scopes); scope != "" {
-			t.Fatalf("scope %q", scope)
+		if slices.ContainsFunc(got.Scopes, func(scope string) bool { return !s.hasScope(scope) }) {
+			t.Fatalf("scopes %q", got.Scopes)
 		}
 		data, _ := json.Marshal(got)
 		var stored authSession
@@ -178,6 +178,7 @@ func FuzzRegistration(f *testing.F) {
 	s := fuzzServer(f)
 	for _, body := range []string{
 		`{"redirect_uris":["https://a.example/"]}`, `{"redirect_uris":["http://localhost:1/"],"token_endpoint_auth_method":"none","scope":"read x"}`,
+		`{"redirect_uris":["cursor://a/b","javascript:x","CURSOR:b","https://a.example/","vscode://x"],"application_type":"web","grant_types":["x"]}`,
 		`{"redirect_uris":["javascript:x"]}`, `{"redirect_uris":[]}`, `{}`, `[]`, `null`, `{"redirect_uris":null}`, `{"redirect_uris":["https://a.example/"],"grant_types":["x"]}`,
 		`{"redirect_uris":["https://a.example/"],"redirect_uris":["javascript:x"]}`, `{"REDIRECT_URIS":["https://a.example/"],"application_type":"web","client_name":"\ud800"}`,
 	} {
@@ -202,11 +203,19 @@ func FuzzRegistration(f *testing.F) {
 		}
 		for _, uri := range client.RedirectURIs {
 			u, err := url.Parse(uri)
-			if err != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback.IsHost(u.Hostname())) || u.Host == "" || u.User != nil {
+			if err != nil || u.User != nil || u.Fragment != "" || u.Scheme != "cursor" && u.Host == "" ||
+				u.Scheme != "https" && u.Scheme != "cursor" && (u.Scheme != "http" || !loopback.IsHost(u.Hostname())) {
 				t.Fatalf("redirect URI %q", uri)
 			}
 		}
-		if !slices.Contains(client.GrantTypes, grantCode) || slices.Contains(client.GrantTypes, grantClientCredentials) || s.unknownScope(client.Scopes) != "" {
+		if kind := applicationType(req.ApplicationType, client.RedirectURIs); kind != "" && kind != "native" && kind != "web" {
+			t.Fatalf("application type %q", kind)
+		}
+		if !slices.Contains(s.authMethods(), client.AuthMethod) || client.AuthMethod == methodAssertion {
+			t.Fatalf("method %q", client.AuthMethod)
+		}
+		if !slices.Contains(client.GrantTypes, grantCode) || slices.Contains(client.GrantTypes, grantClientCredentials) ||
+			slices.ContainsFunc(client.Scopes, func(scope string) bool { return !s.hasScope(scope) }) {
 			t.Fatalf("%+v", client)
 		}
 	})

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -56,9 +55,12 @@ type grants struct {
 	keys     rediskeys.Space
 	cacheTTL time.Duration
 	codeTTL  time.Duration
-	// accessTTL and refreshTTL are the lives of tokens, grace the time that replaced
-	// tokens have left after a refresh.
-	accessTTL, refreshTTL, grace time.Duration
+	// accessTTL and refreshTTL are the lives of tokens.
+	accessTTL, refreshTTL time.Duration
+	// grace is how long a replaced refresh token gets its successor again, negative if
+	// it may never be used again; accessGrace is how long replaced access tokens are
+	// accepted.
+	grace, accessGrace time.Duration
 	// maxAge is how long a grant lives at most; zero means as long as it is used.
 	maxAge time.Duration
 	// redeemer and refresher are scripts that tests replace.
@@ -68,7 +70,8 @@ type grants struct {
 func newGrants(rdb redisx.Client, space rediskeys.Space, o *Options) *grants {
 	return &grants{
 		rdb: rdb, keys: space, cacheTTL: o.CacheTTL, codeTTL: o.CodeTTL,
-		accessTTL: o.AccessTokenTTL, refreshTTL: o.RefreshTokenTTL, grace: max(0, o.RefreshGrace), maxAge: o.MaxGrantAge,
+		accessTTL: o.AccessTokenTTL, refreshTTL: o.RefreshTokenTTL, maxAge: o.MaxGrantAge,
+		grace: o.RefreshGrace, accessGrace: max(0, o.AccessGrace),
 		redeemer: grantRedeem, refresher: grantRefresh,
 	}
 }
@@ -147,7 +150,7 @@ func (s *grants) redeem(ctx context.Context, code credential, g grant, a access,
 
 // refresh exchanges a refresh token for new tokens. The caller has checked that
 // the grant's client is asking. It fails with errNoGrant, or with errReused if
-// the token had been replaced for longer than the grace, or its successor used.
+// the token had been replaced and its successor used, or replaced as well.
 func (s *grants) refresh(ctx context.Context, token credential, g grant, a access) (tokens, error) {
 	t := tokens{access: newCredential(accessKind, token.grant)}
 	var life time.Duration
@@ -155,10 +158,13 @@ func (s *grants) refresh(ctx context.Context, token credential, g grant, a acces
 	if t.life, life, err = s.lives(g); err != nil {
 		return tokens{}, err
 	}
-	salt := random(secretBytes)
+	salt, grace := random(secretBytes), millis(s.grace)
+	if s.grace < 0 {
+		grace = "-1"
+	}
 	reply, err := s.refresher.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)},
 		token.hash(), token.family(), salt, token.next(salt).hash(),
-		t.access.hash(), millis(t.life), a.String(), millis(s.grace), millis(life))
+		t.access.hash(), millis(t.life), a.String(), grace, millis(s.accessGrace), millis(life))
 	if err != nil {
 		return tokens{}, err
 	}
@@ -191,63 +197,26 @@ func (s *grants) lives(g grant) (access, whole time.Duration, err error) {
 }
 
 // revokeRefresh deletes the grant of a refresh token, current or replaced, and
-// with it the grant's code and tokens (RFC 7009, section 2.1).
-func (s *grants) revokeRefresh(ctx context.Context, token credential) error {
-	_, err := grantRevoke.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)}, token.family())
-	return err
+// with it the grant's code and tokens (RFC 7009, section 2.1). It reports whether
+// there was such a token.
+func (s *grants) revokeRefresh(ctx context.Context, token credential) (bool, error) {
+	reply, err := grantRevoke.Exec(ctx, s.rdb, []string{s.keys.Grant(token.grant)}, token.family())
+	if err != nil {
+		return false, err
+	}
+	n, err := reply.AsInt64()
+	return n == 1, err
 }
 
-// revokeAccess deletes one access token.
-func (s *grants) revokeAccess(ctx context.Context, token credential) error {
-	cmd := s.rdb.B().Hdel().Key(s.keys.Grant(token.grant)).Field("at:" + token.hash()).Build()
-	if err := s.rdb.Do(ctx, cmd).Error(); err != nil {
-		return redisx.Unavailable("revoke access token", err)
-	}
-	return nil
-}
-
-// access returns what a token allows and until when, from the client-side cache if
-// it is there, and stale by cacheTTL at most. It asks Redis before it fails with
-// errNoGrant.
-func (s *grants) access(ctx context.Context, token credential) (grant, access, time.Time, error) {
-	key, field := s.keys.Grant(token.grant), "at:"+token.hash()
-	cached := s.rdb.B().Hmget().Key(key).Field("data", field).Cache().ToStaticTTL()
-	g, a, until, err := decodeAccess(s.rdb.DoCache(ctx, cached, s.cacheTTL))
-	if errors.Is(err, errNoGrant) {
-		g, a, until, err = decodeAccess(s.rdb.Do(ctx, s.rdb.B().Hmget().Key(key).Field("data", field).Build()))
-	}
-	return g, a, until, err
-}
-
-func decodeAccess(reply redisx.Result) (g grant, a access, until time.Time, err error) {
-	values, err := reply.ToArray()
+// revokeAccess deletes one access token, which may have been replaced, and reports
+// whether there was one.
+func (s *grants) revokeAccess(ctx context.Context, token credential) (bool, error) {
+	cmd := s.rdb.B().Hdel().Key(s.keys.Grant(token.grant)).Field("at:"+token.hash(), "old:"+token.hash()).Build()
+	n, err := s.rdb.Do(ctx, cmd).AsInt64()
 	if err != nil {
-		return g, a, until, redisx.Unavailable("load access token", err)
+		return false, redisx.Unavailable("revoke access token", err)
 	}
-	if len(values) != 2 || values[0].IsNil() || values[1].IsNil() {
-		return g, a, until, errNoGrant
-	}
-	data, err := values[0].AsBytes()
-	if err != nil {
-		return g, a, until, fmt.Errorf("load access token: %w", err)
-	}
-	if g, err = decodeGrant(data); err != nil {
-		return g, a, until, err
-	}
-	record, err := values[1].ToString()
-	if err != nil {
-		return g, a, until, fmt.Errorf("load access token: %w", err)
-	}
-	parts := strings.Split(record, "|")
-	ms, err := strconv.ParseInt(parts[0], 10, 64)
-	if err != nil || len(parts) != 3 {
-		return g, a, until, fmt.Errorf("decode access token: %q does not have the form of one", record)
-	}
-	until = time.UnixMilli(ms)
-	if !time.Now().Before(until) {
-		return g, a, until, errNoGrant
-	}
-	return g, access{Scopes: strings.Fields(parts[1]), Resources: strings.Fields(parts[2])}, until, nil
+	return n == 1, nil
 }
 
 // tokens are what a client gets.

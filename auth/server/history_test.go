@@ -41,9 +41,18 @@ const lost = "?"
 
 func listed(list, token string) bool { return strings.Contains(list, " "+token+" ") }
 
-// grantModel is what package server promises of a grant, with a grace that does
-// not end in the time of a history, or with none.
-func grantModel(grace bool) porcupine.Model {
+// A forgiveness is what a second use of a refresh token gets while its successor
+// has not been used.
+type forgiveness int
+
+const (
+	never forgiveness = iota // it revokes the grant
+	again                    // the same successor: a grace that does not end in the time of a history
+	anew                     // a new one: a grace that has always ended
+)
+
+// grantModel is what package server promises of a grant.
+func grantModel(grace forgiveness) porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return grantState{} },
 		Step: func(state, in, out any) (bool, any) {
@@ -69,8 +78,8 @@ func grantModel(grace bool) porcupine.Model {
 				}
 			case req.token == s.current:
 				s.before, s.retired = s.current, s.retired+" "+s.current+" "
-				s.issue(res, !grace)
-			case grace && req.token == s.before:
+				s.issue(res, grace != again)
+			case grace == again && req.token == s.before:
 				if s.current != lost && res.err == nil && !res.unknown && res.refresh != s.current {
 					return false, s // a second family
 				}
@@ -79,6 +88,12 @@ func grantModel(grace bool) porcupine.Model {
 				if res.unknown {
 					s.current = known
 				}
+			case grace == anew && req.token == s.before:
+				if res.err == nil && !res.unknown && res.refresh == s.current {
+					return false, s // the successor was not replaced
+				}
+				s.retired += " " + s.current + " "
+				s.issue(res, true)
 			case listed(s.retired, req.token):
 				s, err = grantState{gone: true}, errReused
 			default:
@@ -89,7 +104,7 @@ func grantModel(grace bool) porcupine.Model {
 	}
 }
 
-// issue notes new tokens; without grace the access tokens before are dead.
+// issue notes new tokens. If alone, the access tokens before are dead.
 func (s *grantState) issue(res outcome, alone bool) {
 	if alone {
 		s.access = ""
@@ -178,15 +193,20 @@ type grantNode struct {
 	grants *grants
 }
 
-func newGrantNode(t testing.TB, link *redistest.Link, prefix string, grace bool, change func(*grants)) grantNode {
+func newGrantNode(t testing.TB, link *redistest.Link, prefix string, grace forgiveness, change func(*grants)) grantNode {
 	t.Helper()
 	space, err := rediskeys.New(prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := &Options{CacheTTL: time.Second, CodeTTL: 10 * time.Minute, AccessTokenTTL: time.Hour, RefreshTokenTTL: time.Hour}
-	if grace {
-		o.RefreshGrace = time.Hour
+	switch grace {
+	case never:
+		o.RefreshGrace, o.AccessGrace = -1, -1
+	case again:
+		o.RefreshGrace, o.AccessGrace = time.Hour, time.Hour
+	case anew:
+		o.RefreshGrace, o.AccessGrace = time.Nanosecond, -1
 	}
 	g := newGrants(redisx.New(link.Client(t), 0), space, o)
 	if change != nil {
@@ -247,13 +267,15 @@ func (h *history) step(ctx context.Context, client int, n grantNode, rng *rand.R
 		token, _ := parseCredential(accessKind, accessToken)
 		h.record(client, attempt{"verify", accessToken}, func() (tokens, error) {
 			// What the cache has may be stale, which is for other tests.
-			hmget := n.grants.rdb.B().Hmget().Key(n.grants.keys.Grant(token.grant)).Field("data", "at:"+token.hash()).Build()
-			_, _, _, err := decodeAccess(n.grants.rdb.Do(ctx, hmget))
+			rec, err := n.grants.freshRecord(ctx, token)
+			if err == nil && (!rec.known || !time.Now().Before(rec.accepted)) {
+				err = errNoGrant
+			}
 			return tokens{}, err
 		})
 	default:
 		token, _ := parseCredential(refreshKind, refreshToken)
-		h.record(client, attempt{"revoke", refreshToken}, func() (tokens, error) { return tokens{}, n.grants.revokeRefresh(ctx, token) })
+		h.record(client, attempt{"revoke", refreshToken}, func() (tokens, error) { _, err := n.grants.revokeRefresh(ctx, token); return tokens{}, err })
 	}
 }
 
@@ -262,8 +284,8 @@ func TestGrantHistoriesAreLinearizable(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
 		cut := func(n grantNode, _ *rand.Rand) { n.link.Cut(); n.link.Heal() }
-		for seed := range uint64(24) {
-			grace, early := seed%2 == 0, seed%4 < 2
+		for seed := range uint64(36) {
+			grace, early := forgiveness(seed/3%3), seed%4 < 2
 			prefix := s.Prefix(t)
 			nodes := []grantNode{newGrantNode(t, s.Link(), prefix, grace, nil), newGrantNode(t, s.Link(), prefix, grace, nil)}
 			h, err := grantHistory(t.Context(), nodes, seed, early, cut)
@@ -281,8 +303,8 @@ func TestGrantHistoriesAreLinearizable(t *testing.T) {
 func TestGrantHistoriesWithLateCommandsAreLinearizable(t *testing.T) {
 	t.Parallel()
 	unknown := 0
-	for seed := range uint64(40) {
-		grace, early := seed%2 == 0, seed%4 < 2
+	for seed := range uint64(60) {
+		grace, early := forgiveness(seed/3%3), seed%4 < 2
 		h, err := bubbleHistory(t, seed, grace, early, nil)
 		if err == nil {
 			err = h.check(grantModel(grace))
@@ -297,7 +319,7 @@ func TestGrantHistoriesWithLateCommandsAreLinearizable(t *testing.T) {
 	}
 }
 
-func bubbleHistory(t *testing.T, seed uint64, grace, early bool, change func(*grants)) (h *history, err error) {
+func bubbleHistory(t *testing.T, seed uint64, grace forgiveness, early bool, change func(*grants)) (h *history, err error) {
 	synctest.Test(t, func(t *testing.T) {
 		b := redistest.NewBubble(t)
 		nodes := []grantNode{newGrantNode(t, b.Link(), "p", grace, change), newGrantNode(t, b.Link(), "p", grace, change)}
@@ -317,17 +339,23 @@ func TestGrantHistoriesOfWrongScriptsAreFound(t *testing.T) {
 	for name, m := range map[string]struct {
 		script   string // "redeem" or "refresh"
 		old, new string
-		grace    bool
+		grace    forgiveness
 	}{
-		"a code is redeemed twice":        {"redeem", "if was[2] then", "if false then", true},
-		"a replay does not revoke":        {"redeem", "redis.call('DEL', KEYS[1])", "", true},
-		"a replaced token works on":       {"refresh", "elseif current == token then", "elseif current == token or before == token then", true},
-		"reuse does not revoke":           {"refresh", "redis.call('DEL', key)", "", true},
-		"the grace does not end with use": {"refresh", "'before', token,", "'before', before or token,", true},
-		"no grace lasts all the same":     {"refresh", "now < tonumber(replaced) + grace", "true", false},
-		"only the token before is reuse":  {"refresh", "elseif family == ARGV[2] then", "elseif before == token then", true},
-		"access tokens outlive a refresh": {"refresh", "live(now + grace)", "live(math.huge)", false},
-		"the family splits":               {"refresh", "live(math.huge)\nelseif family", "salt = ARGV[3]\n  redis.call('HSET', key, 'rt', ARGV[4])\nelseif family", true},
+		"a code is redeemed twice":            {"redeem", "if was[2] then", "if false then", again},
+		"a replay does not revoke":            {"redeem", "redis.call('DEL', KEYS[1])", "", again},
+		"a replaced token works on":           {"refresh", "elseif current == token then", "elseif current == token or before == token then", again},
+		"reuse does not revoke":               {"refresh", "redis.call('DEL', key)", "", again},
+		"reuse after the grace does not":      {"refresh", "redis.call('DEL', key)", "", anew},
+		"the grace does not end with use":     {"refresh", "'before', token,", "'before', before or token,", again},
+		"nor does what comes after it":        {"refresh", "'before', token,", "'before', before or token,", anew},
+		"no grace lasts all the same":         {"refresh", "now < tonumber(replaced) + grace", "true", never},
+		"after no grace there is a new token": {"refresh", "and grace >= 0", "", never},
+		"after the grace the token is lost":   {"refresh", "elseif before == token and grace >= 0 then\n  rotate()\n", "", anew},
+		"after the grace it is the same one":  {"refresh", "before == token and now < tonumber(replaced) + grace", "before == token and grace >= 0", anew},
+		"only the token before is reuse":      {"refresh", "elseif family == ARGV[2] then", "elseif before == token then", again},
+		"access tokens outlive a refresh":     {"refresh", "  tidy(true)", "  tidy(false)", never},
+		"a new successor leaves them":         {"refresh", "  tidy(true)", "  tidy(current == token)", anew},
+		"the family splits":                   {"refresh", "tidy(false)\nelseif before", "salt = ARGV[3]\n  redis.call('HSET', key, 'rt', ARGV[4])\nelseif before", again},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -91,6 +91,41 @@ func TestT43_RegistrationsOfRealClients(t *testing.T) {
 			`{"redirect_uris":["https://client.example/cb"],"grant_types":["authorization_code"]}`,
 			map[string]string{"grant_types": "authorization_code"},
 		},
+		// Where nothing that is asked for can be served, a default can (RFC 7591, section 3.2.1).
+		"implicit": {
+			`{"redirect_uris":["https://client.example/"],"grant_types":["implicit"],"response_types":["token"]}`,
+			map[string]string{"grant_types": "authorization_code refresh_token", "response_types": "code"},
+		},
+		"only refresh": {
+			`{"redirect_uris":["https://client.example/"],"grant_types":["refresh_token"],"response_types":[]}`,
+			map[string]string{"grant_types": "authorization_code refresh_token", "response_types": "code"},
+		},
+		"a method there is not": {
+			`{"redirect_uris":["https://client.example/"],"token_endpoint_auth_method":"tls_client_auth"}`,
+			map[string]string{"token_endpoint_auth_method": "client_secret_basic"},
+		},
+		"a method for others": {
+			`{"redirect_uris":["https://client.example/"],"token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://client.example/jwks"}`,
+			map[string]string{"token_endpoint_auth_method": "client_secret_basic", "jwks_uri": ""},
+		},
+		"no scope there is": {
+			`{"redirect_uris":["https://client.example/"],"scope":"openid email profile"}`, map[string]string{"scope": "read write"},
+		},
+		"a web client at home": {
+			`{"redirect_uris":["https://client.example/","http://localhost/"],"application_type":"web"}`,
+			map[string]string{"redirect_uris": "https://client.example/ http://localhost/", "application_type": "native"},
+		},
+		"a web client": {
+			`{"redirect_uris":["HTTPS://client.example/"],"application_type":"web"}`, map[string]string{"application_type": "web"},
+		},
+		"an unknown kind of clients": {
+			`{"redirect_uris":["https://client.example/"],"application_type":"x"}`, map[string]string{"application_type": "native"},
+		},
+		"all that RFC 7591 has": {
+			`{"redirect_uris":["https://client.example/"],"client_uri":"javascript:x","logo_uri":7,"contacts":"a@b","tos_uri":null,"policy_uri":{},` +
+				`"jwks":[],"software_id":1,"software_version":[],"software_statement":"x"}`,
+			map[string]string{"logo_uri": "", "client_uri": ""},
+		},
 	} {
 		res := fl.registerJSON(t, one.body)
 		if res.status != http.StatusCreated || res.header.Get("Cache-Control") != "no-store" {
@@ -114,50 +149,16 @@ func TestT43_RegistrationsOfRealClients(t *testing.T) {
 		}
 	}
 	for name, one := range map[string]struct{ body, code string }{
-		"no JSON":                    {`redirect_uris=x`, "invalid_client_metadata"},
-		"no object":                  {`[]`, "invalid_client_metadata"},
-		"wrong types":                {`{"redirect_uris":"https://client.example/"}`, "invalid_client_metadata"},
-		"no redirect URIs":           {`{}`, "invalid_redirect_uri"},
-		"no redirect URI":            {`{"redirect_uris":[]}`, "invalid_redirect_uri"},
-		"implicit":                   {`{"redirect_uris":["https://client.example/"],"grant_types":["implicit"]}`, "invalid_client_metadata"},
-		"token":                      {`{"redirect_uris":["https://client.example/"],"response_types":["token"]}`, "invalid_client_metadata"},
-		"a method there is not":      {`{"redirect_uris":["https://client.example/"],"token_endpoint_auth_method":"tls_client_auth"}`, "invalid_client_metadata"},
-		"no scope there is":          {`{"redirect_uris":["https://client.example/"],"scope":"admin"}`, "invalid_client_metadata"},
-		"a web client at home":       {`{"redirect_uris":["http://localhost/"],"application_type":"web"}`, "invalid_redirect_uri"},
-		"an unknown kind of clients": {`{"redirect_uris":["https://client.example/"],"application_type":"x"}`, "invalid_client_metadata"},
+		"no JSON":          {`redirect_uris=x`, "invalid_client_metadata"},
+		"no object":        {`[]`, "invalid_client_metadata"},
+		"wrong types":      {`{"redirect_uris":"https://client.example/"}`, "invalid_client_metadata"},
+		"no redirect URIs": {`{}`, "invalid_redirect_uri"},
+		"no redirect URI":  {`{"redirect_uris":[]}`, "invalid_redirect_uri"},
 	} {
 		mustRefuse(t, name, fl.registerJSON(t, one.body), http.StatusBadRequest, one.code)
 	}
 	for _, media := range []string{"application/x-www-form-urlencoded", "text/plain", ""} {
 		mustRefuse(t, media, fl.registerJSON(t, `{"redirect_uris":["https://client.example/"]}`, header("Content-Type", media)), http.StatusBadRequest, "invalid_client_metadata")
-	}
-}
-
-// What a client was registered with does not keep it from asking for more later:
-// it says so itself, and the user decides. A step-up would end here otherwise.
-func TestScopesThatAreAskedFor(t *testing.T) {
-	t.Parallel()
-	limited := Client{ID: "limited", RedirectURIs: []string{callbackURI}, Scopes: []string{"read"}}
-	fl := oneFleet(t, func(o *Options) { o.Clients = append(o.Clients, limited) })
-	v := fl.register(t, map[string]any{"redirect_uris": []string{callbackURI}, "token_endpoint_auth_method": "none", "scope": "read"}).json(t)
-	registered := Client{ID: v["client_id"].(string), RedirectURIs: []string{callbackURI}}
-	for _, one := range []struct {
-		client      Client
-		asked, want string
-	}{
-		{public, "", "read write"}, {public, "write", "write"}, {public, "offline_access", "read write"}, {public, "read offline_access read", "read"},
-		{limited, "", "read"}, {limited, "read", "read"},
-		{registered, "", "read"}, {registered, "write read", "read write"},
-	} {
-		l := fl.login(t, one.client, with("scope", one.asked))
-		if got := tokenJSON(t, l.redeem(t, l.code(t, "alice"))).Scope; got != one.want {
-			t.Errorf("%s asks for %q and gets %q, want %q", one.client.ID, one.asked, got, one.want)
-		}
-	}
-	for client, asked := range map[*Client]string{&limited: "write", &public: "read admin"} {
-		if to := mustURL(t, fl.login(t, *client, with("scope", asked)).ask(t).link(t)); to.Query().Get("error") != "invalid_scope" {
-			t.Errorf("%s asks for %q and is sent to %s", client.ID, asked, to)
-		}
 	}
 }
 

@@ -1,17 +1,19 @@
 package server
 
 import (
+	"context"
 	"crypto/subtle"
 	"errors"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mcpfleet/mcpfleet/auth"
 )
 
 // An introspection is the response of RFC 7662, section 2.2. If the token is not
-// active, the other fields are empty.
+// active, all other fields but Grant are empty.
 type introspection struct {
 	Active    bool     `json:"active"`
 	Scope     string   `json:"scope,omitempty"`
@@ -21,6 +23,29 @@ type introspection struct {
 	Subject   string   `json:"sub,omitempty"`
 	Audience  []string `json:"aud,omitempty"`
 	Issuer    string   `json:"iss,omitempty"`
+
+	// Grant is what is known of the token's grant, a member of our own (RFC 7662,
+	// section 2.2): by it resource servers know that they can ask for it.
+	Grant *grantInfo `json:"grant,omitempty"`
+}
+
+// A grantInfo says how it stands with a grant: an [auth.Grant].
+type grantInfo struct {
+	HasToken bool  `json:"has_token"`
+	Covered  int64 `json:"covered"` // Unix seconds, as is the next
+	Ends     int64 `json:"ends"`
+}
+
+func newGrantInfo(g *auth.Grant) *grantInfo {
+	return &grantInfo{HasToken: g.HasToken, Covered: unix(g.Covered), Ends: unix(g.Ends)}
+}
+
+// unix returns a time in Unix seconds, 0 for none.
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
 }
 
 // introspect serves token introspection (RFC 7662) to resource servers, each of
@@ -30,7 +55,7 @@ type introspection struct {
 func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 	caller, err := s.resourceServer(r)
 	if isInvalidClient(err) {
-		if limited := s.limit(w, r, endpoint{name: "introspect", rate: s.opts.Limits.Introspect}); limited != nil {
+		if limited := s.limit(w, r, endpoint{name: introspectLimit, rate: s.opts.Limits.Introspect}); limited != nil {
 			err = limited
 		}
 	}
@@ -54,20 +79,48 @@ func (s *Server) introspectToken(r *http.Request, caller *ResourceServer) (*intr
 	if text == "" {
 		return nil, refuse("invalid_request", "token is missing")
 	}
-	token, err := s.Verify(r.Context(), text)
-	if errors.Is(err, auth.ErrInvalidToken) {
+	token, rec, err := s.verify(r.Context(), text)
+	switch {
+	case errors.Is(err, auth.ErrInvalidToken) && p.get("include_grant") == "true":
+		return s.inactive(r.Context(), text, caller)
+	case errors.Is(err, auth.ErrInvalidToken):
 		return &introspection{}, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
-	}
-	if !slices.ContainsFunc(token.Audience, caller.is) {
+	case !slices.ContainsFunc(token.Audience, caller.is):
 		return &introspection{}, nil
 	}
 	return &introspection{
 		Active: true, Scope: strings.Join(token.Scopes, " "), ClientID: token.ClientID, TokenType: "Bearer",
 		Expires: token.Expires.Unix(), Subject: token.Subject, Audience: token.Audience, Issuer: token.Issuer,
+		Grant: newGrantInfo(rec.state()),
 	}, nil
+}
+
+// inactive returns the response about a token that is not accepted any more, for a
+// resource server that serves a request which came with it: was it replaced or
+// revoked? Others are told nothing about inactive tokens (RFC 7662, section 2.2). Of
+// a token that is not known any more, its grant says whom it may concern.
+func (s *Server) inactive(ctx context.Context, text string, caller *ResourceServer) (*introspection, error) {
+	access, _, ok := s.accessToken(text)
+	if !ok {
+		return &introspection{}, nil
+	}
+	rec, err := s.grants.standing(ctx, access)
+	if errors.Is(err, errNoGrant) {
+		return &introspection{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	resources := rec.access.Resources
+	if !rec.known {
+		resources = rec.grant.Resources
+	}
+	if !slices.ContainsFunc(resources, caller.is) {
+		return &introspection{}, nil
+	}
+	return &introspection{Grant: newGrantInfo(rec.state())}, nil
 }
 
 // is reports whether an audience is one of the server's resources.

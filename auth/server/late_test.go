@@ -61,14 +61,14 @@ func TestALateGrantScriptChangesNothing(t *testing.T) {
 		},
 		"grant_revoke": func(t *testing.T, s stores) func() error {
 			token := newTokens(t, s).refresh
-			return func() error { return s.grants.revokeRefresh(ctx, token) }
+			return func() error { _, err := s.grants.revokeRefresh(ctx, token); return err }
 		},
 		"authsession_create": func(_ *testing.T, s stores) func() error {
 			return func() error { _, err := s.sessions.create(ctx, authSession{}); return err }
 		},
 		"authsession_approve": func(t *testing.T, s stores) func() error {
 			b := begin(t, s)
-			return func() error { _, err := s.sessions.approve(ctx, b, "state", location, nil); return err }
+			return func() error { _, _, err := s.sessions.approve(ctx, b, "state", location, nil); return err }
 		},
 		"authsession_deny": func(t *testing.T, s stores) func() error {
 			b := begin(t, s)
@@ -76,7 +76,7 @@ func TestALateGrantScriptChangesNothing(t *testing.T) {
 		},
 		"authsession_finish": func(t *testing.T, s stores) func() error {
 			b := begin(t, s)
-			if _, err := s.sessions.approve(ctx, b, "state", location, nil); err != nil {
+			if _, _, err := s.sessions.approve(ctx, b, "state", location, nil); err != nil {
 				t.Fatal(err)
 			}
 			return func() error { _, _, err := s.sessions.finish(ctx, b.session, b.cookie, "state"); return err }
@@ -139,6 +139,46 @@ func TestALateRefreshRevokesNothing(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		if _, err := s.grants.refresh(ctx, third.refresh, grant{}, access{}); err != nil {
 			t.Errorf("the next refresh: %v", err)
+		}
+	})
+}
+
+// A use of a replaced refresh token, after the grace, that failed because Redis hung
+// does not replace the unused successor when Redis executes it late: that would be
+// one that its client has been told of since.
+func TestALateRefreshReplacesNoSuccessor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		b := redistest.NewBubble(t)
+		link := b.Link()
+		s := lateStores(t, link)
+		code, err := s.grants.create(ctx, grant{Client: "client"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := s.grants.redeem(ctx, code, grant{}, access{}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.grants.refresh(ctx, first.refresh, grant{}, access{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		link.Freeze()
+		if _, err := s.grants.refresh(ctx, first.refresh, grant{}, access{}); err == nil {
+			t.Fatal("a refresh succeeded without Redis")
+		}
+		link.Overtake()
+		again, err := s.grants.refresh(ctx, first.refresh, grant{}, access{})
+		for err != nil { // the connection has to be made anew
+			again, err = s.grants.refresh(ctx, first.refresh, grant{}, access{})
+		}
+		time.Sleep(time.Minute)
+		link.Deliver()
+		time.Sleep(time.Millisecond)
+		if _, err := s.grants.refresh(ctx, again.refresh, grant{}, access{}); err != nil {
+			t.Errorf("the successor: %v", err)
 		}
 	})
 }

@@ -58,8 +58,12 @@ type Options struct {
 	NoRegistration bool
 	// NoClientDocuments switches client ID metadata documents off.
 	NoClientDocuments bool
-	// RedirectSchemes are private-use schemes, such as "com.example.app", that
-	// redirect URIs may have besides https and, for loopback hosts, http.
+	// RedirectSchemes are private-use schemes (RFC 8252, section 7.1), such as
+	// "com.example.app" or "cursor", that redirect URIs may have besides https and,
+	// for loopback hosts, http; see [ValidRedirectScheme]. If empty, none: MCP
+	// demands https or a loopback host, and any program on a device can register
+	// itself for any scheme, so that each is a decision of the operator. The URIs of
+	// other schemes are left out when a client registers.
 	RedirectSchemes []string
 
 	// AccessTokenTTL is how long an access token is valid. If zero, 1 hour.
@@ -70,11 +74,17 @@ type Options struct {
 	// the user has to log in again. It must not be shorter than AccessTokenTTL.
 	// If zero, there is no such bound.
 	MaxGrantAge time.Duration
-	// RefreshGrace is how long a replaced refresh token may still be used, while
-	// its successor has not been: it then returns that same successor, because
-	// the first response may have been lost. Access tokens from before a refresh
-	// stay valid as long. If zero, 10 seconds; if negative, no time at all.
+	// RefreshGrace is how long a replaced refresh token returns its successor again,
+	// as long as nobody has used that: the response may have been lost, or several
+	// processes of a client may refresh at the same time. Later, it returns a new
+	// successor in place of the unused one. Once its successor has been used, a replaced
+	// refresh token revokes the grant. If zero, 2 minutes; if negative, any second
+	// use of a refresh token revokes the grant.
 	RefreshGrace time.Duration
+	// AccessGrace is how long an access token is accepted for new requests after a
+	// refresh has replaced it. What it was accepted for before goes on while the
+	// grant lives. If zero, as long as RefreshGrace; if negative, no time at all.
+	AccessGrace time.Duration
 	// CodeTTL is how long an authorization code is valid. If zero, 60 seconds;
 	// at most 10 minutes.
 	CodeTTL time.Duration
@@ -125,7 +135,8 @@ func (o Options) withDefaults() (Options, error) {
 	options.OrDefault(&o.CacheTTL, 5*time.Second)
 	options.OrDefault(&o.AccessTokenTTL, time.Hour)
 	options.OrDefault(&o.RefreshTokenTTL, 7*24*time.Hour)
-	options.OrDefault(&o.RefreshGrace, 10*time.Second)
+	options.OrDefault(&o.RefreshGrace, 2*time.Minute)
+	options.OrDefault(&o.AccessGrace, o.RefreshGrace)
 	options.OrDefault(&o.CodeTTL, time.Minute)
 	options.OrDefault(&o.AuthSessionTTL, 10*time.Minute)
 	options.OrDefault(&o.ClientTTL, 30*24*time.Hour)

@@ -101,7 +101,7 @@ func (o *Options) checkCallbackPath() error {
 
 func (o *Options) checkRedirectSchemes() error {
 	for _, scheme := range o.RedirectSchemes {
-		if !isScheme.MatchString(scheme) || slices.Contains(forbiddenSchemes, scheme) {
+		if !ValidRedirectScheme(scheme) {
 			return fmt.Errorf("Options.RedirectSchemes: %q cannot be the scheme of an application", scheme)
 		}
 	}
@@ -231,19 +231,8 @@ func (o *Options) checkResourceServers() error {
 // secret that is not empty.
 func isSecretHash(text string) bool { return isHash(text) && text != HashSecret("") }
 
-// forbiddenSchemes are schemes of URLs that browsers open themselves, and so not
-// those of applications.
-var forbiddenSchemes = []string{
-	"about", "blob", "data", "file", "filesystem", "ftp", "http", "https", "javascript", "mailto", "vbscript", "view-source", "ws", "wss",
-}
-
-var (
-	// isScheme is the grammar of RFC 3986, section 3.1, in lower case, in which
-	// schemes are compared.
-	isScheme = regexp.MustCompile(`^[a-z][a-z0-9+.-]*$`)
-	// isPath allows only characters that have no meaning in the pattern of a mux.
-	isPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
-)
+// isPath allows only characters that have no meaning in the pattern of a mux.
+var isPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 
 // isScope reports whether name is a scope token (OAuth 2.1, section 1.4.1).
 func isScope(name string) bool {

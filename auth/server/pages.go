@@ -128,9 +128,7 @@ func (p *pages) link(uri string) template.URL {
 	switch scheme := strings.ToLower(u.Scheme); {
 	case scheme == "https" || scheme == "http":
 		return template.URL(uri)
-	case slices.Contains([]string{"javascript", "data", "vbscript", "blob", "file", "about", "view-source", "filesystem"}, scheme):
-		return ""
-	case slices.Contains(p.schemes, u.Scheme):
+	case ValidRedirectScheme(scheme) && slices.Contains(p.schemes, scheme):
 		return template.URL(uri)
 	}
 	return ""

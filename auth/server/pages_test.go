@@ -316,10 +316,13 @@ func checkPage(t *testing.T, what string, res response) {
 // checkHeaders fails unless a response has what every one must have.
 func checkHeaders(t *testing.T, what string, res response) {
 	t.Helper()
-	for name, want := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"} {
+	for name, want := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"} {
 		if got := res.header.Get(name); got != want && !(name == "Cache-Control" && strings.HasPrefix(got, "public, max-age=")) {
 			t.Errorf("%s: %s is %q", what, name, got)
 		}
+	}
+	if got := res.header.Get("Content-Security-Policy"); !strings.Contains(got, "default-src 'none'; ") || !strings.Contains(got, "frame-ancestors 'none'") {
+		t.Errorf("%s: policy %q", what, got)
 	}
 }
 

@@ -93,8 +93,9 @@ func TestT05_DangerousRedirectURIsAreRefusedAtRegistrationAndAtUse(t *testing.T)
 	t.Parallel()
 	fl := oneFleet(t, func(o *Options) { o.RedirectSchemes = []string{"com.example.other"}; o.Limits = &Limits{} })
 	for i, uri := range dangerousURIs {
-		res := fl.register(t, map[string]any{"redirect_uris": []string{callbackURI, uri}})
+		res := fl.register(t, map[string]any{"redirect_uris": []string{uri}})
 		mustRefuse(t, "register "+uri, res, http.StatusBadRequest, "invalid_redirect_uri")
+		fl.mustRegister(t, "beside another "+uri, map[string]any{"redirect_uris": []string{uri, callbackURI}}, callbackURI)
 		_, err := New(&Options{
 			Redis: fl.admin, Issuer: fl.url, Resources: []string{fl.url}, Upstream: upstreamStub(""),
 			Clients: []Client{{ID: "c", RedirectURIs: []string{uri}}},
@@ -117,6 +118,27 @@ func TestT05_DangerousRedirectURIsAreRefusedAtRegistrationAndAtUse(t *testing.T)
 	l := fl.login(t, Client{ID: res.json(t)["client_id"].(string), RedirectURIs: []string{"com.example.other:/cb"}})
 	if to := l.back(t, "alice"); to.Scheme != "com.example.other" || to.Query().Get("code") == "" {
 		t.Errorf("it leads to %s", to)
+	}
+}
+
+// No setting makes them acceptable: an operator's mistake is not enough.
+func TestT05_DangerousSchemesAreNeverAccepted(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{
+		"javascript", "data", "vbscript", "file", "blob", "about", "filesystem", "view-source", "http", "ftp", "ws", "wss", "mailto", "intent",
+		"chrome", "content", "JAVASCRIPT", "Cursor", "cursor:", "cursor://x", "1x", "x y", "x\n", "",
+	} {
+		if ValidRedirectScheme(scheme) {
+			t.Errorf("%q can be the scheme of an application", scheme)
+		}
+		for _, uri := range []string{scheme + ":x", scheme + "://client.example/cb", strings.ToUpper(scheme) + ":x"} {
+			if checkRedirectURI(uri, []string{scheme, strings.ToLower(scheme)}) == nil && strings.ToLower(scheme) != "cursor" {
+				t.Errorf("%q is a redirect URI", uri)
+			}
+			if newPages([]string{scheme}).link(uri) != "" && scheme != "http" && scheme != "" {
+				t.Errorf("a page links to %q", uri)
+			}
+		}
 	}
 }
 

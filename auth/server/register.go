@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"mime"
 	"net/http"
 	"slices"
@@ -69,7 +70,7 @@ func (s *Server) registerClient(r *http.Request) (*registrationResponse, error) 
 	res := &registrationResponse{
 		ClientID: client.ID, ClientIDIssuedAt: now(), RedirectURIs: client.RedirectURIs, AuthMethod: client.AuthMethod,
 		GrantTypes: client.GrantTypes, ResponseTypes: []string{"code"}, ClientName: client.Name,
-		Scope: strings.Join(client.Scopes, " "), ApplicationType: req.ApplicationType,
+		Scope: strings.Join(client.Scopes, " "), ApplicationType: applicationType(req.ApplicationType, client.RedirectURIs),
 	}
 	if client.confidential() {
 		secret := random(secretBytes)
@@ -83,7 +84,8 @@ func (s *Server) registerClient(r *http.Request) (*registrationResponse, error) 
 	if err := s.clients.register(r.Context(), client); err != nil {
 		return nil, err
 	}
-	s.logger.InfoContext(r.Context(), "client registered", "client", client.ID, "method", client.AuthMethod)
+	s.logger.InfoContext(r.Context(), "client registered", "client", client.ID, "method", client.AuthMethod,
+		"redirect_uris", len(client.RedirectURIs), "requested", len(req.RedirectURIs))
 	return res, nil
 }
 
@@ -105,74 +107,76 @@ func readRegistration(r *http.Request) (*registrationRequest, error) {
 	return &req, nil
 }
 
-// newClient returns the client that a registration asks for. Grant types that are
-// not supported are left out: clients list what they use elsewhere as well.
+// newClient returns the client that a registration asks for. Clients send one
+// registration to all servers, so what cannot be served is left out or replaced by
+// what can, and the response says so (RFC 7591, sections 2 and 3.2.1). It fails only
+// if no redirect URI is left, and for what is too large to be stored.
 func (s *Server) newClient(req *registrationRequest) (*Client, error) {
-	if err := s.checkRegisteredURIs(req.RedirectURIs); err != nil {
-		return nil, err
+	redirects, err := s.registeredURIs(req.RedirectURIs)
+	if err != nil {
+		return nil, refuse("invalid_redirect_uri", "%v", err)
+	}
+	if len(req.ClientName) > maxNameLength {
+		return nil, refuse("invalid_client_metadata", "client_name has more than %d bytes", maxNameLength)
 	}
 	client := &Client{
-		ID: clientIDPrefix + uuid.NewString(), Name: req.ClientName, RedirectURIs: req.RedirectURIs,
-		AuthMethod: req.AuthMethod, GrantTypes: supportedGrants(req.GrantTypes),
-	}
-	switch {
-	case len(req.ClientName) > maxNameLength:
-		return nil, refuse("invalid_client_metadata", "client_name has more than %d bytes", maxNameLength)
-	case client.AuthMethod == "":
-		client.AuthMethod = methodBasic // RFC 7591, section 2
-	case client.AuthMethod == methodAssertion || !slices.Contains(s.authMethods(), client.AuthMethod):
-		return nil, refuse("invalid_client_metadata", "token_endpoint_auth_method %.40s is not available to dynamically registered clients", client.AuthMethod)
-	}
-	if len(req.ResponseTypes) > 0 && !slices.Contains(req.ResponseTypes, "code") {
-		return nil, refuse("invalid_client_metadata", "response_types must contain code")
+		ID: clientIDPrefix + uuid.NewString(), Name: req.ClientName, RedirectURIs: redirects,
+		AuthMethod: s.registeredMethod(req.AuthMethod), GrantTypes: supportedGrants(req.GrantTypes),
 	}
 	if !slices.Contains(client.GrantTypes, grantCode) {
-		return nil, refuse("invalid_client_metadata", "grant_types must contain authorization_code")
+		client.GrantTypes = supportedGrants(nil)
 	}
-	// Unknown scopes are left out.
 	requested := s.requestedScopes(req.Scope)
-	client.Scopes = slices.DeleteFunc(slices.Clone(requested), func(scope string) bool { return s.unknownScope([]string{scope}) != "" })
+	client.Scopes = slices.DeleteFunc(slices.Clone(requested), func(scope string) bool { return !s.hasScope(scope) })
 	if len(requested) > 0 && len(client.Scopes) == 0 {
-		return nil, refuse("invalid_client_metadata", "there is no scope %.40s", requested[0])
+		client.Scopes = s.defaultScopes(client)
 	}
-	return client, checkApplicationType(req)
+	return client, nil
 }
 
-func (s *Server) checkRegisteredURIs(uris []string) error {
-	if len(uris) == 0 || len(uris) > maxRedirectURIs {
-		return refuse("invalid_redirect_uri", "there must be 1 to %d redirect_uris", maxRedirectURIs)
+// registeredURIs returns the redirect URIs that a client is registered with. The
+// bounds are of what could be stored, before duplicates are left out.
+func (s *Server) registeredURIs(requested []string) ([]string, error) {
+	usable, err := usableRedirectURIs(requested, s.opts.RedirectSchemes)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(usable) > maxRedirectURIs:
+		return nil, fmt.Errorf("there are more than %d redirect_uris", maxRedirectURIs)
+	case len(strings.Join(usable, "")) > maxURIsLength:
+		return nil, fmt.Errorf("redirect_uris have more than %d characters together", maxURIsLength)
 	}
-	if len(strings.Join(uris, "")) > maxURIsLength {
-		return refuse("invalid_redirect_uri", "redirect_uris have more than %d characters together", maxURIsLength)
-	}
-	for _, uri := range uris {
-		if len(uri) > maxURILength {
-			return refuse("invalid_redirect_uri", "a redirect URI has more than %d characters", maxURILength)
+	var unique []string
+	for _, uri := range usable {
+		if !slices.Contains(unique, uri) {
+			unique = append(unique, uri)
 		}
-		if err := checkRedirectURI(uri, s.opts.RedirectSchemes); err != nil {
-			return refuse("invalid_redirect_uri", "%v", err)
-		}
 	}
-	return nil
+	return unique, nil
 }
 
-// checkApplicationType checks the redirect URIs of a client that has an
-// application type (OpenID Connect Dynamic Client Registration, section 2). The
-// default is native, contrary to that section: older MCP clients are native and
-// have no application type.
-func checkApplicationType(req *registrationRequest) error {
-	switch req.ApplicationType {
-	case "", "native":
-		return nil
-	case "web":
-		for _, uri := range req.RedirectURIs {
-			if !strings.HasPrefix(uri, "https://") {
-				return refuse("invalid_redirect_uri", "redirect URI %.200s must be https for application_type web", uri)
-			}
-		}
-		return nil
+// registeredMethod returns how a client authenticates that asks for a method: by
+// the default of RFC 7591, section 2, if it asks for none, or for one that is not
+// available to clients that register themselves.
+func (s *Server) registeredMethod(requested string) string {
+	if requested == methodAssertion || !slices.Contains(s.authMethods(), requested) {
+		return methodBasic
 	}
-	return refuse("invalid_client_metadata", "application_type must be web or native")
+	return requested
+}
+
+// applicationType returns the application type of a client (OpenID Connect Dynamic
+// Client Registration, section 2), empty if it names none. One whose redirect URIs
+// are not all https is native: some native clients say that they are web.
+func applicationType(requested string, redirects []string) string {
+	if requested == "" {
+		return ""
+	}
+	https := func(uri string) bool { return len(uri) > 8 && strings.EqualFold(uri[:8], "https://") }
+	if requested == "web" && !slices.ContainsFunc(redirects, func(uri string) bool { return !https(uri) }) {
+		return "web"
+	}
+	return "native"
 }
 
 // supportedGrants returns the requested grant types that a client which describes

@@ -9,41 +9,46 @@ import (
 // grant with all tokens. The response is the same for an unknown token and for
 // one of another client: the client cannot use either.
 func (s *Server) revoke(w http.ResponseWriter, r *http.Request) {
-	if err := s.revokeToken(r); err != nil {
+	revoked, err := s.revokeToken(r)
+	if err != nil {
 		s.fail(w, r, err)
 		return
+	}
+	if revoked {
+		s.giveBack(r.Context(), s.limiter.Count(revokeLimit, s.address(r)), s.opts.Limits.Revoke)
 	}
 	w.WriteHeader(http.StatusOK)
 }
 
-func (s *Server) revokeToken(r *http.Request) error {
+// revokeToken reports whether the client had such a token.
+func (s *Server) revokeToken(r *http.Request) (bool, error) {
 	p, err := formParams(r)
 	if err != nil {
-		return err
+		return false, err
 	}
 	client, err := s.authenticate(r, p)
 	if err != nil {
-		return err
+		return false, err
 	}
 	text := p.get("token")
 	if text == "" {
-		return refuse("invalid_request", "token is missing")
+		return false, refuse("invalid_request", "token is missing")
 	}
 	token, isRefresh := parseCredential(refreshKind, text)
 	if !isRefresh {
 		var ok bool
 		if token, _, ok = s.accessToken(text); !ok {
-			return nil
+			return false, nil
 		}
 	}
 	g, err := s.grants.load(r.Context(), token.grant)
 	switch {
 	case errors.Is(err, errNoGrant):
-		return nil
+		return false, nil
 	case err != nil:
-		return err
+		return false, err
 	case g.Client != client.ID:
-		return nil
+		return false, nil
 	case isRefresh:
 		return s.grants.revokeRefresh(r.Context(), token)
 	}

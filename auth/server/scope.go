@@ -10,49 +10,55 @@ import (
 // one without it as well.
 const offlineAccess = "offline_access"
 
-// unknownScope returns the first of the scopes that is not one of
-// [Options.Scopes], empty if all are.
-func (s *Server) unknownScope(scopes []string) string {
-	for _, scope := range scopes {
-		if !slices.ContainsFunc(s.opts.Scopes, func(known Scope) bool { return known.Name == scope }) {
-			return scope
-		}
-	}
-	return ""
+// hasScope reports whether a scope is one of [Options.Scopes].
+func (s *Server) hasScope(scope string) bool {
+	return slices.ContainsFunc(s.opts.Scopes, func(known Scope) bool { return known.Name == scope })
+}
+
+// mayHave reports whether a client can be granted a scope. Only pre-registered
+// clients are limited to their scopes: what a client registered itself with does
+// not limit it, because the user decides.
+func (s *Server) mayHave(client *Client, scope string) bool {
+	limited := len(client.Scopes) > 0 && s.clients.preregistered(client.ID)
+	return s.hasScope(scope) && (!limited || slices.Contains(client.Scopes, scope))
 }
 
 // scopesFor returns the scopes that a client asks for, or those it gets if it
-// asks for none, sorted.
+// asks for none, sorted. Those that it cannot be granted are left out, as clients
+// ask for openid wherever they log in; the token response says what it was granted
+// (OAuth 2.1, section 1.4.1). It fails if none is left.
 func (s *Server) scopesFor(client *Client, requested string) ([]string, error) {
-	scopes := s.requestedScopes(requested)
-	if len(scopes) == 0 {
+	asked := s.requestedScopes(requested)
+	if len(asked) == 0 {
 		return s.defaultScopes(client), nil
 	}
-	if unknown := s.unknownScope(scopes); unknown != "" {
-		return nil, refuse("invalid_scope", "there is no scope %.40s", unknown)
-	}
-	// The scopes that a client registered itself with do not limit it: the user
-	// decides.
-	if len(client.Scopes) == 0 || !s.clients.preregistered(client.ID) {
-		return scopes, nil
-	}
-	for _, scope := range scopes {
-		if !slices.Contains(client.Scopes, scope) {
-			return nil, refuse("invalid_scope", "the client may not ask for scope %.40s", scope)
-		}
+	scopes := slices.DeleteFunc(slices.Clone(asked), func(scope string) bool { return !s.mayHave(client, scope) })
+	if len(scopes) == 0 {
+		return nil, refuse("invalid_scope", "the client cannot be granted scope %.40s", asked[0])
 	}
 	return scopes, nil
 }
 
 // scopesWithin returns the scopes that a client asks for of those that it was
-// granted, or all of them (OAuth 2.1, section 4.3.1).
-func (s *Server) scopesWithin(granted []string, requested string) ([]string, error) {
-	scopes := s.requestedScopes(requested)
-	if len(scopes) == 0 {
+// granted, or all of them (OAuth 2.1, section 4.3.1). Those that it cannot be
+// granted are left out, as they were from the grant; it fails for one that it
+// could have been granted and was not, and if none is left.
+func (s *Server) scopesWithin(client *Client, granted []string, requested string) ([]string, error) {
+	asked := s.requestedScopes(requested)
+	if len(asked) == 0 {
 		return granted, nil
 	}
-	if slices.ContainsFunc(scopes, func(scope string) bool { return !slices.Contains(granted, scope) }) {
-		return nil, refuse("invalid_scope", "the scope exceeds what was granted")
+	var scopes []string
+	for _, scope := range asked {
+		switch {
+		case slices.Contains(granted, scope):
+			scopes = append(scopes, scope)
+		case s.mayHave(client, scope):
+			return nil, refuse("invalid_scope", "the scope exceeds what was granted")
+		}
+	}
+	if len(scopes) == 0 {
+		return nil, refuse("invalid_scope", "the scope names none that was granted")
 	}
 	return scopes, nil
 }
@@ -72,7 +78,7 @@ func (s *Server) requestedScopes(requested string) []string {
 // scopes that it is registered with, or, if there are none, all scopes that it is
 // registered with.
 func (s *Server) defaultScopes(client *Client) []string {
-	known := slices.DeleteFunc(slices.Clone(client.Scopes), func(scope string) bool { return s.unknownScope([]string{scope}) != "" })
+	known := slices.DeleteFunc(slices.Clone(client.Scopes), func(scope string) bool { return !s.hasScope(scope) })
 	if len(known) == 0 {
 		known = s.opts.DefaultScopes
 	}

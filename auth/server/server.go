@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/auth"
@@ -27,7 +28,9 @@ type Server struct {
 	sessions *authSessions
 	clients  *clients
 	limiter  *limit.Limiter
-	signer   *signer // nil if access tokens are opaque
+	// proxies lets the operator be warned of them once.
+	proxies sync.Once
+	signer  *signer // nil if access tokens are opaque
 	// clientKeys are what clients sign assertions with.
 	clientKeys *clientKeys
 	pages      *pages
@@ -35,7 +38,7 @@ type Server struct {
 	crossOrigin *http.CrossOriginProtection
 }
 
-var _ auth.Verifier = (*Server)(nil)
+var _ auth.GrantVerifier = (*Server)(nil)
 
 // New returns an instance of the authorization server. It fails if an option is
 // invalid. It does no I/O: if Redis is unavailable, requests get a 503 response.
@@ -89,27 +92,58 @@ func New(opts *Options) (*Server, error) {
 // In steady state it does not ask Redis, because grants are cached on the
 // client side for [Options.CacheTTL].
 func (s *Server) Verify(ctx context.Context, token string) (*auth.Token, error) {
+	t, _, err := s.verify(ctx, token)
+	return t, err
+}
+
+// verify is Verify, and returns what Redis has of the token as well.
+func (s *Server) verify(ctx context.Context, token string) (*auth.Token, accessRecord, error) {
 	access, expires, ok := s.accessToken(token)
 	if !ok || !expires.IsZero() && !time.Now().Before(expires) {
-		return nil, auth.ErrInvalidToken
+		return nil, accessRecord{}, auth.ErrInvalidToken
 	}
 	// A signed token may have been revoked, so its record decides as well.
-	g, a, until, err := s.grants.access(ctx, access)
-	switch {
-	case errors.Is(err, errNoGrant):
-		return nil, auth.ErrInvalidToken
-	case errors.Is(err, redisx.ErrUnavailable):
-		return nil, fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
-	case err != nil:
-		return nil, err
+	rec, err := s.grants.access(ctx, access)
+	if err != nil {
+		return nil, rec, notVerified(err)
 	}
-	if !expires.IsZero() && expires.Before(until) {
-		until = expires
+	if expires.IsZero() || rec.expires.Before(expires) {
+		expires = rec.expires
 	}
 	return &auth.Token{
-		Issuer: s.opts.Issuer, Subject: g.Subject, ClientID: g.Client,
-		Audience: a.Resources, Scopes: a.Scopes, Expires: until,
-	}, nil
+		Issuer: s.opts.Issuer, Subject: rec.grant.Subject, ClientID: rec.grant.Client,
+		Audience: rec.access.Resources, Scopes: rec.access.Scopes, Expires: expires,
+	}, rec, nil
+}
+
+// VerifyGrant implements [auth.GrantVerifier]. Like Verify, it does not ask Redis
+// in steady state.
+func (s *Server) VerifyGrant(ctx context.Context, token string) (*auth.Grant, error) {
+	access, _, ok := s.accessToken(token)
+	if !ok {
+		return nil, auth.ErrInvalidToken
+	}
+	rec, err := s.grants.standing(ctx, access)
+	if err != nil {
+		return nil, notVerified(err)
+	}
+	return rec.state(), nil
+}
+
+// state returns what a resource server may know of the grant.
+func (rec *accessRecord) state() *auth.Grant {
+	return &auth.Grant{HasToken: rec.known, Covered: rec.covered, Ends: rec.ends}
+}
+
+// notVerified returns the error of a verifier for one of the grants.
+func notVerified(err error) error {
+	switch {
+	case errors.Is(err, errNoGrant):
+		return auth.ErrInvalidToken
+	case errors.Is(err, redisx.ErrUnavailable):
+		return fmt.Errorf("%w: %w", auth.ErrUnavailable, err)
+	}
+	return err
 }
 
 // Handle registers the server's endpoints with mux: those in its metadata (RFC
@@ -119,13 +153,13 @@ func (s *Server) Verify(ctx context.Context, token string) (*auth.Token, error) 
 func (s *Server) Handle(mux *http.ServeMux) {
 	limits := s.opts.Limits
 	for _, e := range []endpoint{
-		{path: authorizePath, methods: methods{"GET": s.authorize, "POST": s.authorize}, page: true, name: "authorize", rate: limits.Authorize},
-		{path: consentPath, methods: methods{"POST": s.consent}, page: true, name: "authorize", rate: limits.Authorize},
-		{path: s.opts.CallbackPath, methods: methods{"GET": s.callback}, page: true, name: "callback", rate: limits.Callback},
-		{path: tokenPath, methods: methods{"POST": s.token}, cors: true, name: "token", rate: limits.Token},
-		{path: revokePath, methods: methods{"POST": s.revoke}, cors: true, name: "revoke", rate: limits.Revoke},
+		{path: authorizePath, methods: methods{"GET": s.authorize, "POST": s.authorize}, page: true, name: authorizeLimit, rate: limits.Authorize},
+		{path: consentPath, methods: methods{"POST": s.consent}, page: true, name: consentLimit, rate: limits.Authorize},
+		{path: s.opts.CallbackPath, methods: methods{"GET": s.callback}, page: true, name: callbackLimit, rate: limits.Callback},
+		{path: tokenPath, methods: methods{"POST": s.token}, cors: true, name: tokenLimit, rate: limits.Token},
+		{path: revokePath, methods: methods{"POST": s.revoke}, cors: true, name: revokeLimit, rate: limits.Revoke},
 		{path: introspectPath, methods: methods{"POST": s.introspect}},
-		{path: registerPath, methods: methods{"POST": s.register}, cors: true, name: "register", rate: limits.Register},
+		{path: registerPath, methods: methods{"POST": s.register}, cors: true, name: registerLimit, rate: limits.Register},
 	} {
 		if e.path != registerPath || !s.opts.NoRegistration {
 			mux.Handle(s.issuer.Path+e.path, s.serve(e))

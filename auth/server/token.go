@@ -114,7 +114,7 @@ func (s *Server) refresh(r *http.Request, client *Client, p params) (*tokenRespo
 		return nil, invalid
 	}
 	var a access
-	if a.Scopes, err = s.scopesWithin(g.Scopes, p.get("scope")); err != nil {
+	if a.Scopes, err = s.scopesWithin(client, g.Scopes, p.get("scope")); err != nil {
 		return nil, err
 	}
 	if a.Resources, err = narrow(s.opts.Resources, g.Resources, p["resource"]); err != nil {

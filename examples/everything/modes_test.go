@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -137,37 +138,72 @@ func TestAnAuthorizationServerThatIsNotThereIsNamed(t *testing.T) {
 	}
 }
 
-// Every response of the demo has them, also those that refuse.
+// Every response of the demo has them, also those that refuse, and those that the
+// mux writes: unknown paths, wrong methods, redirects to clean paths.
 func TestSecurityHeadersOnEveryRoute(t *testing.T) {
 	t.Parallel()
-	p := demotest.Start(t, "AUTH_MODE=internal", "BASE_URI=https://demo.example")
-	for _, path := range []string{
-		"/", "/mcp", "/sse", "/message", "/authorize", "/authorize/consent", "/token", "/register", "/revoke", "/introspect",
-		"/fakeupstreamauth/authorize", "/fakeupstreamauth/redirect", "/livez", "/readyz", "/nowhere",
+	routes := []string{
+		"/", "/mcp", "/sse", "/message", "/authorize", "/authorize/consent", "/token", "/register", "/revoke", "/introspect", "/jwks",
+		"/fakeupstreamauth/authorize", "/fakeupstreamauth/redirect", "/livez", "/readyz",
 		"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration",
 		"/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource/sse",
+		"/nowhere", "/mcp/", "/authorize/", "/authorize/nowhere", "/.well-known/", "/%00", "//authorize", "/./token", "/nowhere/../livez",
+		"/path", "/path/", "/path/nowhere", "/path//token",
+	}
+	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"}
+	for _, settings := range [][]string{
+		{"AUTH_MODE=internal", "BASE_URI=https://demo.example/path"},
+		{"AUTH_MODE=none", "BASE_URI=https://demo.example"},
+		{"AUTH_MODE=auth_server", "BASE_URI=https://demo.example", "SIGNING_KEY_FILE=" + signingKey(t)},
 	} {
-		for _, method := range []string{"GET", "POST", "DELETE", "OPTIONS"} {
-			req, err := http.NewRequestWithContext(t.Context(), method, p.URL+path, strings.NewReader("{}"))
-			if err != nil {
-				t.Fatal(err)
+		t.Run(settings[0], func(t *testing.T) {
+			t.Parallel()
+			p := demotest.Start(t, settings...)
+			for _, path := range routes {
+				for _, method := range methods {
+					checkSecurityHeaders(t, p.URL, method, path)
+				}
 			}
-			req.Host = "demo.example"
-			res, err := http.DefaultClient.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			res.Body.Close()
-			h := res.Header
-			if h.Get("X-Content-Type-Options") != "nosniff" || !strings.Contains(h.Get("Cache-Control"), "no-store") || h.Get("Strict-Transport-Security") == "" {
-				t.Errorf("%s %s: %s with %v", method, path, res.Status, h)
-			}
-			html := strings.HasPrefix(h.Get("Content-Type"), "text/html")
-			if html && (h.Get("X-Frame-Options") != "DENY" || h.Get("Referrer-Policy") != "no-referrer" ||
-				!strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || strings.Contains(h.Get("Content-Security-Policy"), "unsafe-inline")) {
-				t.Errorf("%s %s: a page with %v", method, path, h)
-			}
+			checkSecurityHeaders(t, p.URL, "OPTIONS", "*") // which has no path
+		})
+	}
+}
+
+func checkSecurityHeaders(t *testing.T, base, method, path string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel() // of what may be a stream
+	req, err := http.NewRequestWithContext(ctx, method, base, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "demo.example"
+	req.URL.Opaque = path // as it is
+	if strings.HasPrefix(path, "//") {
+		req.URL.Opaque = "//" + req.URL.Host + path
+	}
+	res, err := http.DefaultTransport.RoundTrip(req) // which follows nothing
+	if err != nil {
+		t.Errorf("%s %s: %v", method, path, err)
+		return
+	}
+	defer res.Body.Close()
+	h := res.Header
+	for name, want := range map[string]string{
+		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Strict-Transport-Security": "max-age=31536000",
+	} {
+		if got := h.Get(name); got != want {
+			t.Errorf("%s %s: %s with %s %q, want %q", method, path, res.Status, name, got, want)
 		}
+	}
+	policy := h.Get("Content-Security-Policy")
+	for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action "} {
+		if !strings.Contains(policy, want) {
+			t.Errorf("%s %s: %s with policy %q, which lacks %s", method, path, res.Status, policy, want)
+		}
+	}
+	if strings.Contains(policy, "unsafe") || !strings.Contains(h.Get("Cache-Control"), "no-store") {
+		t.Errorf("%s %s: %s with %v", method, path, res.Status, h)
 	}
 }
 

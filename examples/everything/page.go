@@ -39,8 +39,6 @@ func page(base string, auth demo.AuthConfig) http.Handler {
 		h := w.Header()
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
 		w.Write(body.Bytes())
 	})
 }

@@ -117,6 +117,39 @@ func TestAnIDFromALostTailNeverNamesAnotherEvent(t *testing.T) {
 	})
 }
 
+// A client that has had no event has an id that names none. It says where its
+// connection attached, so it belongs to no stream that nobody has attached to: that
+// one was begun anew when the client's was lost.
+func TestAnIDWithoutAnEventIsNotOfTheStreamAfterALostOne(t *testing.T) {
+	t.Parallel()
+	onEach(t, Options{}, func(t *testing.T, r *rig, sid string) {
+		id := StandaloneOf(sid)
+		r.append(t, id, "0")
+		a, err := r.log.Attach(t.Context(), id, "a/1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.log.Detach(t.Context(), id, "a/1", a.Next, ""); err != nil {
+			t.Fatal(err)
+		}
+		if a, err = r.log.Attach(t.Context(), id, "a/2", nil); err != nil {
+			t.Fatal(err)
+		}
+		after := ID{Stream: Standalone, Offset: a.From} // what a/2 tells its client
+		if _, err := r.log.Attach(t.Context(), id, "a/3", &after); err != nil {
+			t.Errorf("nothing is lost: %v", err)
+		}
+		if err := r.do(t, "DEL", r.keys.Stream(sid, Standalone)).Error(); err != nil {
+			t.Fatal(err)
+		}
+		r.append(t, id, "1")
+		r.append(t, id, "2")
+		if a, err := r.log.Attach(t.Context(), id, "a/4", &after); !errors.Is(err, ErrLost) {
+			t.Errorf("it gets %v of the new stream, %v", datas(a.Events), err)
+		}
+	})
+}
+
 func TestLongLogsAreReadInPages(t *testing.T) {
 	t.Parallel()
 	onEach(t, Options{}, func(t *testing.T, r *rig, sid string) {

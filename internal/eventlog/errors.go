@@ -20,6 +20,7 @@ var (
 
 	errLate        = errors.New("its writer has appended something since")
 	errNewerReader = errors.New("a newer connection reads the stream")
+	errClientGone  = errors.New("the client has gone")
 	errMalformedID = errors.New("malformed event id")
 )
 

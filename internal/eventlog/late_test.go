@@ -224,3 +224,28 @@ func TestALateConnectionTakesAStreamOnlyFromOlderOnes(t *testing.T) {
 		})
 	}
 }
+
+// The client has gone while its request waited for something else, and may have come
+// back on the connection that reads the stream.
+func TestAConnectionWhoseClientHasGoneTakesNoStream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := redistest.NewBubble(t)
+		first, second := newRig(t, b.Client(t), Options{}), newRig(t, b.Client(t), Options{})
+		second.log.keys = first.keys
+		id := StandaloneOf(beginSession(t, first.store))
+		if _, err := first.log.Attach(t.Context(), id, "new/1", nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		gone, hangUp := context.WithCancel(t.Context())
+		hangUp()
+		if _, err := second.log.Attach(gone, id, "old/1", nil); !errors.Is(err, sessionstore.ErrUnavailable) {
+			t.Errorf("attach: %v", err)
+		}
+		states, err := first.log.States(t.Context(), []StreamID{id})
+		if err != nil || states[0].Reader != "new/1" {
+			t.Errorf("the reader is %q, %v", states[0].Reader, err)
+		}
+	})
+}

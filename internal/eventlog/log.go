@@ -206,7 +206,8 @@ const readPage = 128
 // the events it has to send, at most 128; [Log.Read] returns the rest. With
 // after, they begin behind that event; Attach fails with [ErrLost] if that
 // event is not in the log. Without after, or with [Anew], which are for the
-// standalone stream, they begin behind what its last reader has sent.
+// standalone stream, they begin behind what its last reader has sent. If ctx has
+// ended, so that the client has gone, Attach fails with [sessionstore.ErrUnavailable].
 func (l *Log) Attach(ctx context.Context, id StreamID, reader string, after *ID) (Attachment, error) {
 	var at ID
 	if after != nil {
@@ -237,11 +238,15 @@ const attachTries = 4
 
 // attach runs the script, which it gives a number by which Redis knows the newest
 // of several connections. A connection that is refused, although its client is
-// still there, tries again with a greater one.
+// still there, tries again with a greater one. One whose client has gone takes no
+// stream: the client may have come back on another connection.
 func (l *Log) attach(ctx context.Context, id StreamID, args ...string) (*result, error) {
 	keys := []string{l.keys.Session(id.Session), l.keys.Stream(id.Session, id.Stream), l.keys.Log(id.Session, id.Stream)}
 	number := l.rdb.Clock.Now()
 	for range attachTries {
+		if ctx.Err() != nil {
+			return nil, redisx.Unavailable("attach to stream", errClientGone)
+		}
 		msg, err := streamAttach.Exec(ctx, l.rdb, keys, append(args, strconv.FormatInt(number, 10))...)
 		if err != nil {
 			return nil, err
@@ -252,7 +257,7 @@ func (l *Log) attach(ctx context.Context, id StreamID, args ...string) (*result,
 			return r, statusError(status)
 		}
 		number = r.number() + 1
-		if r.err != nil || ctx.Err() != nil {
+		if r.err != nil {
 			break
 		}
 	}

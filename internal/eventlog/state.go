@@ -17,6 +17,9 @@ type State struct {
 	Ended  bool
 	Writer string
 	Reader string
+	// Attached says that some connection has attached to the stream: none has to one
+	// that was lost and that an append has begun anew.
+	Attached bool
 	// WriterMissed says that some reader did not find the writer alive.
 	WriterMissed bool
 }
@@ -30,7 +33,7 @@ func (l *Log) States(ctx context.Context, streams []StreamID) ([]State, error) {
 	}
 	cmds := make(rueidis.Commands, 0, len(streams))
 	for _, s := range streams {
-		cmds = append(cmds, l.rdb.B().Hmget().Key(l.keys.Stream(s.Session, s.Stream)).Field("next", "ended", "writer", "reader", "missed").Build())
+		cmds = append(cmds, l.rdb.B().Hmget().Key(l.keys.Stream(s.Session, s.Stream)).Field("next", "ended", "writer", "reader", "missed", "attached").Build())
 	}
 	for i, result := range l.rdb.DoMulti(ctx, cmds...) {
 		fields, err := result.ToArray()
@@ -45,6 +48,7 @@ func (l *Log) States(ctx context.Context, streams []StreamID) ([]State, error) {
 		s.Writer, _ = fields[2].ToString()
 		s.Reader, _ = fields[3].ToString()
 		s.WriterMissed = !fields[4].IsNil()
+		s.Attached = !fields[5].IsNil()
 	}
 	return states, nil
 }

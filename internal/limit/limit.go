@@ -16,6 +16,10 @@ var (
 	//go:embed limit.lua
 	takeLua string
 	take    = redisx.NewScript("take from a rate limit", takeLua)
+
+	//go:embed limit_give_back.lua
+	giveBackLua string
+	giveBack    = redisx.NewScript("give back to a rate limit", giveBackLua)
 )
 
 // A Rate allows as many as Requests at once, and no more than that in every Per
@@ -23,6 +27,13 @@ var (
 type Rate struct {
 	Requests int
 	Per      time.Duration
+}
+
+func (r Rate) unlimited() bool { return r.Requests <= 0 || r.Per <= 0 }
+
+// args returns the rate as scripts expect it.
+func (r Rate) args() []string {
+	return []string{strconv.Itoa(r.Requests), strconv.FormatInt(r.Per.Microseconds(), 10)}
 }
 
 // A Limiter counts requests in Redis. It is safe for concurrent use.
@@ -52,12 +63,30 @@ func (l *Limiter) Peek(ctx context.Context, name, who string, r Rate) (Verdict, 
 	return l.run(ctx, name, who, r, "0")
 }
 
+// A Count is what a request was counted under. It does not tell for whom, so it can
+// be stored.
+type Count string
+
+// Count returns what Take counts requests under.
+func (l *Limiter) Count(name, who string) Count { return Count(l.keys.Limit(who, name)) }
+
+// GiveBack gives back what one Take has taken: the request has turned out to cost
+// nothing. The caller sees to it that each is given back once. However long it
+// has been taken, what was taken and not given back stays within the rate. It
+// fails with [redisx.ErrUnavailable].
+func (l *Limiter) GiveBack(ctx context.Context, count Count, r Rate) error {
+	if r.unlimited() {
+		return nil
+	}
+	_, err := giveBack.Exec(ctx, l.rdb, []string{string(count)}, r.args()...)
+	return err
+}
+
 func (l *Limiter) run(ctx context.Context, name, who string, r Rate, cost string) (Verdict, error) {
-	if r.Requests <= 0 || r.Per <= 0 {
+	if r.unlimited() {
 		return Verdict{Allowed: true}, nil
 	}
-	reply, err := take.Exec(ctx, l.rdb, []string{l.keys.Limit(who, name)},
-		strconv.Itoa(r.Requests), strconv.FormatInt(r.Per.Microseconds(), 10), cost)
+	reply, err := take.Exec(ctx, l.rdb, []string{l.keys.Limit(who, name)}, append(r.args(), cost)...)
 	if err != nil {
 		return Verdict{}, err
 	}

@@ -42,11 +42,18 @@ func (b *bucket) ask(now time.Time, take bool) limit.Verdict {
 	return limit.Verdict{Allowed: true, Remaining: int((full - b.level) / b.drip), Reset: b.level}
 }
 
-// A step lets time pass and asks.
+// giveBack takes one request out of the bucket, if there is any in it.
+func (b *bucket) giveBack(now time.Time) {
+	b.level, b.at = max(0, b.level-now.Sub(b.at)), now
+	b.level = max(0, b.level-b.drip)
+}
+
+// A step lets time pass, and asks or gives back.
 type step struct {
 	wait     time.Duration
 	instance int
 	look     bool
+	back     bool
 }
 
 func drawSteps(rt *rapid.T, r limit.Rate) []step {
@@ -55,7 +62,7 @@ func drawSteps(rt *rapid.T, r limit.Rate) []step {
 		if rapid.IntRange(0, 2).Draw(rt, "waits") == 0 {
 			wait = time.Duration(rapid.Int64Range(0, int64(2*r.Per)).Draw(rt, "wait"))
 		}
-		return step{wait.Truncate(time.Microsecond), rapid.IntRange(0, 1).Draw(rt, "instance"), rapid.IntRange(0, 4).Draw(rt, "look") == 0}
+		return step{wait.Truncate(time.Microsecond), rapid.IntRange(0, 1).Draw(rt, "instance"), rapid.IntRange(0, 4).Draw(rt, "look") == 0, rapid.IntRange(0, 3).Draw(rt, "back") == 0}
 	}), 1, 60).Draw(rt, "steps")
 }
 
@@ -74,6 +81,15 @@ func TestRateIsThatOfALeakyBucketOnAllInstances(t *testing.T) {
 			want := newBucket(r)
 			for i, s := range steps {
 				time.Sleep(s.wait)
+				if s.back {
+					l := instances[s.instance]
+					if err := l.GiveBack(t.Context(), l.Count("n", "who"), r); err != nil {
+						failure = fmt.Errorf("step %d %+v: %w", i, s, err)
+						return
+					}
+					want.giveBack(time.Now())
+					continue
+				}
 				ask := instances[s.instance].Take
 				if s.look {
 					ask = instances[s.instance].Peek
@@ -127,6 +143,59 @@ func TestABurstIsExactlyTheRateWhoeverCounts(t *testing.T) {
 	})
 }
 
+// Whoever gives back what he takes is never refused, and of those who do not
+// there are as many as without him, however long he keeps what he has taken.
+func TestWhatIsGivenBackCountsForNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := redistest.NewBubble(t)
+		instances := []*limit.Limiter{newLimiter(t, b.Client(t), ""), newLimiter(t, b.Client(t), "")}
+		rate := limit.Rate{Requests: 10, Per: 10 * time.Minute}
+		count := instances[0].Count("n", "who")
+		take := func() bool {
+			v, err := instances[1].Take(t.Context(), "n", "who", rate)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v.Allowed
+		}
+		giveBack := func() {
+			if err := instances[0].GiveBack(t.Context(), count, rate); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 50 {
+			if !take() {
+				t.Fatalf("request %d was refused", i)
+			}
+			giveBack()
+		}
+		if keys := b.Keys(); len(keys) != 0 {
+			t.Errorf("keys %v", keys)
+		}
+		kept := 0
+		for range 60 { // an hour, which has room for 10 and 60 more
+			for range 5 {
+				if take() {
+					kept++
+				}
+				if take() {
+					time.Sleep(time.Second)
+					giveBack()
+				}
+			}
+			time.Sleep(time.Minute - 5*time.Second)
+		}
+		if kept < 10 || kept > 70 {
+			t.Errorf("%d were taken and kept", kept)
+		}
+		giveBack()
+		if v, err := instances[0].Peek(t.Context(), "n", "other", rate); err != nil || v.Remaining != 10 {
+			t.Errorf("another's: %+v, %v", v, err)
+		}
+	})
+}
+
 func TestALowerRateHoldsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -153,6 +222,9 @@ func TestNoRateBoundsNothing(t *testing.T) {
 		for range 3 {
 			if v, err := l.Take(t.Context(), "n", "who", r); err != nil || !v.Allowed {
 				t.Errorf("%+v: %+v, %v", r, v, err)
+			}
+			if err := l.GiveBack(t.Context(), l.Count("n", "who"), r); err != nil {
+				t.Errorf("%+v: give back: %v", r, err)
 			}
 		}
 	}

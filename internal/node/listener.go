@@ -103,17 +103,17 @@ func (l *Listener) end() {
 
 // Serve sends changes to w until ctx ends, the client is cut off because it
 // reads too slowly, or the instance leaves the fleet. If the server ends the
-// subscription, because it leaves or because ctx's deadline has passed, the
-// listener's request is answered and Serve returns nil.
+// subscription, because it leaves or because ctx's deadline has passed (by its
+// cause), the listener's request is answered and Serve returns nil.
 func (l *Listener) Serve(ctx context.Context, w *sse.Writer, keepAlive time.Duration) error {
 	quiet := w.Quiet(keepAlive)
 	for {
 		// Checked each time: on a busy bus the select below may never be reached.
-		switch err := ctx.Err(); {
-		case errors.Is(err, context.DeadlineExceeded):
+		switch cause := context.Cause(ctx); {
+		case errors.Is(cause, context.DeadlineExceeded):
 			return l.Complete(w)
-		case err != nil:
-			return context.Cause(ctx)
+		case cause != nil:
+			return cause
 		}
 		items, lost := l.feed.Take()
 		switch {

@@ -112,8 +112,8 @@ func (n *Node) checkReader(ctx context.Context, r *Reader, s checkedStream) erro
 	if !r.wantsStream() {
 		return nil
 	}
-	if s.from != unattached && !s.Exists && r.feed != nil {
-		r.loseLog() // evicted: the client gets a new stream
+	if s.from != unattached && !s.Attached && r.feed != nil {
+		r.loseLog() // evicted, whether or not something was appended since: the client gets a new stream
 		return nil
 	}
 	reads, err := n.reads(ctx, r, s)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,23 +106,50 @@ func TestTheConnectionThatIsThereReadsTheStreamAgain(t *testing.T) {
 }
 
 // The standalone stream of a session is evicted while it is read, long before the
-// session is touched: its client is sent away, and comes back to a new one.
+// session is touched: its client is sent away, and comes back to a new one. That has
+// what was sent meanwhile, however much it is.
 func TestAnEvictedStandaloneStreamEndsSoon(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		f := newBubbleFleet(t, Options{}, long)
-		sid := beginSession(t, f.store)
-		v := f.resume(t, f.nodes[0], sid, nil)
-		time.Sleep(time.Second)
-		if err := f.do(t, "DEL", f.keys.Stream(sid, eventlog.Standalone)).Error(); err != nil {
-			t.Fatal(err)
+	for _, had := range []int{0, 1, 2} { // events of the stream that is evicted
+		for _, since := range []int{0, 1, 2, 3} {
+			t.Run(fmt.Sprintf("%d events, %d since", had, since), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					f := newBubbleFleet(t, Options{}, long)
+					sid := beginSession(t, f.store)
+					say := func(text string) {
+						if err := f.nodes[1].Standalone(t.Context(), sid, fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q}`, text)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					v := f.resume(t, f.nodes[0], sid, nil)
+					for range had {
+						say("had")
+						v.message(t)
+					}
+					time.Sleep(time.Second)
+					if err := f.do(t, "DEL", f.keys.Stream(sid, eventlog.Standalone)).Error(); err != nil {
+						t.Fatal(err)
+					}
+					for range since {
+						say("since")
+					}
+					began := time.Now()
+					v.rest(t)
+					if took := time.Since(began); took > 2*checkEvery {
+						t.Errorf("it ended after %v", took)
+					}
+					v = f.resume(t, f.nodes[0], sid, new(eventlog.Anew()))
+					for range since {
+						if m := v.message(t); m.Method != "since" {
+							t.Errorf("the new stream begins with %s", m.Method)
+						}
+					}
+					v.hangUp()
+				})
+			})
 		}
-		began := time.Now()
-		v.rest(t)
-		if took := time.Since(began); took > 2*checkEvery {
-			t.Errorf("it ended after %v", took)
-		}
-	})
+	}
 }
 
 // The subscriptions of a session are evicted while its stream is read.

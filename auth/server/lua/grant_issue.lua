@@ -5,6 +5,7 @@
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return 0
 end
-redis.call('HSET', KEYS[1], 'data', ARGV[1], 'at:' .. ARGV[2], string.format('%.0f', now + ARGV[3]) .. '|' .. ARGV[4])
+local ends = string.format('%.0f', now + ARGV[3])
+redis.call('HSET', KEYS[1], 'data', ARGV[1], 'at:' .. ARGV[2], ends .. '|' .. ARGV[4], 'lives', ends .. '|' .. ends)
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1

@@ -16,7 +16,9 @@ if was[2] then
   redis.call('DEL', KEYS[1])
   return -1
 end
-redis.call('HSET', KEYS[1], 'redeemed', now, 'at:' .. ARGV[2], string.format('%.0f', now + ARGV[3]) .. '|' .. ARGV[4])
+local ends = string.format('%.0f', now + ARGV[3])
+redis.call('HSET', KEYS[1], 'redeemed', now, 'at:' .. ARGV[2], ends .. '|' .. ARGV[4],
+  'lives', ends .. '|' .. string.format('%.0f', now + ARGV[7]))
 if ARGV[5] ~= '' then
   redis.call('HSET', KEYS[1], 'rt', ARGV[5], 'family', ARGV[6])
 end

@@ -2,10 +2,12 @@ package demo
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mcpfleet/mcpfleet/auth/server"
 	"github.com/mcpfleet/mcpfleet/internal/loopback"
@@ -39,6 +41,10 @@ type AuthConfig struct {
 	IntrospectionID, IntrospectionSecret string
 	// SigningKey signs access tokens, if it is not nil.
 	SigningKey *server.SigningKey
+	// RedirectSchemes are schemes of applications that redirect URIs may have.
+	RedirectSchemes []string
+	// RefreshGrace is how long replaced tokens are accepted; negative for not at all.
+	RefreshGrace time.Duration
 	// TrustedProxies is how many proxies add to X-Forwarded-For.
 	TrustedProxies int
 }
@@ -49,6 +55,8 @@ func (l *loader) auth(cfg Config) AuthConfig {
 
 		IntrospectionID:     l.text("INTROSPECTION_CLIENT_ID", "mcp-server"),
 		IntrospectionSecret: l.getenv("INTROSPECTION_CLIENT_SECRET"),
+		RedirectSchemes:     l.schemes(),
+		RefreshGrace:        l.refreshGrace(),
 		TrustedProxies:      l.count("TRUSTED_PROXIES"),
 		SigningKey:          l.signingKey(),
 	}
@@ -99,6 +107,22 @@ func (l *loader) resources() []string {
 	return resources
 }
 
+func (l *loader) schemes() []string {
+	var schemes []string
+	for v := range strings.SplitSeq(l.getenv("REDIRECT_SCHEMES"), ",") {
+		v = strings.ToLower(strings.TrimSuffix(strings.TrimSpace(v), ":"))
+		if v == "" {
+			continue
+		}
+		if !server.ValidRedirectScheme(v) {
+			l.fail("REDIRECT_SCHEMES", l.getenv("REDIRECT_SCHEMES"), fmt.Errorf("%q cannot be the scheme of an application, such as cursor or com.example.app", v))
+			return nil
+		}
+		schemes = append(schemes, v)
+	}
+	return schemes
+}
+
 func (l *loader) count(name string) int {
 	v := l.text(name, "0")
 	n, err := strconv.ParseUint(v, 10, 8)
@@ -107,6 +131,21 @@ func (l *loader) count(name string) int {
 	}
 	return int(n)
 }
+
+func (l *loader) refreshGrace() time.Duration {
+	v := l.text("REFRESH_GRACE", "2m")
+	d, err := time.ParseDuration(v)
+	if err != nil || d < 0 || d > maxRefreshGrace || d != 0 && d < time.Second {
+		l.fail("REFRESH_GRACE", v, fmt.Errorf("must be 0s or a duration from 1s to %v", maxRefreshGrace))
+	}
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// maxRefreshGrace is an access token's whole life.
+const maxRefreshGrace = time.Hour
 
 // signingKey reads the file with the key that signs access tokens.
 func (l *loader) signingKey() *server.SigningKey {

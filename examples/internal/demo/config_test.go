@@ -30,7 +30,7 @@ func (e env) get(name string) string { return e[name] }
 var defaults = Config{
 	Host: "127.0.0.1", Port: 3232, RedisPrefix: "mcp", SessionTTL: 5 * time.Minute, DrainDelay: 5 * time.Second,
 	LogLevel: slog.LevelInfo, LogFormat: "json",
-	Auth: AuthConfig{Mode: AuthInternal, IntrospectionID: "mcp-server"},
+	Auth: AuthConfig{Mode: AuthInternal, IntrospectionID: "mcp-server", RefreshGrace: 2 * time.Minute},
 }
 
 func TestSettings(t *testing.T) {
@@ -62,7 +62,13 @@ func TestSettings(t *testing.T) {
 				c.Auth.Resources = []string{"https://a.example/mcp", "https://b.example/mcp"}
 			},
 		},
+		"schemes of applications": {
+			env{"REDIRECT_SCHEMES": "cursor, VSCode:,,com.example.app"},
+			func(c *Config) { c.Auth.RedirectSchemes = []string{"cursor", "vscode", "com.example.app"} },
+		},
 		"proxies":                 {env{"TRUSTED_PROXIES": "2"}, func(c *Config) { c.Auth.TrustedProxies = 2 }},
+		"refresh grace":           {env{"REFRESH_GRACE": "1m30s"}, func(c *Config) { c.Auth.RefreshGrace = 90 * time.Second }},
+		"no refresh grace":        {env{"REFRESH_GRACE": "0s"}, func(c *Config) { c.Auth.RefreshGrace = -1 }},
 		"unused AUTH_SERVER_URL":  {env{"AUTH_SERVER_URL": "http://localhost:9000"}, func(*Config) {}},
 		"public URL":              {env{"BASE_URI": "https://mcp.example.com"}, func(c *Config) { c.BaseURI = parse(t, "https://mcp.example.com") }},
 		"public URL in capitals":  {env{"BASE_URI": "HTTPS://MCP.example.com:443"}, func(c *Config) { c.BaseURI = parse(t, "https://mcp.example.com") }},
@@ -166,9 +172,15 @@ func TestASettingThatCannotBeUsedIsNamed(t *testing.T) {
 		{"REDIS_PORT", "x", "must be a number"},
 		{"REDIS_TLS", "yes", "must be 1, true, 0 or false"},
 		{"REDIS_PREFIX", "a{b}", "only letters, digits"},
+		{"REDIRECT_SCHEMES", "cursor,javascript", "\"javascript\" cannot be the scheme"},
+		{"REDIRECT_SCHEMES", "cursor://x", "cannot be the scheme"},
 		{"AUTH_MODE", "auth_server", "needs INTROSPECTION_CLIENT_SECRET or SIGNING_KEY_FILE"},
 		{"SIGNING_KEY_FILE", "/nowhere", "cannot be read"},
 		{"TRUSTED_PROXIES", "-1", "must be a number"},
+		{"REFRESH_GRACE", "120", "must be 0s or a duration from 1s to 1h"},
+		{"REFRESH_GRACE", "-1s", "must be 0s or a duration"},
+		{"REFRESH_GRACE", "10ms", "must be 0s or a duration"},
+		{"REFRESH_GRACE", "61m", "must be 0s or a duration"},
 		{"AUTH_MODE", "open", "must be one of internal, external, auth_server, none"},
 		{"SESSION_TTL", "5", "must be a duration"},
 		{"SESSION_TTL", "-5m", "must be a duration"},

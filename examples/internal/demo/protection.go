@@ -99,10 +99,12 @@ func (p *Process) newAuthorizationServer(mux *http.ServeMux, resources []string)
 			{Name: ScopeUse, Description: "use the server's tools, resources and prompts"},
 			{Name: ScopeAdmin, Description: "switch tools on and off for everybody"},
 		},
-		DefaultScopes:  []string{ScopeUse},
-		Upstream:       upstream,
-		CallbackPath:   fakeupstream.CallbackPath,
-		TrustedProxies: c.TrustedProxies,
+		DefaultScopes:   []string{ScopeUse},
+		Upstream:        upstream,
+		CallbackPath:    fakeupstream.CallbackPath,
+		RedirectSchemes: c.RedirectSchemes,
+		TrustedProxies:  c.TrustedProxies,
+		RefreshGrace:    c.RefreshGrace,
 	}
 	if c.IntrospectionSecret != "" {
 		opts.ResourceServers = []server.ResourceServer{{

@@ -37,7 +37,9 @@ elseif last < 0 then
   -- The last reader may have sent what Redis then lost in a failover.
   from = math.min(math.max(tonumber(state[7]) or 0, base), next)
 elseif ARGV[3] == '' then
-  if last < base or last > next then return {'lost'} end
+  -- Such a client has been attached to the stream. Nobody has to one that was begun
+  -- anew, by an append, after the client's was lost.
+  if attached == 0 or last < base or last > next then return {'lost'} end
   from = last
 else
   if last < base or last >= next then return {'lost'} end

@@ -58,6 +58,7 @@ var tree = map[string]string{
 	"internal/rediskeys":  "",
 	"internal/redisx":     "",
 	"internal/signal":     "",
+	"internal/tokenlife":  "",
 
 	"internal/sse":          "internal/pace",
 	"internal/sdkcompat":    "internal/jsonrpcmsg",
@@ -78,9 +79,9 @@ var tree = map[string]string{
 	"transport": "internal/bus internal/eventlog internal/httperror internal/jsonrpcmsg internal/node internal/options internal/pace internal/runner " +
 		"internal/sdkcompat internal/sessionstore internal/sse session",
 	"mcp": "internal/bodylimit internal/bus internal/cors internal/eventlog internal/httperror internal/jsonrpcmsg internal/loopback " +
-		"internal/node internal/options internal/pace internal/runner internal/sdkcompat internal/sessionstore internal/signal internal/sse session",
+		"internal/node internal/options internal/pace internal/runner internal/sdkcompat internal/sessionstore internal/signal internal/sse internal/tokenlife session",
 
-	"auth": "internal/bodylimit internal/cors internal/fetch internal/jwks internal/options",
+	"auth": "internal/bodylimit internal/cors internal/fetch internal/jwks internal/options internal/tokenlife",
 	"auth/server": "auth internal/bodylimit internal/cors internal/fetch internal/htmlpage internal/jwks internal/limit internal/loopback " +
 		"internal/options internal/rediskeys internal/redisx",
 	"auth/fakeupstream": "auth/server internal/bodylimit internal/htmlpage internal/limit internal/rediskeys internal/redisx",

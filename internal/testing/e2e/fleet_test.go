@@ -96,7 +96,13 @@ type fleet struct {
 // settings are like "SESSION_TTL=1m".
 func startFleet(t testing.TB, program string, n int, env ...string) *fleet {
 	t.Helper()
-	f := &fleet{t: t, program: build(t, program), redis: redistest.Real(t), prefix: redistest.NewPrefix()}
+	return startFleetOn(t, redistest.Real(t), program, n, env...)
+}
+
+// startFleetOn is startFleet on another Redis than the one that the tests share.
+func startFleetOn(t testing.TB, redis *redistest.Server, program string, n int, env ...string) *fleet {
+	t.Helper()
+	f := &fleet{t: t, program: build(t, program), redis: redis, prefix: redistest.NewPrefix()}
 	base := f.open()
 	f.env = slices.Concat([]string{
 		"PORT=0", "AUTH_MODE=none", "BASE_URI=" + base, "REDIS_URL=redis://" + f.redis.Addr(), "REDIS_PREFIX=" + f.prefix,

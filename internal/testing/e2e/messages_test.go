@@ -17,8 +17,11 @@ const operationID = `"operation"`
 
 // operation is the request of a call that says how far it is, in steps.
 func operation(seconds float64, steps int) string {
-	return fleettest.Request("operation", "tools/call", fmt.Sprintf(
-		`{"name":"longRunningOperation","arguments":{"duration":%g,"steps":%d},"_meta":{"progressToken":"steps"}}`, seconds, steps))
+	return fleettest.Request("operation", "tools/call", operationParams(seconds, steps))
+}
+
+func operationParams(seconds float64, steps int) string {
+	return fmt.Sprintf(`{"name":"longRunningOperation","arguments":{"duration":%g,"steps":%d},"_meta":{"progressToken":"steps"}}`, seconds, steps)
 }
 
 // startOperation calls a tool that takes a while, and returns once it streams.
@@ -70,9 +73,16 @@ func response(t testing.TB, s *fleettest.Stream) *jsonrpcmsg.Message {
 // step returns how far an operation says it is.
 func step(t testing.TB, m *jsonrpcmsg.Message) int {
 	t.Helper()
+	n, err := stepOf(m)
+	must(t, err)
+	return n
+}
+
+// stepOf is step for goroutines.
+func stepOf(m *jsonrpcmsg.Message) (int, error) {
 	var p struct{ Progress int }
 	if err := json.Unmarshal(m.Params, &p); err != nil || m.Method != "notifications/progress" {
-		t.Fatalf("not a step: %s%s%s", m.Method, m.Result, m.Error)
+		return 0, fmt.Errorf("not a step: %s%s%s", m.Method, m.Result, m.Error)
 	}
-	return p.Progress
+	return p.Progress, nil
 }

@@ -5,8 +5,6 @@ package e2e
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -75,18 +73,13 @@ func (d *disturbed) delete(suffix string) {
 // from it. TEST_RESPONSES says how often each disturbance is tried; by default once.
 func TestNoAcceptedResponseIsLost(t *testing.T) {
 	t.Parallel()
-	rounds := 1
-	if s := os.Getenv("TEST_RESPONSES"); s != "" {
-		n, err := strconv.Atoi(s)
-		must(t, err)
-		rounds = n
-	}
+	rounds := repetitions(t, "TEST_RESPONSES", 1)
 	for _, what := range disturbances {
 		t.Run(what.name, func(t *testing.T) {
 			t.Parallel()
 			redis := redistest.Start(t)
 			link := newRedisLink(t, redis.Addr())
-			f := startFleet(t, everything, 1, "REDIS_URL=redis://"+redis.Addr())
+			f := startFleetOn(t, &redis.Server, everything, 1)
 			asks := startProcess(t, f.program, append(f.env[:len(f.env):len(f.env)], "REDIS_URL=redis://"+link.Addr().String()))
 			must(t, asks.err)
 			d := &disturbed{fleet: f, t: t, asks: asks, takes: f.process(0), link: link, ownRedis: redis}

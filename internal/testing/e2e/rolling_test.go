@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,20 +27,11 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/testing/redistest"
 )
 
-// rounds is how often every process is replaced while clients call, as
-// TEST_ROLLING says; 0 means a part of one round.
-func rounds(t *testing.T) int {
-	t.Helper()
-	s := os.Getenv("TEST_ROLLING")
-	if s == "" {
-		return 0
-	}
-	n, err := strconv.Atoi(s)
-	must(t, err)
-	return n
-}
-
 const rollingClients = 12
+
+// rollingRounds is how often every process is replaced while clients call; 0 means a
+// part of one round.
+func rollingRounds(t *testing.T) int { return repetitions(t, "TEST_ROLLING", 0) }
 
 // nginx does not check readiness, and passes a 503 on: what it takes for a
 // reason to try the next process is a connection that is refused. It does not use
@@ -51,7 +41,7 @@ func TestRollingRestartBehindNginx(t *testing.T) {
 	f := startFleet(t, everything, 3, "DRAIN_DELAY=2s")
 	front := startNginx(t, f)
 	callers := startCallers(t, front+"/mcp")
-	n := rounds(t)
+	n := rollingRounds(t)
 	for range n {
 		for i := range 3 {
 			f.restart(t, i)
@@ -71,7 +61,7 @@ func TestRollingRestartBehindABalancerThatChecksReadiness(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, everything, 3, "DRAIN_DELAY=4s")
 	callers := startCallers(t, startChecking(t, f)+"/mcp")
-	for range max(1, rounds(t)) {
+	for range max(1, rollingRounds(t)) {
 		for i := range 3 {
 			f.restart(t, i)
 		}
