@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -75,7 +76,8 @@ func (h *Handler) statelessMessage(w http.ResponseWriter, r *http.Request, m *js
 }
 
 // respondStateless sends the response to a call: as one JSON body if the handler
-// sends nothing else, or on a stream that is nobody else's.
+// sends nothing else, or on a stream that is nobody else's. A client that names
+// streams first gets one in any case.
 func (h *Handler) respondStateless(w http.ResponseWriter, r *http.Request, conn *node.Conn, m *jsonrpcmsg.Message) {
 	res, stream, err := conn.Wait(r.Context(), h.opts.StreamAfter)
 	switch {
@@ -83,6 +85,11 @@ func (h *Handler) respondStateless(w http.ResponseWriter, r *http.Request, conn 
 		h.fail(w, r, m.ID, httperror.ErrGivenUp)
 	case stream == nil && res.Err != nil:
 		h.fail(w, r, m.ID, res.Err)
+	case stream == nil && res.Code == 0 && prefersStream(r):
+		events := sse.NewWriter(w, h.opts.pace())
+		if events.Start() == nil {
+			_ = events.Write(sse.Event{Data: res.Body}) // a client that has gone needs no response
+		}
 	case stream == nil:
 		h.writeJSONStatus(w, statusOf(res.Code), res.Body)
 	default:
@@ -93,6 +100,13 @@ func (h *Handler) respondStateless(w http.ResponseWriter, r *http.Request, conn 
 		}
 		_ = stream.Serve(r.Context(), events, node.ServeOptions{KeepAlive: h.opts.KeepAlive}) // a client that has gone has cancelled the call
 	}
+}
+
+// prefersStream reports whether a request's Accept names streams before JSON.
+func prefersStream(r *http.Request) bool {
+	accept := r.Header.Get("Accept")
+	stream := strings.Index(accept, "text/event-stream")
+	return stream >= 0 && stream < strings.Index(accept, "application/json")
 }
 
 // statusOf returns the HTTP status of an error with a JSON-RPC code, or of none

@@ -290,6 +290,25 @@ func TestInputRequestsAcrossInstances(t *testing.T) {
 	})
 }
 
+func TestAClientThatNamesStreamsFirstGetsOne(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
+		for accept, want := range map[string]string{
+			"text/event-stream, application/json": "text/event-stream",
+			"application/json, text/event-stream": "application/json",
+		} {
+			res := statelessCall(t, s.stateless(t), "echo", `{"text":"hi"}`, set("Accept", accept))
+			if got := res.Header.Get("Content-Type"); got != want {
+				t.Errorf("Accept: %s gets %s", accept, got)
+			}
+			wantText(t, s.stateless(t).Message(t, res), "hi")
+			if res := statelessCall(t, s.stateless(t), "nosuch", `{}`, set("Accept", accept)); res.StatusCode != 400 {
+				t.Errorf("Accept: %s: an error has the status %s", accept, res.Status)
+			}
+		}
+	})
+}
+
 func TestStatelessCallTalksOnItsStream(t *testing.T) {
 	t.Parallel()
 	simulate(t, simulated{rig: statelessRig()}, func(t *testing.T, s *simulation) {

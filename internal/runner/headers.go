@@ -61,12 +61,12 @@ func (s *Stateless) checkSupported(v string) error {
 // nameField is the field of a method's params that the name header repeats, empty if
 // there is none.
 func nameField(method string) string {
-	switch {
-	case method == "tools/call", method == "prompts/get":
+	switch method {
+	case "tools/call", "prompts/get":
 		return "name"
-	case method == "resources/read":
+	case "resources/read":
 		return "uri"
-	case strings.HasPrefix(method, "tasks/"):
+	case "tasks/get", "tasks/update", "tasks/cancel": // of the tasks extension
 		return "taskId"
 	default:
 		return ""
