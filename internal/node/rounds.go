@@ -45,7 +45,7 @@ type Asking struct {
 // An InputRequest is what a client is asked.
 type InputRequest struct {
 	Method string          `json:"method"`
-	Params json.RawMessage `json:"params,omitempty"`
+	Params json.RawMessage `json:"params"` // an object: the go-sdk client cannot do without
 }
 
 // roundLength is how long after its first question a round is open for others: nobody
@@ -125,7 +125,11 @@ func (c *Conn) ask(ctx context.Context, m *jsonrpc.Request) error {
 		return nil
 	}
 	r.last++
-	q := &question{m.ID, asker + "-" + strconv.Itoa(r.last), name, InputRequest{m.Method, m.Params}}
+	params := m.Params
+	if len(params) == 0 {
+		params = json.RawMessage("{}")
+	}
+	q := &question{m.ID, asker + "-" + strconv.Itoa(r.last), name, InputRequest{m.Method, params}}
 	r.waiting[q.key] = q
 	if r.timer == nil && r.round == "" {
 		r.timer = time.AfterFunc(roundLength, func() { c.node.background(c.closeRound) })

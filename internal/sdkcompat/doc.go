@@ -3,8 +3,6 @@
 // in, what is done about it here, and the test that fails when that is no longer
 // needed. docs/upstream.md has an issue for each.
 //
-// Two kinds of workarounds lie elsewhere: those that are part of how
-// internal/node is built (one connection for each request, ids of its own for
-// what the SDK reads and sends), and those of the files of package mcp for
-// protocol 2026-07-28, which stand between the SDK's HTTP handler and the client.
+// Workarounds that are part of how internal/node is built lie there: one
+// connection for each request, ids of its own for what the SDK reads and sends.
 package sdkcompat
