@@ -227,9 +227,11 @@ var (
 //
 //	go test ./mcp -run '^$' -bench '^BenchmarkCall$' -benchtime 20000x
 func BenchmarkCall(b *testing.B) {
-	forEachGOGC(b, calling("tools/call", "echo", `{"name":"echo","arguments":{"message":"sixteen bytes..."}}`, "Echo: sixteen bytes..."),
+	forEachGOGC(b, echoing,
 		fleet2025, fleet2026, sdkStateful, sdkStateless, lasting, bareHTTP)
 }
+
+var echoing = calling("tools/call", "echo", `{"name":"echo","arguments":{"message":"sixteen bytes..."}}`, "Echo: sixteen bytes...")
 
 // calling is a workload of the same call again and again, at each server in turn.
 func calling(method, name, params, want string) workload {
