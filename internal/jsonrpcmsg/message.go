@@ -42,11 +42,8 @@ func (m *Message) MetaVersion() string {
 	if !m.IsCall() || !bytes.Contains(m.Params, []byte(metaVersion)) {
 		return ""
 	}
-	var params struct {
-		Meta map[string]json.RawMessage `json:"_meta"`
-	}
 	var version string
-	if json.Unmarshal(m.Params, &params) != nil || json.Unmarshal(params.Meta[metaVersion], &version) != nil {
+	if json.Unmarshal(Field(Field(m.Params, "_meta"), metaVersion), &version) != nil {
 		return ""
 	}
 	return version
@@ -67,19 +64,35 @@ const BOM = "\ufeff"
 // If the id could be read it is returned even with an error, so that the error
 // response can carry it.
 func Decode(data []byte) (*Message, error) {
-	if first := bytes.TrimLeft(data, " \t\r\n"); len(first) > 0 && first[0] == '[' {
+	first := space(data)
+	switch {
+	case len(first) > 0 && first[0] == '[':
 		return nil, ErrBatch
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(data, &fields); err != nil {
-		if syntax := new(json.SyntaxError); errors.As(err, &syntax) || !json.Valid(data) {
-			return nil, &jsonrpc.Error{Code: jsonrpc.CodeParseError, Message: "malformed JSON"}
-		}
+	case !json.Valid(data):
+		return nil, &jsonrpc.Error{Code: jsonrpc.CodeParseError, Message: "malformed JSON"}
+	case first[0] != '{':
 		return nil, invalid("a JSON-RPC message is an object")
 	}
-	m := &Message{Params: fields["params"], Result: fields["result"], Error: fields["error"]}
-	if string(fields["method"]) == "null" && (m.Result != nil || m.Error != nil) {
-		delete(fields, "method") // some serializers write out every field
+	m := &Message{}
+	var version, id, method json.RawMessage
+	for name, value := range Fields(data) {
+		switch name {
+		case "jsonrpc":
+			version = value
+		case "id":
+			id = value
+		case "method":
+			method = value
+		case "params":
+			m.Params = value
+		case "result":
+			m.Result = value
+		case "error":
+			m.Error = value
+		}
+	}
+	if string(method) == "null" && (m.Result != nil || m.Error != nil) {
+		method = nil // some serializers write out every field
 	}
 	switch {
 	case string(m.Error) == "null":
@@ -87,7 +100,6 @@ func Decode(data []byte) (*Message, error) {
 	case m.Error != nil && string(m.Result) == "null":
 		m.Result = nil
 	}
-	id := fields["id"]
 	if m.Error != nil && string(id) == "null" {
 		id = nil // an error about a message whose id could not be read (JSON-RPC 2.0, section 5)
 	}
@@ -95,18 +107,17 @@ func Decode(data []byte) (*Message, error) {
 	if m.ID, err = CheckID(id); err != nil {
 		return nil, err
 	}
-	if err := m.check(fields); err != nil {
+	if err := m.check(version, method); err != nil {
 		return &Message{ID: m.ID}, err
 	}
 	return m, nil
 }
 
-func (m *Message) check(fields map[string]json.RawMessage) error {
-	if string(fields["jsonrpc"]) != `"2.0"` {
+func (m *Message) check(version, method json.RawMessage) error {
+	if string(version) != `"2.0"` {
 		return invalid(`"jsonrpc" must be "2.0"`)
 	}
-	method, hasMethod := fields["method"]
-	if !hasMethod {
+	if method == nil {
 		return m.checkResponse()
 	}
 	if err := json.Unmarshal(method, &m.Method); err != nil || m.Method == "" {

@@ -9,12 +9,12 @@ type logQueue struct {
 	maxEvents, maxBytes int
 
 	events []eventlog.Event
-	bytes  int                      // of the events' data
-	next   int64                    // offset of the next event to queue; unattached before it is known
-	behind bool                     // the log may have events that are not queued
-	news   int                      // how often behind was set, so that who reads the log knows what it missed
-	nonces [rememberedNonces]string // of the last events queued, by offset
-	ended  bool                     // the event before next is the stream's last
+	bytes  int                       // of the events' data
+	next   int64                     // offset of the next event to queue; unattached before it is known
+	behind bool                      // the log may have events that are not queued
+	news   int                       // how often behind was set, so that who reads the log knows what it missed
+	nonces *[rememberedNonces]string // of the last events queued, by offset; nil before the first: most standalone streams have none
+	ended  bool                      // the event before next is the stream's last
 }
 
 // rememberedNonces is how far back a queue notices that an event is another one
@@ -40,6 +40,9 @@ func (q *logQueue) push(e eventlog.Event) (lost bool) {
 	default:
 		q.events = append(q.events, e)
 		q.bytes += len(e.Data)
+		if q.nonces == nil {
+			q.nonces = new([rememberedNonces]string)
+		}
 		q.nonces[q.next%rememberedNonces] = e.ID.Nonce
 		q.next++
 	}
@@ -50,7 +53,7 @@ func (q *logQueue) push(e eventlog.Event) (lost bool) {
 // been queued: Redis has lost the end of the log in a failover. Otherwise it is
 // the same event, come twice.
 func (q *logQueue) replaces(id eventlog.ID) bool {
-	if id.Offset < q.next-rememberedNonces {
+	if id.Offset < q.next-rememberedNonces || q.nonces == nil {
 		return false
 	}
 	queued := q.nonces[id.Offset%rememberedNonces]

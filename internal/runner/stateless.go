@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"encoding/json"
+	"maps"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -33,12 +34,8 @@ type Stateless struct {
 // NewStateless returns a message to which the caller adds whose it is and what
 // serves it. Params that cannot be decoded are like none.
 func NewStateless(m *jsonrpcmsg.Message) *Stateless {
-	s := &Stateless{Message: m}
-	if m.Params != nil {
-		_ = json.Unmarshal(m.Params, &s.params)
-		_ = json.Unmarshal(s.params["_meta"], &s.meta)
-	}
-	return s
+	params := maps.Collect(jsonrpcmsg.Fields(m.Params))
+	return &Stateless{Message: m, params: params, meta: maps.Collect(jsonrpcmsg.Fields(params["_meta"]))}
 }
 
 // Version returns the protocol version that _meta names, empty if it names none.

@@ -21,8 +21,11 @@ func WithoutNullArguments(m *jsonrpcmsg.Message) (changed bool) {
 	if m.Method != "tools/call" || !bytes.Contains(m.Params, []byte("null")) {
 		return false
 	}
+	if string(jsonrpcmsg.Field(m.Params, "arguments")) != "null" {
+		return false
+	}
 	var params map[string]json.RawMessage
-	if json.Unmarshal(m.Params, &params) != nil || string(params["arguments"]) != "null" {
+	if json.Unmarshal(m.Params, &params) != nil {
 		return false
 	}
 	delete(params, "arguments")
