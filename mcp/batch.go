@@ -57,7 +57,7 @@ func (h *Handler) checkBatch(w http.ResponseWriter, r *http.Request, body []byte
 	if rec.ProtocolVersion != versionBatches {
 		return rec, nil, jsonrpcmsg.ErrBatch
 	}
-	h.node.Use(rec.ID)
+	h.node.UseRecord(rec)
 	messages, err := jsonrpcmsg.DecodeBatch(body, maxBatch)
 	if err != nil {
 		return rec, nil, err

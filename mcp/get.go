@@ -81,7 +81,7 @@ func (h *Handler) resume(r *http.Request, after *eventlog.ID) (version string, s
 	if err != nil {
 		return "", nil, err
 	}
-	h.node.Use(rec.ID)
+	h.node.UseRecord(rec)
 	if after != nil && after.IsEnd() {
 		return "", nil, eventlog.ErrLost
 	}

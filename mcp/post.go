@@ -61,16 +61,16 @@ func (h *Handler) serveInSession(w http.ResponseWriter, r *http.Request, m *json
 	in := h.incoming(r, rec, m)
 	switch {
 	case m.IsNotification():
-		h.node.Use(rec.ID)
+		h.node.UseRecord(rec)
 		h.accepted(w, r, h.runner.Notification(r.Context(), in))
 	case m.IsResponse():
-		h.node.Use(rec.ID)
+		h.node.UseRecord(rec)
 		h.accepted(w, r, h.node.ForwardResponse(r.Context(), rec.ID, m))
 	case h.draining.Load():
 		h.fail(w, r, m.ID, node.ErrClosed)
 	default:
 		conn, err := h.runner.Call(r.Context(), in)
-		h.node.Use(rec.ID)
+		h.node.UseRecord(rec)
 		if err != nil {
 			h.fail(w, r, m.ID, err)
 			return

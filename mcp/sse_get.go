@@ -167,7 +167,7 @@ func (h *Handler) sseSession(r *http.Request) (sessionstore.Record, node.StreamO
 	if err != nil {
 		return rec, node.StreamOwner{}, err
 	}
-	h.node.Use(rec.ID)
+	h.node.UseRecord(rec)
 	streamOwner, err := h.node.StreamOwner(r.Context(), rec.ID)
 	if errors.Is(err, sessionstore.ErrNotFound) {
 		h.node.EndSSESession(r.Context(), rec.ID)

@@ -157,7 +157,7 @@ func (n *Node) session(ctx context.Context, id, owner, server string) (sessionst
 		err = sessionstore.ErrNotFound
 	}
 	if err == nil {
-		n.node.Use(rec.ID)
+		n.node.UseRecord(rec)
 	}
 	return rec, err
 }

@@ -35,6 +35,15 @@ func (t *toucher) init(n *Node) {
 // block.
 func (n *Node) Use(session string) { n.toucher.use(session) }
 
+// UseRecord is [Node.Use] for a session whose record has been loaded: one that has just
+// begun need not be touched yet.
+func (n *Node) UseRecord(rec sessionstore.Record) {
+	if now := n.rdb.Clock.Now(); now > 0 { // it is known
+		n.toucher.began(rec.ID, time.Duration(now-rec.Created.UnixMilli())*time.Millisecond)
+	}
+	n.Use(rec.ID)
+}
+
 func (t *toucher) use(id string) {
 	now := time.Now()
 	t.mu.Lock()
@@ -46,6 +55,18 @@ func (t *toucher) use(id string) {
 	case t.due <- id:
 		t.touched[id] = now
 	default: // so much is due that the next use has to ask again
+	}
+}
+
+// began notes how long ago a session has begun, which counts as a touch.
+func (t *toucher) began(id string, age time.Duration) {
+	if age >= t.every {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.touched[id]; !ok {
+		t.touched[id] = time.Now().Add(-age)
 	}
 }
 
