@@ -20,13 +20,13 @@ func invalidParams(format string, args ...any) error {
 }
 
 // resourceNotFound returns the error for an unknown uri, with the code of the
-// session's revision.
+// request's revision.
 //
 // [mcp.ResourceNotFoundError] is not used: it quotes the uri with %q, which is
 // not JSON for every string, and an error that cannot be encoded is never sent.
-func resourceNotFound(ss *mcp.ServerSession, uri string) error {
+func resourceNotFound(version, uri string) error {
 	code := int64(codeResourceNotFound)
-	if usesInputRequests(ss) {
+	if version >= firstInputRequestVersion {
 		code = jsonrpc.CodeInvalidParams
 	}
 	return &jsonrpc.Error{
@@ -41,9 +41,9 @@ func resourceNotFound(ss *mcp.ServerSession, uri string) error {
 //
 // The 2026-07-28 revision has a code for it. Before, it is an ordinary error,
 // which becomes the text of the tool's result, where a model can read it.
-func missingCapability(ss *mcp.ServerSession, name string, required map[string]any) error {
+func missingCapability(version, name string, required map[string]any) error {
 	message := "client does not support " + name
-	if !usesInputRequests(ss) {
+	if version < firstInputRequestVersion {
 		return errors.New(message)
 	}
 	return &jsonrpc.Error{

@@ -63,7 +63,8 @@ func sendBounded[R any](ctx context.Context, send func(context.Context) (R, erro
 }
 
 // usesInputRequests reports whether the session's client gets input requests
-// instead of requests. It is the SDK's own rule, so that the two cannot disagree.
+// instead of requests. It is the SDK's own rule, so that the two cannot disagree: the
+// session may be of an older version than the request, and then requests may be sent.
 func usesInputRequests(ss *mcp.ServerSession) bool {
 	init := ss.InitializeParams()
 	return init == nil || init.ProtocolVersion >= firstInputRequestVersion

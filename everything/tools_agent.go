@@ -37,7 +37,7 @@ type agentArgs struct {
 // so that any instance can continue it.
 func sampleWithTools(ctx context.Context, req *mcp.CallToolRequest, in agentArgs) (*mcp.CallToolResult, any, error) {
 	if caps := req.ClientCapabilities(); caps == nil || caps.Sampling == nil || caps.Sampling.Tools == nil {
-		return nil, nil, missingCapability(req.Session, "sampling with tools",
+		return nil, nil, missingCapability(req.ProtocolVersion(), "sampling with tools",
 			map[string]any{"sampling": map[string]any{"tools": map[string]any{}}})
 	}
 	history, err := resume(req)

@@ -49,7 +49,7 @@ type sampleArgs struct {
 
 func sampleLLM(ctx context.Context, req *mcp.CallToolRequest, in sampleArgs) (*mcp.CallToolResult, any, error) {
 	if caps := req.ClientCapabilities(); caps == nil || caps.Sampling == nil {
-		return nil, nil, missingCapability(req.Session, "sampling",
+		return nil, nil, missingCapability(req.ProtocolVersion(), "sampling",
 			map[string]any{"sampling": map[string]any{}})
 	}
 	params := samplingParams(in)
@@ -115,7 +115,7 @@ func newInputForm() *inputForm {
 
 func (f *inputForm) elicitInputs(ctx context.Context, req *mcp.CallToolRequest, _ noArgs) (*mcp.CallToolResult, any, error) {
 	if !fillsInForms(req.ClientCapabilities()) {
-		return nil, nil, missingCapability(req.Session, "form elicitation",
+		return nil, nil, missingCapability(req.ProtocolVersion(), "form elicitation",
 			map[string]any{"elicitation": map[string]any{"form": map[string]any{}}})
 	}
 	params := &mcp.ElicitParams{

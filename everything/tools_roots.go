@@ -22,7 +22,7 @@ func addRootsTool(server *mcp.Server) {
 
 func listRoots(ctx context.Context, req *mcp.CallToolRequest, _ noArgs) (*mcp.CallToolResult, any, error) {
 	if caps := req.ClientCapabilities(); caps == nil || caps.RootsV2 == nil {
-		return nil, nil, missingCapability(req.Session, "roots", map[string]any{"roots": map[string]any{}})
+		return nil, nil, missingCapability(req.ProtocolVersion(), "roots", map[string]any{"roots": map[string]any{}})
 	}
 	response, pending, err := requestInput(ctx, req, "roots", &mcp.ListRootsParams{},
 		func(ctx context.Context) (*mcp.ListRootsResult, error) {

@@ -25,7 +25,7 @@ func addURLTool(server *mcp.Server) {
 
 func elicitURL(ctx context.Context, req *mcp.CallToolRequest, _ noArgs) (*mcp.CallToolResult, any, error) {
 	if caps := req.ClientCapabilities(); caps == nil || caps.Elicitation == nil || caps.Elicitation.URL == nil {
-		return nil, nil, missingCapability(req.Session, "URL elicitation",
+		return nil, nil, missingCapability(req.ProtocolVersion(), "URL elicitation",
 			map[string]any{"elicitation": map[string]any{"url": map[string]any{}}})
 	}
 	params := &mcp.ElicitParams{
@@ -33,7 +33,7 @@ func elicitURL(ctx context.Context, req *mcp.CallToolRequest, _ noArgs) (*mcp.Ca
 		Message: "Please read about elicitation, on the web.",
 		URL:     elicitationPage,
 	}
-	if !usesInputRequests(req.Session) {
+	if req.ProtocolVersion() < firstInputRequestVersion {
 		params.ElicitationID = rand.Text() // 2026-07-28 has neither ids nor notifications/elicitation/complete
 	}
 	response, pending, err := requestInput(ctx, req, "page", params,
