@@ -77,6 +77,8 @@ func TestTheSDKLogsEachRequestWithItsSessionID(t *testing.T) {
 	r := newRig(&mcp.ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	simulate(t, simulated{rig: r}, func(t *testing.T, s *simulation) {
 		c := s.session(t)
+		wantText(t, c.CallTool(t, "echo", `{"text":"hi"}`), "hi") // from the second on, servers are watched
+		wantText(t, c.CallTool(t, "echo", `{"text":"hi"}`), "hi")
 		synctest.Wait()
 		before := log.String()
 		wantText(t, c.CallTool(t, "echo", `{"text":"hi"}`), "hi")

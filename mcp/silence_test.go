@@ -3,6 +3,7 @@ package mcp_test
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,15 @@ func TestFewSessionsStayToNoticeUpdates(t *testing.T) {
 		one, _ := s.joinLogged(t, func(*http.Request) *mcp.Server { return server })
 		c := at(s.session(t), one.url)
 		wantText(t, c.CallTool(t, "echo", "{}"), "")
+		one.link.Cut()
+		if m := c.Call(t, "resources/subscribe", `{"uri":"news://unstored"}`); m.Error == nil {
+			t.Error("it is confirmed without Redis")
+		}
+		one.link.Heal()
+		time.Sleep(10 * time.Second)
+		if n := len(slices.Collect(server.Sessions())); n != 1 {
+			t.Errorf("%d sessions stay for a subscription that was not stored", n)
+		}
 		for i := range 30 {
 			subscribe(t, c, "news://"+strings.Repeat("x", 1+i%15))
 		}
