@@ -2,6 +2,7 @@ package mcp_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -73,12 +74,14 @@ func TestFewSessionsStayToNoticeUpdates(t *testing.T) {
 		one, _ := s.joinLogged(t, func(*http.Request) *mcp.Server { return server })
 		c := at(s.session(t), one.url)
 		wantText(t, c.CallTool(t, "echo", "{}"), "")
-		one.link.Cut()
-		if m := c.Call(t, "resources/subscribe", `{"uri":"news://unstored"}`); m.Error == nil {
-			t.Error("it is confirmed without Redis")
+		full := s.session(t)
+		for i := range 1000 {
+			subscribe(t, at(full, s.instances[0].url), fmt.Sprint("news://", i))
 		}
-		one.link.Heal()
-		time.Sleep(10 * time.Second)
+		if m := at(full, one.url).Call(t, "resources/subscribe", `{"uri":"news://unstored"}`); m.Error == nil {
+			t.Error("one too many is confirmed")
+		}
+		time.Sleep(time.Second)
 		if n := len(slices.Collect(server.Sessions())); n != 1 {
 			t.Errorf("%d sessions stay for a subscription that was not stored", n)
 		}
