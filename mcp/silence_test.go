@@ -2,7 +2,9 @@ package mcp_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +74,17 @@ func TestFewSessionsStayToNoticeUpdates(t *testing.T) {
 		one, _ := s.joinLogged(t, func(*http.Request) *mcp.Server { return server })
 		c := at(s.session(t), one.url)
 		wantText(t, c.CallTool(t, "echo", "{}"), "")
+		full := s.session(t)
+		for i := range 1000 {
+			subscribe(t, at(full, s.instances[0].url), fmt.Sprint("news://", i))
+		}
+		if m := at(full, one.url).Call(t, "resources/subscribe", `{"uri":"news://unstored"}`); m.Error == nil {
+			t.Error("one too many is confirmed")
+		}
+		time.Sleep(time.Second)
+		if n := len(slices.Collect(server.Sessions())); n != 1 {
+			t.Errorf("%d sessions stay for a subscription that was not stored", n)
+		}
 		for i := range 30 {
 			subscribe(t, c, "news://"+strings.Repeat("x", 1+i%15))
 		}

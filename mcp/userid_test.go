@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -111,6 +112,19 @@ func TestAUserWithoutSessionsCannotBeNotified(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "only updates of resources and changes of lists") {
 				t.Errorf("user %q: %v", user, err)
 			}
+		}
+	})
+}
+
+func TestInstancesKeepTheSecretOfIDs(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{}, func(t *testing.T, s *simulation) {
+		a := s.joinCounting(t, "shop")
+		alice := s.says(t, a, "alice", "id")
+		must(t, a.link.Client(t).Do(t.Context(), a.link.Client(t).B().Flushall().Build()).Error())
+		time.Sleep(3 * time.Minute)
+		if id := s.says(t, s.joinCounting(t, "shop"), "alice", "id"); id != alice {
+			t.Error("after a loss another instance has another id")
 		}
 	})
 }

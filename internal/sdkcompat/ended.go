@@ -46,7 +46,7 @@ func calledBySDK() bool {
 	for more := true; more; {
 		var frame runtime.Frame
 		frame, more = frames.Next()
-		if strings.HasSuffix(frame.Function, "mcp.notifySessions") || strings.Contains(frame.Function, "startKeepalive") {
+		if strings.Contains(frame.Function, "mcp.notifySessions") || strings.Contains(frame.Function, "startKeepalive") {
 			return true
 		}
 	}

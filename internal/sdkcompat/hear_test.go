@@ -221,6 +221,37 @@ func TestASessionThatHasEndedAsksForTheErrorsText(t *testing.T) {
 	}
 }
 
+// The SDK itself may have something for a session that is just ending.
+func TestTheSDKsOwnUseOfASessionIsNotNoticed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server, used := newServer(nil), 0
+		_, _ = connect(t, server, initialized()) // which is told first
+		p := &endingPeer{newPeer(), &Ended{Err: errors.New("it is over"), Used: func() { used++ }}}
+		ending, err := server.Connect(t.Context(), p, &mcp.ServerSessionOptions{State: initialized()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := 0
+		server.AddSendingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
+			return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
+				_ = p.peer.Close()
+				time.Sleep(time.Second)
+				told++
+				return next(ctx, method, req)
+			}
+		})
+		addTool(server, func(context.Context, *mcp.CallToolRequest) {})
+		time.Sleep(10 * time.Second)
+		if told != 2 || used != 0 {
+			t.Errorf("%d sessions are told, noticed %d times", told, used)
+		}
+		if err := ending.Ping(t.Context(), nil); err == nil || used != 1 {
+			t.Errorf("a ping of the application: %v, noticed %d times", err, used)
+		}
+	})
+}
+
 func TestToolsCanBeListedWithoutMiddleware(t *testing.T) {
 	t.Parallel()
 	server := newServer(&mcp.ServerOptions{PageSize: 2})
