@@ -313,9 +313,11 @@ func TestRequestStatesThatAreNotTheRequests(t *testing.T) {
 			`7`:                       "must be an object",
 			`{"sample-2":null}`:       "an answer is an object",
 			`{"sample-2":12345}`:      "an answer is an object",
-			`{"sample-2":{}}`:         `\"role\" and \"content\" are required`,
+			`{"sample-2":{}}`:         "its fields are not those of an answer",
 			`{"elicit-1":{"x":1}}`:    `\"action\" must be`,
-			`{"roots-3":{"roots":1}}`: `\"roots\" must be an array`,
+			`{"roots-3":{"roots":1}}`: `\"roots\" has the wrong type`,
+			`{"roots-3":{}}`:          `\"roots\" must be an array`,
+			`{"sample-2":{"role":"user","model":"m","content":[]}}`: `\"role\" and \"content\" are required`,
 		} {
 			got := q.send(t, c, open.RequestState, answers)
 			if got.Status != 400 || !strings.Contains(string(got.Error), want) {
