@@ -339,13 +339,16 @@ func (c *Conn) leaveCall(call front) {
 		c.node.receiveFrontGone(m)
 		return
 	}
-	c.node.background(func() {
+	leave := func() {
 		ctx := context.Background() // nobody waits for this; each call to Redis is bounded
 		c.node.untilDone(time.Second, func() bool {
 			_, err := c.node.sendToKeep(ctx, call.instance, m)
 			return err == nil
 		})
-	})
+	}
+	if !c.node.background(leave) {
+		leave() // once: the node leaves
+	}
 }
 
 // receiveFrontGone cancels a call whose front's client has gone. It does not block.
