@@ -104,6 +104,11 @@ type Options struct {
 	// MaxCalls bounds the running calls of a session on one instance, and
 	// separately its running notification handlers. If zero, 64 each.
 	MaxCalls int
+	// MaxParked bounds the calls of protocol 2026-07-28 that have asked their clients
+	// something and run still, on one instance, and MaxParkedPerUser those of one user,
+	// or without authentication of one connection. Beyond it, what a handler asks fails.
+	// They do not count for MaxCalls. If zero, 1,000 and 64.
+	MaxParked, MaxParkedPerUser int
 	// MaxSessionBytes bounds what is stored of all streams of a session, with 512
 	// bytes for each; beyond it, streams that have ended are dropped, the first to
 	// end first. If zero, 256 MiB. Each running call may have a stream.
@@ -112,7 +117,8 @@ type Options struct {
 	// them, the oldest events are dropped. If zero, 1,000 events and 16 MiB.
 	MaxEvents, MaxEventBytes int
 	// MaxQueue and MaxQueueBytes bound what is queued in memory for one slow
-	// client. If zero, 256 messages and 4 MiB.
+	// client. The same bounds what a call of protocol 2026-07-28 may ask at once, and
+	// what it may say until it has its answers. If zero, 256 messages and 4 MiB.
 	MaxQueue, MaxQueueBytes int
 
 	// OnStream, if not nil, is called when the standalone stream of a session, or
@@ -209,6 +215,7 @@ func (o Options) node(store *sessionstore.Store) *node.Options {
 			MaxEvents: o.MaxEvents, MaxEventBytes: o.MaxEventBytes, MaxSessionBytes: o.MaxSessionBytes, ResumeFor: o.ResumeFor,
 		},
 		MaxQueue: o.MaxQueue, MaxQueueBytes: o.MaxQueueBytes, MaxCalls: o.MaxCalls,
+		MaxParked: o.MaxParked, MaxParkedPerUser: o.MaxParkedPerUser,
 		AnswerWithin: o.AnswerWithin, RunDetached: o.RunDetached, RedisTimeout: o.RedisTimeout,
 		DefaultLogLevel: o.DefaultLogLevel, Logger: o.Logger,
 		RequestEnded: errRequestEnded,

@@ -1,6 +1,7 @@
 package mcp_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 // askingMeta are the fields of _meta of a client that can be asked everything.
 const askingMeta = `"io.modelcontextprotocol/protocolVersion":"2026-07-28",` +
 	`"io.modelcontextprotocol/clientInfo":{"name":"raw","version":"1"},` +
-	`"io.modelcontextprotocol/clientCapabilities":{"elicitation":{"form":{}},"sampling":{},"roots":{}},` +
+	`"io.modelcontextprotocol/clientCapabilities":%s,` +
 	`"io.modelcontextprotocol/logLevel":"debug","progressToken":%q`
 
 // answerTo is a right answer to each kind of question, by the first part of its key.
@@ -137,6 +138,7 @@ func blockingRig() *rig {
 type rounded struct {
 	method, name, params string // params without _meta, and without its last brace
 	requests             int
+	capabilities         string // of the client; if empty, all
 }
 
 func roundedTool(name string) *rounded {
@@ -164,15 +166,20 @@ func (q *rounded) send(t testing.TB, c *fleettest.Client, state, answers string,
 
 func (q *rounded) post(t testing.TB, c *fleettest.Client, state, answers string, change ...func(http.Header)) *http.Response {
 	t.Helper()
+	return c.Post(t, q.body(state, answers), append([]func(http.Header){named(q.method, q.name)}, change...)...)
+}
+
+func (q *rounded) body(state, answers string) string {
 	q.requests++
-	params := q.params + `,"_meta":{` + fmt.Sprintf(askingMeta, fmt.Sprint("token", q.requests)) + `}`
+	capabilities := cmp.Or(q.capabilities, `{"elicitation":{"form":{}},"sampling":{},"roots":{}}`)
+	params := q.params + `,"_meta":{` + fmt.Sprintf(askingMeta, capabilities, fmt.Sprint("token", q.requests)) + `}`
 	if state != "" {
 		params += fmt.Sprintf(`,"requestState":%q`, state)
 	}
 	if answers != "" {
 		params += `,"inputResponses":` + answers
 	}
-	return c.Post(t, fleettest.Request(q.requests, q.method, params+"}"), append([]func(http.Header){named(q.method, q.name)}, change...)...)
+	return fleettest.Request(q.requests, q.method, params+"}")
 }
 
 func readRound(t testing.TB, res *http.Response) round {
@@ -313,9 +320,11 @@ func TestRequestStatesThatAreNotTheRequests(t *testing.T) {
 			`7`:                       "must be an object",
 			`{"sample-2":null}`:       "an answer is an object",
 			`{"sample-2":12345}`:      "an answer is an object",
-			`{"sample-2":{}}`:         `\"role\" and \"content\" are required`,
+			`{"sample-2":{}}`:         "its fields are not those of an answer",
 			`{"elicit-1":{"x":1}}`:    `\"action\" must be`,
-			`{"roots-3":{"roots":1}}`: `\"roots\" must be an array`,
+			`{"roots-3":{"roots":1}}`: `\"roots\" has the wrong type`,
+			`{"roots-3":{}}`:          `\"roots\" must be an array`,
+			`{"sample-2":{"role":"user","model":"m","content":[]}}`: `\"role\" and \"content\" are required`,
 		} {
 			got := q.send(t, c, open.RequestState, answers)
 			if got.Status != 400 || !strings.Contains(string(got.Error), want) {

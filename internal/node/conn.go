@@ -123,10 +123,11 @@ type Conn struct {
 
 	level logLevel
 
-	parked    atomic.Bool            // its client has been asked, and has yet to come back
-	wasParked atomic.Bool            // it has been parked, if perhaps not now
-	frontAt   atomic.Pointer[string] // the instance of its front; nil if it has none
-	ended     sdkcompat.Ended
+	parked    atomic.Bool // its client has been asked, and has yet to come back
+	wasParked atomic.Bool // it has been parked, if perhaps not now
+	// telling is to the front that the call has, or had last; nil if it had none.
+	telling atomic.Pointer[telling]
+	ended   sdkcompat.Ended
 }
 
 // A turn is a mutex that may be held during calls to Redis.
@@ -216,7 +217,7 @@ func (g *registry) addConn(c *Conn, maxCalls int) error {
 	switch {
 	case m.IsCall() && !c.req.Stateless && p.calls[key] != nil:
 		return ErrDuplicateID
-	case p.running(m.IsCall()) >= maxCalls:
+	case p.running(m.IsCall()) >= maxCalls && !c.isRunAgain():
 		return ErrTooManyCalls
 	case m.IsCall() && !c.req.Stateless: // of the same client there may be others, who count by themselves
 		p.calls[key] = c
@@ -226,10 +227,14 @@ func (g *registry) addConn(c *Conn, maxCalls int) error {
 	return nil
 }
 
+// isRunAgain reports whether the call is another run of one that was parked: it counts
+// as parked, and its front as running.
+func (c *Conn) isRunAgain() bool { return c.req.Asking != nil && c.req.Asking.Front != nil }
+
 // running returns how many calls, or notifications, of a session run here.
 func (p *presence) running(calls bool) (count int) {
 	for c := range p.conns {
-		if c.req.Message.IsCall() == calls && !c.wasParked.Load() {
+		if c.req.Message.IsCall() == calls && !c.wasParked.Load() && !c.isRunAgain() {
 			count++
 		}
 	}

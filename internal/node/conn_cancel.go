@@ -45,12 +45,18 @@ func (c *Conn) abandon(err error) {
 	if c.req.Stateless {
 		wire = errLeaving // no session can end before them
 	}
+	if c.phase == phaseParked {
+		c.unpark()
+	}
 	if c.phase == phaseJSON && (c.req.Stateless || errors.Is(err, sessionstore.ErrNotFound)) {
 		c.phase = phaseDone
 		c.response <- Response{Err: err}
 	}
 	c.complete(ctx, jsonrpcmsg.EncodeError(c.req.Message.ID, wire))
 	c.out.Unlock()
+	if f := c.frontingOf(); f != nil {
+		c.leaveCall(f.where())
+	}
 	c.finish()
 }
 
@@ -84,6 +90,13 @@ func (c *Conn) giveUp() {
 	c.out.Lock()
 	defer c.out.Unlock()
 	c.stopHandler()
+	c.failQuestions(errClientGone)
+	switch c.phase {
+	case phaseParked:
+		c.unpark()
+	case phaseFront: // whose instance was taken for dead, and may be back
+		c.telling.Load().end(context.Background(), said{data: wireError(errGivenUp), kind: saidError})
+	}
 	c.phase = phaseDone
 	c.mu.Lock()
 	if c.left.IsZero() {
@@ -92,7 +105,7 @@ func (c *Conn) giveUp() {
 	f := c.fronting
 	c.mu.Unlock()
 	if f != nil {
-		c.leaveCall(f)
+		c.leaveCall(f.where())
 		c.node.background(c.finish)
 	}
 }
@@ -104,6 +117,9 @@ func (c *Conn) interrupt() {
 	c.mu.Unlock()
 	if live != nil {
 		live.interrupt()
+	}
+	if t := c.telling.Load(); t != nil {
+		t.leave()
 	}
 }
 

@@ -39,11 +39,17 @@ func (c *Conn) leftAt() time.Time {
 	return c.left
 }
 
-// finishUnlessParked is finish, unless the response waits for the client.
+// finishUnlessParked is finish, unless the response waits for the client. It waits
+// until a front has the response.
 func (c *Conn) finishUnlessParked() {
-	if !c.parked.Load() {
-		c.finish()
+	if c.parked.Load() {
+		return
 	}
+	if t := c.telling.Load(); t != nil {
+		t.waitSent()
+	}
+	c.endRounds()
+	c.finish()
 }
 
 // finish ends the connection, and returns when it has ended: a node that leaves

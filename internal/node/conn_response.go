@@ -65,7 +65,7 @@ func (c *Conn) completeWith(ctx context.Context, response []byte, code int64) {
 		c.rounds.result = &s
 	case c.phase == phaseFront:
 		c.phase = phaseDone
-		c.tellFront(ctx, saidOf(response))
+		c.telling.Load().end(ctx, saidOf(response))
 	case c.phase == phaseJSON && c.req.ResponseMode == ResponseRelayed:
 		c.phase = phaseDone
 		c.relayResponse(ctx, response)
@@ -102,8 +102,7 @@ func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 	case phaseParked:
 		return c.hold(saidOf(data))
 	case phaseFront:
-		c.tellFront(ctx, saidOf(data))
-		return nil
+		return c.telling.Load().tell(ctx, saidOf(data))
 	}
 	if c.usesStandalone() {
 		return c.standalone(ctx, data)

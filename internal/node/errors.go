@@ -64,7 +64,13 @@ var (
 var (
 	errTooManyParked = errors.New("too many calls wait for answers of their clients")
 	errHeldFull      = errors.New("too much has been said while the client was asked")
-	errTooSlowFront  = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the rest of this request is no longer available; its outcome is unknown"}
+	// errTooManyQuestions says that questions wait that are too many, or too large.
+	errTooManyQuestions = errors.New("too much is asked at once")
+	// errTooLargeToTell says that what a call says has no place in Redis.
+	errTooLargeToTell = errors.New("the message is too large: the client is served by another instance than the one that runs its request")
+	// errTakenOver says that the fleet has taken this instance for dead.
+	errTakenOver = errors.New("the request has been run again on another instance")
+	errFrontLost = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "the rest of this request is no longer available; its outcome is unknown"}
 )
 
 // Errors of open streams.

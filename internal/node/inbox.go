@@ -149,6 +149,10 @@ func (n *Node) receive(f map[string]string) {
 		if m, err := decodeFrontTold(f); err == nil {
 			n.receiveFrontTold(m)
 		}
+	case kindFrontTook:
+		if m, err := decodeFrontTook(f); err == nil {
+			n.receiveFrontTook(m)
+		}
 	case kindFrontGone:
 		n.receiveFrontGone(decodeFrontGone(f))
 	}

@@ -43,7 +43,7 @@ func newLink(o Options) (link, error) {
 		keys:   keys,
 		log:    eventlog.New(rdb, keys, o.Log),
 		bus:    bus.New(rdb, keys, o.Logger),
-		rounds: roundstore.New(rdb, keys, o.AnswerWithin+o.RunDetached),
+		rounds: roundstore.New(rdb, keys, o.AnswerWithin, maxAnswers),
 		logger: o.Logger,
 	}, nil
 }

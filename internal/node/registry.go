@@ -99,6 +99,15 @@ func (g *registry) mayPark(c *Conn, perUser, perInstance int) bool {
 	return true
 }
 
+// unpark takes back that a call counts as parked: it was not.
+func (g *registry) unpark(c *Conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c.wasParked.Swap(false) && g.conns[c.id] == c {
+		g.parked--
+	}
+}
+
 // Streams returns how many streams are open on this instance.
 func (g *registry) Streams() int {
 	g.mu.Lock()

@@ -28,6 +28,10 @@ const (
 	maxResponseBytes = 64 << 20
 )
 
+// maxAnswers bounds, in bytes, the answers that are kept of a call so that it can be run
+// again.
+const maxAnswers = 16 << 20
+
 // responsesMargin is how much longer the responses live than a server request
 // waits.
 const responsesMargin = time.Minute

@@ -5,12 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -32,8 +28,8 @@ type Asking struct {
 	// Again reports whether the call may be run again from its start if this instance
 	// dies. It is called when the call first asks.
 	Again func() bool
-	// Call is the name of a call that is run again; otherwise empty.
-	Call string
+	// Run is that of a call that is run again; otherwise zero.
+	Run roundstore.Run
 	// Answers are those that a call that is run again has had, by the questions' ids.
 	Answers map[string]json.RawMessage
 	// Front is the request that gets what a call that is run again says.
@@ -52,21 +48,23 @@ type InputRequest struct {
 // can see that a handler has nothing more to ask, and waits.
 const roundLength = 20 * time.Millisecond
 
-// rounds is what a call has asked, and who gets what it says. It is guarded by the
-// mutex of its connection, but for the fields below out.
+// rounds is what a call has asked. It is guarded by the mutex of its connection, but
+// for the fields below out.
 type rounds struct {
 	Asking
+	begun   bool                 // the call has been parked before
 	seen    map[string]int       // how often a question has been asked
 	last    int                  // number of the last question
 	waiting map[string]*question // by key
 	timer   *time.Timer          // until the round closes; nil if none is open
+	closing bool                 // it closes now
 	claim   string
 	again   bool
 	round   string    // hash of the state that the client has; empty if it has none
 	parked  time.Time // since when the client has it
+	gone    []front   // whose clients have gone, perhaps before they were heard of
 
 	// guarded by Conn.out
-	front     front  // who gets what the handler says; none at first: the call's own request
 	held      []said // said while there was nobody
 	heldBytes int
 	result    *said // the response, if it came while there was nobody
@@ -104,7 +102,7 @@ var askers = map[string]string{
 }
 
 // ask asks the client in place of a request of the server. It does not wait for the
-// answer.
+// answer. What waits is bounded as what is queued for a slow client.
 func (c *Conn) ask(ctx context.Context, m *jsonrpc.Request) error {
 	asker, ok := askers[m.Method]
 	switch {
@@ -124,6 +122,9 @@ func (c *Conn) ask(ctx context.Context, m *jsonrpc.Request) error {
 		c.incoming.put(&jsonrpc.Response{ID: m.ID, Result: answer})
 		return nil
 	}
+	if len(r.waiting) >= c.node.opts.MaxQueue || r.bytes()+len(m.Params) > c.node.opts.MaxQueueBytes {
+		return errTooManyQuestions
+	}
 	r.last++
 	params := m.Params
 	if len(params) == 0 {
@@ -131,34 +132,66 @@ func (c *Conn) ask(ctx context.Context, m *jsonrpc.Request) error {
 	}
 	q := &question{m.ID, asker + "-" + strconv.Itoa(r.last), name, InputRequest{m.Method, params}}
 	r.waiting[q.key] = q
-	if r.timer == nil && r.round == "" {
-		r.timer = time.AfterFunc(roundLength, func() { c.node.background(c.closeRound) })
+	if r.timer == nil && r.round == "" && !r.closing {
+		c.startRound()
 	}
 	return nil
+}
+
+// bytes returns how large the questions are that wait.
+func (r *rounds) bytes() (size int) {
+	for _, q := range r.waiting {
+		size += len(q.input.Params)
+	}
+	return size
+}
+
+// startRound has what is asked be sent to the client when the round's time is up. c.mu
+// must be held.
+func (c *Conn) startRound() {
+	c.rounds.timer = time.AfterFunc(roundLength, func() { c.node.background(c.closeRound) })
+}
+
+// unask withdraws a question: its handler waits for it no longer.
+func (c *Conn) unask(id jsonrpc.ID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rounds == nil {
+		return
+	}
+	for key, q := range c.rounds.waiting {
+		if q.id == id {
+			delete(c.rounds.waiting, key)
+		}
+	}
 }
 
 // roundsLocked returns the call's rounds. c.mu must be held.
 func (c *Conn) roundsLocked() *rounds {
 	if c.rounds == nil {
 		c.rounds = &rounds{Asking: *c.req.Asking, seen: map[string]int{}, waiting: map[string]*question{}}
-		if c.rounds.Call == "" {
-			c.rounds.Call = roundstore.NewCall()
+		if c.rounds.Run.Call == "" {
+			c.rounds.Run = roundstore.Run{Call: roundstore.NewCall(), Number: 1}
+		} else {
+			c.rounds.begun = true
 		}
 	}
 	return c.rounds
 }
 
-// closeRound answers the request that is the call's front with what is asked, and
-// parks the call.
+// closeRound answers the request that is open with what is asked, and parks the call.
 func (c *Conn) closeRound() {
 	ctx := context.Background() // nobody waits for this but the client; each call to Redis is bounded
 	c.out.Lock()
 	defer c.out.Unlock()
-	claim, again := c.req.Asking.Claim(), c.req.Asking.Again()
+	if c.phase == phaseDone || c.phase == phaseParked {
+		return
+	}
+	c.describe()
 	c.mu.Lock()
 	r := c.rounds
-	r.timer, r.claim, r.again = nil, claim, again
-	state := roundstore.NewState(r.Call)
+	r.timer, r.closing = nil, true
+	state := roundstore.NewState(r.Run.Call)
 	inputs := map[string]InputRequest{}
 	record := roundstore.Record{Round: state.Hash(), Claim: r.claim, Instance: c.node.id, Conn: c.id, Again: r.again}
 	for key, q := range r.waiting {
@@ -166,47 +199,64 @@ func (c *Conn) closeRound() {
 		record.Asks = append(record.Asks, roundstore.Question{Key: key, ID: q.name})
 	}
 	c.mu.Unlock()
-	if c.phase == phaseDone || len(inputs) == 0 {
-		return
+	var err error
+	if len(inputs) > 0 { // they have not been withdrawn
+		err = c.park(ctx, state, record, inputs)
 	}
-	err := c.park(ctx, state, record, inputs)
+	c.mu.Lock()
+	r.closing = false
+	c.mu.Unlock()
 	if err != nil {
 		c.failQuestions(err)
 	}
 }
 
+// describe notes whose the call is, and whether it may be run again, when it first
+// asks. c.out must be held.
+func (c *Conn) describe() {
+	c.mu.Lock()
+	known := c.rounds.claim != ""
+	c.mu.Unlock()
+	if known {
+		return
+	}
+	claim, again := c.req.Asking.Claim(), c.req.Asking.Again()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rounds.claim, c.rounds.again = claim, again
+}
+
 // park is closeRound for what is asked. c.out must be held.
 func (c *Conn) park(ctx context.Context, state roundstore.State, record roundstore.Record, inputs map[string]InputRequest) error {
-	if !c.node.mayPark(c, c.node.opts.MaxParkedPerUser, c.node.opts.MaxParked) {
-		return errTooManyParked
-	}
 	result, err := c.rounds.Encode(inputs, state.String())
 	if err != nil {
 		return err
 	}
-	if err := c.node.rounds.Open(ctx, state.Call, record); err != nil {
-		return c.notSent(err)
+	if !c.node.mayPark(c, c.node.opts.MaxParkedPerUser, c.node.opts.MaxParked) {
+		return errTooManyParked
 	}
 	c.mu.Lock()
-	c.rounds.round, c.rounds.parked = record.Round, time.Now()
+	run, begun := c.rounds.Run, c.rounds.begun
 	c.mu.Unlock()
-	c.saveFront(ctx, said{data: result, kind: saidResult})
+	ok, err := c.node.rounds.Open(ctx, run, !begun, record)
+	switch {
+	case err != nil && !begun:
+		c.node.unpark(c)
+		return c.notSent(err)
+	case err != nil:
+		return c.notSent(err)
+	case !ok:
+		c.node.background(c.giveUp)
+		return errTakenOver
+	}
+	c.mu.Lock()
+	c.rounds.begun, c.rounds.round, c.rounds.parked = true, record.Round, time.Now()
+	c.mu.Unlock()
+	c.complete(ctx, encodeSaid(c.req.Message.ID, said{data: result, kind: saidResult}))
 	c.phase = phaseParked
-	c.frontAt.Store(nil)
 	c.parked.Store(true)
 	c.node.ended.Send() // who waits until nothing runs here does not wait for this
 	return nil
-}
-
-// saveFront answers the request that is the call's front, which then is not any more.
-// c.out must be held.
-func (c *Conn) saveFront(ctx context.Context, s said) {
-	if c.phase == phaseFront {
-		c.tellFront(ctx, s)
-		c.rounds.front = front{}
-		return
-	}
-	c.complete(ctx, encodeSaid(c.req.Message.ID, s))
 }
 
 // failQuestions answers what the handler waits for with an error.
@@ -244,54 +294,91 @@ type Answering struct {
 // front. It reports an error that the request is answered with; the round then stays
 // open.
 func (c *Conn) receiveAnswers(ctx context.Context, a Answering) error {
+	if c.serves(a.front) {
+		return nil // the answers came before
+	}
 	c.out.Lock()
 	defer c.out.Unlock()
-	c.mu.Lock()
-	r := c.rounds
-	if r == nil || c.phase != phaseParked || r.round == "" || r.round != a.Round || r.claim != a.Claim {
-		c.mu.Unlock()
+	if c.serves(a.front) {
+		return nil
+	}
+	stored, ok := c.answered(a)
+	if !ok {
 		return ErrWrongState
 	}
-	again, call := r.again, r.Call
-	stored := map[string]json.RawMessage{}
+	if err := c.store(ctx, stored); err != nil {
+		return err
+	}
+	t := newTelling(c, a.front, 0)
+	c.telling.Store(t)
+	c.phase = phaseFront
+	c.parked.Store(false)
+	r := c.rounds
+	for _, s := range r.held {
+		t.put(s)
+	}
+	t.send(ctx)
+	r.held, r.heldBytes = nil, 0
+	if r.result != nil {
+		c.phase = phaseDone
+		t.end(ctx, *r.result)
+		c.node.background(c.finishUnlessParked)
+		return nil
+	}
+	c.hand(a.Answers)
+	return nil
+}
+
+// answered returns the answers to what is asked in the open round, by the questions'
+// names. It returns false if they are not for it.
+func (c *Conn) answered(a Answering) (stored map[string]json.RawMessage, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.rounds
+	if r == nil || c.phase != phaseParked || r.round == "" || r.round != a.Round || r.claim != a.Claim || slices.Contains(r.gone, a.front) {
+		return nil, false
+	}
+	stored = map[string]json.RawMessage{}
 	for key, answer := range a.Answers {
 		if q := r.waiting[key]; q != nil {
 			stored[q.name] = answer
 		}
 	}
+	return stored, true
+}
+
+// store keeps answers before the handler gets them, if the call may be run again: if
+// this instance dies, nobody is asked again.
+func (c *Conn) store(ctx context.Context, answers map[string]json.RawMessage) error {
+	c.mu.Lock()
+	run, again := c.rounds.Run, c.rounds.again
 	c.mu.Unlock()
-	if again && len(stored) > 0 {
-		// Before the handler gets them: if this instance dies, nobody is asked again.
-		if err := c.node.rounds.Answer(ctx, call, stored); err != nil {
-			return err
-		}
-	}
-	r.front, c.phase = a.front, phaseFront
-	c.frontAt.Store(&a.front.instance)
-	c.parked.Store(false)
-	for _, s := range r.held {
-		c.tellFront(ctx, s)
-	}
-	r.held, r.heldBytes = nil, 0
-	if r.result != nil {
-		c.phase = phaseDone
-		c.tellFront(ctx, *r.result)
-		c.node.background(c.finish)
+	if !again || len(answers) == 0 {
 		return nil
 	}
+	ok, err := c.node.rounds.Answer(ctx, run, answers)
+	if err == nil && !ok { // it has been run again: this instance was taken for dead
+		c.node.background(c.giveUp)
+		return ErrWrongState
+	}
+	return err
+}
+
+// hand gives the handler the answers that it waits for. The rest is asked again.
+func (c *Conn) hand(answers map[string]json.RawMessage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	r := c.rounds
 	r.round = ""
-	for key, answer := range a.Answers {
+	for key, answer := range answers {
 		if q := r.waiting[key]; q != nil {
 			delete(r.waiting, key)
 			c.incoming.put(&jsonrpc.Response{ID: q.id, Result: answer})
 		}
 	}
-	if len(r.waiting) > 0 { // the rest is asked again
-		r.timer = time.AfterFunc(roundLength, func() { c.node.background(c.closeRound) })
+	if len(r.waiting) > 0 {
+		c.startRound()
 	}
-	return nil
 }
 
 // saidOf returns what an encoded message of the handler says.
@@ -299,7 +386,7 @@ func saidOf(data []byte) said {
 	m, err := jsonrpcmsg.Decode(data)
 	switch {
 	case err != nil:
-		return said{}
+		return said{data: wireError(errUnknownMessage), kind: saidError} // not of ours
 	case m.Method != "":
 		return said{data: m.Params, kind: saidNotification, method: m.Method}
 	case m.Error != nil:
@@ -320,14 +407,23 @@ func (c *Conn) isGivenUp() bool {
 func (c *Conn) expire() {
 	c.out.Lock()
 	defer c.out.Unlock()
-	if c.phase != phaseParked {
-		return
+	if c.phase == phaseParked {
+		c.failQuestions(errNoResponse)
+		c.unpark()
 	}
+}
+
+// unpark ends the waiting for the client of a parked call, of which nobody hears any
+// more. c.out must be held.
+func (c *Conn) unpark() {
 	c.phase = phaseDone
 	c.parked.Store(false)
-	c.failQuestions(errNoResponse)
+	c.rounds.held, c.rounds.heldBytes = nil, 0
 	c.mu.Lock()
-	c.left = time.Now()
+	c.rounds.round = ""
+	if c.left.IsZero() {
+		c.left = time.Now()
+	}
 	c.mu.Unlock()
 	if c.rounds.result != nil {
 		c.node.background(c.finish)
@@ -344,51 +440,16 @@ func (c *Conn) parkedSince() time.Time {
 	return c.rounds.parked
 }
 
-// CheckAnswers fails unless answers are of the form that their questions want. The
-// keys tell which questions these are; those that name none are left out.
-func CheckAnswers(raw json.RawMessage) (map[string]json.RawMessage, error) {
-	answers := map[string]json.RawMessage{}
-	if len(raw) == 0 {
-		return answers, nil
+// endRounds drops what Redis knows of a call that might otherwise be run again.
+func (c *Conn) endRounds() {
+	c.mu.Lock()
+	r := c.rounds
+	over := r != nil && r.begun && r.again
+	c.mu.Unlock()
+	if !over {
+		return
 	}
-	if err := json.Unmarshal(raw, &answers); err != nil || answers == nil {
-		return nil, errors.New("inputResponses must be an object")
+	if err := c.node.rounds.End(context.Background(), r.Run); err != nil { // nobody waits for it; the call to Redis is bounded
+		c.node.logger.Warn("a call's record was not removed", "error", err)
 	}
-	for key, answer := range answers {
-		asker, _, _ := strings.Cut(key, "-")
-		if !slices.Contains(slices.Collect(maps.Values(askers)), asker) {
-			delete(answers, key)
-			continue
-		}
-		if err := checkAnswer(asker, answer); err != nil {
-			return nil, fmt.Errorf("inputResponses: %q: %w", key, err)
-		}
-	}
-	return answers, nil
-}
-
-func checkAnswer(asker string, answer json.RawMessage) error {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(answer, &fields) != nil || fields == nil {
-		return errors.New("an answer is an object")
-	}
-	starts := func(name string, with string) bool {
-		return len(fields[name]) > 0 && strings.ContainsRune(with, rune(fields[name][0]))
-	}
-	switch {
-	case asker == "elicit":
-		switch string(fields["action"]) {
-		case `"accept"`, `"decline"`, `"cancel"`:
-		default:
-			return errors.New(`"action" must be "accept", "decline" or "cancel"`)
-		}
-		if fields["content"] != nil && string(fields["content"]) != "null" && !starts("content", "{") {
-			return errors.New(`"content" must be an object`)
-		}
-	case asker == "sample" && (!starts("role", `"`) || !starts("content", "{[")):
-		return errors.New(`"role" and "content" are required`)
-	case asker == "roots" && !starts("roots", "["):
-		return errors.New(`"roots" must be an array`)
-	}
-	return nil
 }

@@ -92,6 +92,9 @@ func (c *Conn) sendServerRequest(ctx context.Context, m *jsonrpc.Request) error 
 		return sdkcompat.Rejected(err)
 	}
 	if c.req.Stateless {
+		if err := c.checkTools(m); err != nil {
+			return sdkcompat.Rejected(err)
+		}
 		if err := c.ask(ctx, m); err != nil {
 			return sdkcompat.Rejected(err)
 		}
@@ -147,6 +150,22 @@ func (c *Conn) checkCapability(method string) error {
 	if !supported {
 		feature, _, _ := strings.Cut(method, "/")
 		return fmt.Errorf("client does not support %s", feature)
+	}
+	return nil
+}
+
+// checkTools fails if a question offers tools to a client that did not declare that it
+// uses them (specification 2026-07-28, "Sampling", "Capabilities").
+func (c *Conn) checkTools(m *jsonrpc.Request) error {
+	var params struct {
+		Tools      []json.RawMessage `json:"tools"`
+		ToolChoice json.RawMessage   `json:"toolChoice"`
+	}
+	if m.Method != "sampling/createMessage" || c.req.Client.Sampling.Tools != nil || json.Unmarshal(m.Params, &params) != nil {
+		return nil
+	}
+	if len(params.Tools) > 0 || params.ToolChoice != nil {
+		return errors.New("client does not support sampling with tools")
 	}
 	return nil
 }
@@ -234,6 +253,10 @@ func (c *Conn) withdraw(ctx context.Context, params json.RawMessage) error {
 	id, err := jsonrpc.MakeID(p.RequestID)
 	if err != nil {
 		return sdkcompat.Rejected(err)
+	}
+	if c.req.Stateless {
+		c.unask(id)
+		return nil
 	}
 	// Taken and sent in one turn: if the stream ended in between, its end would
 	// not withdraw the server request any more, and the client would not be told.

@@ -57,9 +57,13 @@ func (n *Node) closeStreams(retry time.Duration) {
 }
 
 // background runs f, which may block for calls to Redis, on a goroutine that Close
-// waits for. Once the node is closed it does nothing.
-func (n *Node) background(f func()) {
-	n.unlessClosed(func() { n.wg.Go(f) })
+// waits for. Once the node is closed it does nothing, and returns false.
+func (n *Node) background(f func()) (runs bool) {
+	n.unlessClosed(func() {
+		n.wg.Go(f)
+		runs = true
+	})
+	return runs
 }
 
 // untilDone calls do until it reports true, with pauses that grow from first to a

@@ -1,17 +1,17 @@
 // Package roundstore keeps in Redis what calls of 2026-07-28 wait for that ask their
 // clients (specification 2026-07-28, "Multi Round-Trip Requests"): of each call a
 // record, which any instance finds by the request state that the client sends back.
+//
+// A call that may be repeated can be run again from its start when its instance has
+// died. Each run has a number, and only the last one may write to the record: an
+// instance that was taken for dead, and is back, finds out that way.
 package roundstore
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/mcpfleet/mcpfleet/internal/rediskeys"
@@ -29,84 +29,26 @@ var (
 
 	//go:embed lua/round_adopt.lua
 	roundAdoptLua string
-	roundAdopt    = redisx.NewScript("take over a call", roundAdoptLua)
+	roundAdopt    = redisx.NewRepeatableScript("take over a call", roundAdoptLua)
+
+	//go:embed lua/round_end.lua
+	roundEndLua string
+	roundEnd    = redisx.NewRepeatableScript("end a call", roundEndLua)
 )
-
-// A State is the request state of a round. It names nothing: it is made of two random
-// texts of more than 128 bits each, one of the call and one of the round.
-type State struct{ Call, Round string }
-
-// Hash returns the form in which a round is stored: who can read Redis cannot answer.
-func (s State) Hash() string {
-	sum := sha256.Sum256([]byte(s.Round))
-	return hex.EncodeToString(sum[:])
-}
-
-const statePrefix = "mcpfleet."
-
-// NewCall returns a name for a call.
-func NewCall() string { return rand.Text() }
-
-// NewState returns the state of a call's next round.
-func NewState(call string) State { return State{call, rand.Text()} }
-
-// String returns what the client gets.
-func (s State) String() string { return statePrefix + s.Call + "." + s.Round }
-
-// IsState reports whether a request state is one of ours, if perhaps a malformed one.
-// Others are the handlers' own.
-func IsState(state string) bool { return strings.HasPrefix(state, statePrefix) }
-
-// ParseState returns the state that a client has sent back.
-func ParseState(state string) (s State, ok bool) {
-	rest, ok := strings.CutPrefix(state, statePrefix)
-	if !ok || len(rest) != 2*textLength+1 || rest[textLength] != '.' {
-		return State{}, false
-	}
-	s = State{rest[:textLength], rest[textLength+1:]}
-	return s, validText(s.Call) && validText(s.Round)
-}
-
-const textLength = 26 // of rand.Text
-
-// validText keeps what a client sends from naming any other key.
-func validText(s string) bool { return strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == "" }
-
-// Claim returns whose call it is, and of what: everything in which a retry must be
-// like the request that it continues.
-func Claim(user, method, name string, arguments json.RawMessage) string {
-	h := sha256.New()
-	for _, part := range []string{user, method, name, canonical(arguments)} {
-		fmt.Fprintf(h, "%d:%s", len(part), part)
-	}
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-// canonical returns JSON in a form in which the order of fields and white space do
-// not matter.
-func canonical(raw json.RawMessage) string {
-	if len(raw) == 0 || string(raw) == "null" {
-		return "{}"
-	}
-	d := json.NewDecoder(strings.NewReader(string(raw)))
-	d.UseNumber()
-	var v any
-	if d.Decode(&v) != nil {
-		return string(raw)
-	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return string(raw)
-	}
-	return string(b)
-}
 
 // A Question is what a call asks.
 type Question struct {
 	Key string `json:"k"` // by which the client answers it
-	// ID is what the question says, and its how-manieth occurrence it is: a call that
-	// is run again asks it again by the same.
+	// ID is a digest of what the question says, and its how-manieth occurrence it is:
+	// a call that is run again asks it again by the same.
 	ID string `json:"i"`
+}
+
+// A Run is one run of a call.
+type Run struct {
+	Call string
+	// Number is 1, or more if the call has been run again.
+	Number int64
 }
 
 // A Record is what is known of a call that waits.
@@ -123,22 +65,31 @@ type Store struct {
 	rdb  redisx.Client
 	keys rediskeys.Space
 	keep time.Duration
+	most int
 }
 
-// New returns a store that keeps records for a time.
-func New(rdb redisx.Client, keys rediskeys.Space, keep time.Duration) *Store {
-	return &Store{rdb, keys, keep}
+// New returns a store that keeps a record for a time after it was last written, with
+// answers of most bytes.
+func New(rdb redisx.Client, keys rediskeys.Space, keep time.Duration, most int) *Store {
+	return &Store{rdb, keys, keep, most}
 }
 
-// Open notes what a call waits for.
-func (s *Store) Open(ctx context.Context, call string, r Record) error {
+func (s *Store) key(call string) []string { return []string{s.keys.Round(call)} }
+
+// Open notes what a run of a call waits for; first says that it has not waited before.
+// It returns false if the call has been run again since.
+func (s *Store) Open(ctx context.Context, run Run, first bool, r Record) (ok bool, err error) {
 	asks, err := json.Marshal(r.Asks)
 	if err != nil {
-		return err
+		return false, err
 	}
-	_, err = roundOpen.Exec(ctx, s.rdb, []string{s.keys.Round(call)}, redisx.Millis(s.keep),
+	reply, err := roundOpen.Exec(ctx, s.rdb, s.key(run.Call), redisx.Millis(s.keep), number(run), redisx.Flag(first),
 		r.Round, r.Claim, r.Instance, r.Conn, redisx.Flag(r.Again), string(asks))
-	return err
+	if err != nil {
+		return false, err
+	}
+	opened, err := reply.AsInt64()
+	return opened == 1, err
 }
 
 // Load returns the record of a call, the zero Record if there is none.
@@ -155,31 +106,51 @@ func (s *Store) Load(ctx context.Context, call string) (r Record, err error) {
 	return r, json.Unmarshal([]byte(values[5]), &r.Asks)
 }
 
-// Answer keeps answers, by the IDs of their questions.
-func (s *Store) Answer(ctx context.Context, call string, answers map[string]json.RawMessage) error {
-	_, err := roundAnswer.Exec(ctx, s.rdb, []string{s.keys.Round(call)}, append([]string{redisx.Millis(s.keep)}, pairs(answers)...)...)
-	return err
+// Answer keeps answers, by the IDs of their questions, if the call may be run again.
+// It may not any more once its answers are too many bytes, or its record has been
+// lost. Answer returns false if the call has been run again since.
+func (s *Store) Answer(ctx context.Context, run Run, answers map[string]json.RawMessage) (ok bool, err error) {
+	args := append([]string{redisx.Millis(s.keep), number(run), strconv.Itoa(s.most)}, pairs(answers)...)
+	reply, err := roundAnswer.Exec(ctx, s.rdb, s.key(run.Call), args...)
+	if err != nil {
+		return false, err
+	}
+	kept, err := reply.AsInt64()
+	return kept == 1, err
 }
 
 // Adopt takes over the call of a dead instance for another one, with the answers to
-// what it asked in a round. It returns all answers that the call has had. It returns
-// false if the call cannot be taken over.
-func (s *Store) Adopt(ctx context.Context, state State, r Record, instance string, answers map[string]json.RawMessage) (all map[string]json.RawMessage, ok bool, err error) {
-	args := append([]string{redisx.Millis(s.keep), state.Hash(), r.Claim, r.Instance, instance}, pairs(answers)...)
-	reply, err := roundAdopt.Exec(ctx, s.rdb, []string{s.keys.Round(state.Call)}, args...)
+// what it asked in a round, for the try that a random text names: the same try may be
+// made again. It returns the number of the call's next run, and all answers that the
+// call has had; the number is 0 if the call cannot be taken over.
+func (s *Store) Adopt(ctx context.Context, try string, state State, r Record, instance string, answers map[string]json.RawMessage) (run Run, all map[string]json.RawMessage, err error) {
+	args := append([]string{redisx.Millis(s.keep), state.Hash(), r.Claim, r.Instance, instance, try}, pairs(answers)...)
+	reply, err := roundAdopt.Exec(ctx, s.rdb, s.key(state.Call), args...)
 	if err != nil || reply.IsNil() {
-		return nil, false, err
+		return Run{}, nil, err
 	}
 	values, err := reply.AsStrSlice()
 	if err != nil {
-		return nil, false, redisx.Unavailable("take over a call", err)
+		return Run{}, nil, redisx.Unavailable("take over a call", err)
+	}
+	run.Call = state.Call
+	if run.Number, err = strconv.ParseInt(values[0], 10, 64); err != nil {
+		return Run{}, nil, redisx.Unavailable("take over a call", err)
 	}
 	all = map[string]json.RawMessage{}
-	for i := 0; i+1 < len(values); i += 2 {
+	for i := 1; i+1 < len(values); i += 2 {
 		all[values[i]] = json.RawMessage(values[i+1])
 	}
-	return all, true, nil
+	return run, all, nil
 }
+
+// End drops the record of a call whose run has ended: it is not run again.
+func (s *Store) End(ctx context.Context, run Run) error {
+	_, err := roundEnd.Exec(ctx, s.rdb, s.key(run.Call), number(run))
+	return err
+}
+
+func number(run Run) string { return strconv.FormatInt(run.Number, 10) }
 
 func pairs(answers map[string]json.RawMessage) (args []string) {
 	for id, answer := range answers {

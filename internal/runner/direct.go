@@ -47,10 +47,24 @@ func (d *direct) handle(ctx context.Context, params json.RawMessage) (json.RawMe
 		defer free()
 		return handler(ctx, method, decoded.For(standIn))
 	})
+	if err == nil && d.request.Stateless && !d.runner.rounds.HasStandIns() {
+		result, err = complete(result)
+	}
 	if err != nil || d.request.Result == nil {
 		return result, err
 	}
 	return d.request.Result(result)
+}
+
+// complete returns a result with the type that the SDK gives it only for clients of
+// 2026-07-28.
+func complete(result json.RawMessage) (json.RawMessage, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(result, &fields); err != nil || fields == nil {
+		return result, err
+	}
+	fields["resultType"] = json.RawMessage(`"complete"`)
+	return json.Marshal(fields)
 }
 
 // mayRunAgain reports whether the call does no harm if it is run again: it only reads,

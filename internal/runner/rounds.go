@@ -101,18 +101,18 @@ func (r *Runner) runAgain(ctx context.Context, s *Stateless, front *node.Conn, s
 			given[q.ID] = answer
 		}
 	}
-	all, ok, err := r.node.AdoptRound(ctx, state, record, given)
+	run, all, err := r.node.AdoptRound(ctx, state, record, given)
 	if err != nil {
 		return err
 	}
-	if !ok {
-		return node.ErrCallDied
+	if run.Number == 0 { // somebody else has
+		return node.ErrWrongState
 	}
 	e, err := r.prepareStateless(s.withoutState())
 	if err != nil {
 		return err
 	}
-	e.Request.Asking.Call, e.Request.Asking.Answers, e.Request.Asking.Front = state.Call, all, front
+	e.Request.Asking.Run, e.Request.Asking.Answers, e.Request.Asking.Front = run, all, front
 	r.logger.InfoContext(ctx, "running a call of a dead instance again", "method", s.Message.Method)
 	_, err = r.Serve(ctx, e)
 	return err

@@ -38,8 +38,18 @@ type Runner struct {
 // New returns a runner for the sessions of a store. With crash, a handler's panic
 // ends the process.
 func New(n *node.Node, store *sessionstore.Store, logger *slog.Logger, crash bool) *Runner {
-	return &Runner{node: n, store: store, logger: logger, faults: sdkcompat.NewFaults(logger, crash), rounds: sdkcompat.NewRounds()}
+	err := sdkcompat.CheckRounds()
+	if err != nil {
+		logger.Warn("this version of the SDK is not one that mcpfleet knows: input requests that handlers return are asked one time only, and wait on their instance", "error", err)
+	}
+	r := &Runner{node: n, store: store, logger: logger, faults: sdkcompat.NewFaults(logger, crash)}
+	r.UseStandIns(err == nil)
+	return r
 }
+
+// UseStandIns decides whether input requests that handlers return are left to clients
+// without a session. It is for tests; it must be called before the runner is used.
+func (r *Runner) UseStandIns(use bool) { r.rounds = sdkcompat.NewRounds(use) }
 
 // Close ends what the runner keeps for later requests.
 func (r *Runner) Close() { r.rounds.Close() }

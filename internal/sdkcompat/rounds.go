@@ -31,6 +31,7 @@ import (
 // Rounds have handlers serve requests of 2026-07-28, whether they wait for answers of
 // their clients or return input requests. They are safe for concurrent use.
 type Rounds struct {
+	standIns bool
 	dispatch mcp.MethodHandler // has the server of a request's session handle it, without middleware
 	lent     sync.Map          // of each stand-in that is lent: its *mcp.ServerSession, the *standIn
 	current  atomic.Pointer[standInServer]
@@ -39,9 +40,10 @@ type Rounds struct {
 	closed bool
 }
 
-// NewRounds returns rounds that have no stand-ins yet.
-func NewRounds() *Rounds {
-	r := &Rounds{}
+// NewRounds returns rounds, whose handlers' middleware sees stand-ins or, if
+// [CheckRounds] fails, the handlers' own sessions.
+func NewRounds(standIns bool) *Rounds {
+	r := &Rounds{standIns: standIns}
 	// A client's handler serves the requests of a server's session too.
 	mcp.NewClient(standInImplementation, nil).AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
 		r.dispatch = next
@@ -51,6 +53,9 @@ func NewRounds() *Rounds {
 }
 
 var standInImplementation = &mcp.Implementation{Name: "mcpfleet", Version: "1"}
+
+// HasStandIns reports whether returned input requests are left to the client.
+func (r *Rounds) HasStandIns() bool { return r.standIns }
 
 // Tool returns the tool of a name that a session's server has, nil if it has none. No
 // middleware hides it.
@@ -110,7 +115,7 @@ var errNoRequest = errors.New("the request of this session has ended")
 // what is sent with the stand-in is sent on it. For what cannot have a stand-in, a
 // resource whose URI is malformed, the session itself is returned.
 func (r *Rounds) Lend(method, name string, session *mcp.ServerSession, connection mcp.Connection) (lent *mcp.ServerSession, free func(), err error) {
-	if _, err := url.Parse(name); err != nil && method == "resources/read" {
+	if _, err := url.Parse(name); err != nil && method == "resources/read" || !r.standIns {
 		return session, func() {}, nil
 	}
 	of := r.serving(method, name)

@@ -79,7 +79,7 @@ func TestHandlersMayAskOrReturnInputRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rounds := NewRounds()
+	rounds := NewRounds(true)
 	for _, test := range []struct {
 		method, name string
 		request      func(s *mcp.ServerSession, name string) mcp.Request
