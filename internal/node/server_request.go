@@ -92,7 +92,7 @@ func (c *Conn) sendServerRequest(ctx context.Context, m *jsonrpc.Request) error 
 		return sdkcompat.Rejected(err)
 	}
 	if c.req.Stateless {
-		if err := c.ask(ctx, m); err != nil {
+		if err := c.ask(ctx, asInputRequest(m)); err != nil {
 			return sdkcompat.Rejected(err)
 		}
 		return nil
