@@ -160,7 +160,7 @@ func longOperation(seconds float64, steps int) *mcp.CallToolParams {
 func tools() []string {
 	return []string{
 		"add", "annotatedMessage", "echo", "elicitInputs", "elicitUrl", "getResourceLinks", "getResourceReference",
-		"getTinyAudio", "getTinyImage", "getWeather", "listRoots", "longRunningOperation", "mcp_apps_hello_world",
+		"getTinyAudio", "getTinyImage", "getWeather", "guessNumber", "listRoots", "longRunningOperation", "mcp_apps_hello_world",
 		"mcp_apps_server_time", "sampleLLM", "sampleWithTools", "toggleResource", "toggleTool",
 	}
 }
@@ -246,8 +246,8 @@ func (u *user) useTools(t *testing.T) {
 	}
 }
 
-// useServerRequests calls the tools that send requests to the client or, from
-// 2026-07-28, return input requests; the retry goes to any process.
+// useServerRequests calls the tools that ask the client; the answers, or from
+// 2026-07-28 on the retry that has them, go to any process.
 func (u *user) useServerRequests(t *testing.T) {
 	for _, call := range []struct {
 		tool, prompt string
