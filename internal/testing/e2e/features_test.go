@@ -60,6 +60,12 @@ func newUser(t testing.TB, f *fleet) *user {
 		changed:  make(chan struct{}, 100),
 		renewed:  make(chan struct{}, 100),
 	}
+	u.makeClient()
+	return u
+}
+
+// makeClient makes the user's client, which answers what it is asked.
+func (u *user) makeClient() {
 	u.client = mcp.NewClient(&mcp.Implementation{Name: "e2e", Version: "1"}, &mcp.ClientOptions{
 		Capabilities: &mcp.ClientCapabilities{
 			RootsV2:     &mcp.RootCapabilities{ListChanged: true},
@@ -83,7 +89,6 @@ func newUser(t testing.TB, f *fleet) *user {
 		ResourceListChangedHandler: func(context.Context, *mcp.ResourceListChangedRequest) { u.renewed <- struct{}{} },
 	})
 	u.client.AddRoots(&mcp.Root{URI: "file:///desk", Name: "desk"})
-	return u
 }
 
 // sample is what a user's model says: it asks for the weather in Oslo if it
