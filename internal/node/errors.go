@@ -41,7 +41,7 @@ var (
 	errResponseComplete = errors.New("the response is complete")
 	errNothingElse      = errors.New("nothing can be sent with this request")
 	errNoEventID        = errors.New("the client's connection broke before it had an event id to resume from")
-	errNoStandalone     = errors.New("in this protocol version nothing can be sent outside of the request")
+	errNoStandalone     = errors.New("in this protocol version nothing can be sent outside of the request: send it with the context that its handler got")
 	errNoSessionYet     = errors.New("there is no session before initialize is answered")
 	errUnknownMessage   = errors.New("unknown kind of message")
 )
