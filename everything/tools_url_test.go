@@ -129,3 +129,11 @@ func TestElicitUrlAsksFrom2026(t *testing.T) {
 	wantQuestion(t, "elicitUrl", `{"method": "elicitation/create",
 		"params": {"mode": "url", "url": "`+page+`", "message": "Please read about elicitation, on the web."}}`)
 }
+
+// There is nothing but the result: 2026-07-28 has no notification of completion.
+func TestAcceptedElicitationsAreNotCompletedFrom2026(t *testing.T) {
+	t.Parallel()
+	response := answer2026(t, startFleet(t).URL, "elicitUrl", `{"action": "accept"}`)
+	result, _ := response["result"].(map[string]any)
+	wantJSON(t, result["content"], string(encode(t, []mcp.Content{&mcp.TextContent{Text: "The user agreed to open " + page}})))
+}
