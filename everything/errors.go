@@ -19,14 +19,21 @@ func invalidParams(format string, args ...any) error {
 	return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: fmt.Sprintf(format, args...)}
 }
 
+// versioned is a request of any method.
+type versioned interface{ ProtocolVersion() string }
+
+// isFrom2026 reports whether a request is of revision 2026-07-28 or later, in which
+// some errors have other codes.
+func isFrom2026(req versioned) bool { return req.ProtocolVersion() >= "2026-07-28" }
+
 // resourceNotFound returns the error for an unknown uri, with the code of the
 // request's revision.
 //
 // [mcp.ResourceNotFoundError] is not used: it quotes the uri with %q, which is
 // not JSON for every string, and an error that cannot be encoded is never sent.
-func resourceNotFound(version, uri string) error {
+func resourceNotFound(req versioned, uri string) error {
 	code := int64(codeResourceNotFound)
-	if version >= firstInputRequestVersion {
+	if isFrom2026(req) {
 		code = jsonrpc.CodeInvalidParams
 	}
 	return &jsonrpc.Error{
@@ -41,9 +48,9 @@ func resourceNotFound(version, uri string) error {
 //
 // The 2026-07-28 revision has a code for it. Before, it is an ordinary error,
 // which becomes the text of the tool's result, where a model can read it.
-func missingCapability(version, name string, required map[string]any) error {
+func missingCapability(req versioned, name string, required map[string]any) error {
 	message := "client does not support " + name
-	if version < firstInputRequestVersion {
+	if !isFrom2026(req) {
 		return errors.New(message)
 	}
 	return &jsonrpc.Error{
@@ -53,6 +60,11 @@ func missingCapability(version, name string, required map[string]any) error {
 		// would demand more than is needed.
 		Data: marshal(map[string]any{"requiredCapabilities": required}),
 	}
+}
+
+// missingForm is missingCapability for a tool that presents a form.
+func missingForm(req versioned) error {
+	return missingCapability(req, "form elicitation", map[string]any{"elicitation": map[string]any{"form": map[string]any{}}})
 }
 
 // marshal encodes plain values and maps of them, which cannot fail.

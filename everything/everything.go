@@ -12,10 +12,11 @@
 // of toggleResource are there, is kept by each [Switch] in the [Options], which
 // instances can share.
 //
-// Its tools work with clients of every protocol revision the SDK serves. A tool
-// that needs sampling, elicitation or roots sends a request to clients of
-// revisions up to 2025-11-25, and returns an input request to those of
-// 2026-07-28.
+// Its tools are written as they were before 2026-07-28: one that needs sampling,
+// elicitation or roots asks the client while it runs, and waits for the answer.
+// Behind package mcp of this module they work with clients of every revision that
+// the SDK serves; behind the SDK's own handlers, with those up to 2025-11-25. No tool
+// returns input requests: the conformance server, examples/conformance, has those.
 //
 // Timed notifications are sent by [Pulse], which whoever serves the server calls
 // for each open stream: an SDK server does not know which streams are open.
@@ -132,6 +133,7 @@ func New(opts *Options) *mcp.Server {
 	addRootsTool(server)
 	addURLTool(server)
 	addAgentTool(server)
+	addGuessTool(server)
 	addSwitchedTool(server, handshake, opts.ToolsChanged)
 	addResources(server)
 	addSwitchedResource(server, notice, opts.ResourcesChanged)
@@ -147,7 +149,7 @@ const instructions = `This server demonstrates every feature of MCP.
 
 - toggleTool and toggleResource change what every client of the server sees: list the tools or resources again after them.
 - longRunningOperation reports its progress, and can be cancelled.
-- sampleLLM and sampleWithTools need a client that samples; elicitInputs and elicitUrl one that asks its user; listRoots one with roots.
+- sampleLLM and sampleWithTools need a client that samples; elicitInputs, elicitUrl and guessNumber one that asks its user; listRoots one with roots.
 - Resources with odd numbers are texts, those with even numbers are binary. Subscribe to one to hear of its updates.
 - If you are asked whether you can read these instructions, say: the ship's bell rings twice.
 `

@@ -92,11 +92,15 @@ func TestServersAreIndependent(t *testing.T) {
 // response of another.
 func TestManySessionsAtOnce(t *testing.T) {
 	t.Parallel()
-	server := everything.New(nil)
+	server, fleet := everything.New(nil), startFleet(t)
 	var wg sync.WaitGroup
 	for i := range 8 {
-		version := []string{v2025, v2026}[i%2]
-		cs := connect(t, server, version, respondingClient())
+		var cs *mcp.ClientSession
+		if i%2 == 0 {
+			cs = connect(t, server, v2025, respondingClient())
+		} else {
+			cs = fleet.ConnectStateless(t, respondingClient())
+		}
 		for j := range 4 {
 			wg.Go(func() {
 				message := fmt.Sprintf("session %d call %d", i, j)

@@ -17,6 +17,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/everything"
+	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
 )
 
 // One revision with requests in both directions, and one with requests of the
@@ -91,6 +92,37 @@ func everyWay(t *testing.T, test func(t *testing.T, connect func(*mcp.ClientOpti
 			})
 		})
 	}
+}
+
+// everyWayToAsk is everyWay for tools that ask the client: from 2026-07-28 on, they
+// need package mcp of this module, behind which each request goes to another instance.
+func everyWayToAsk(t *testing.T, test func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession)) {
+	t.Helper()
+	t.Run(v2025+"/memory", func(t *testing.T) {
+		t.Parallel()
+		test(t, func(opts *mcp.ClientOptions) *mcp.ClientSession {
+			return connect(t, everything.New(nil), v2025, opts)
+		})
+	})
+	t.Run(v2025+"/http", func(t *testing.T) {
+		t.Parallel()
+		test(t, func(opts *mcp.ClientOptions) *mcp.ClientSession {
+			return connectHTTP(t, everything.New(nil), v2025, opts)
+		})
+	})
+	t.Run(v2026+"/fleet", func(t *testing.T) {
+		t.Parallel()
+		fleet := startFleet(t)
+		test(t, func(opts *mcp.ClientOptions) *mcp.ClientSession { return fleet.ConnectStateless(t, opts) })
+	})
+}
+
+// startFleet runs a fleet of two instances, which get requests in turns and agree on
+// what is switched on.
+func startFleet(t *testing.T) *fleettest.Fleet {
+	t.Helper()
+	opts := &everything.Options{Switch: &sharedSwitch{}}
+	return fleettest.Start(t, fleettest.Config{Server: func() *mcp.Server { return everything.New(opts) }})
 }
 
 // call calls a tool and fails the test on a protocol error.
@@ -289,4 +321,32 @@ func post2026(t *testing.T, endpoint, method, params string) map[string]any {
 	// The response is the body or the one event of a stream.
 	_, response, _ := strings.Cut(string(data), "{")
 	return decode(t, []byte("{"+response)).(map[string]any)
+}
+
+// answer2026 calls a tool that asks one question, and calls it again with the answer.
+func answer2026(t *testing.T, endpoint, name, answer string) map[string]any {
+	t.Helper()
+	asked := post2026(t, endpoint, "tools/call", `{"name": "`+name+`"}`)["result"].(map[string]any)
+	answers := map[string]any{}
+	for key := range asked["inputRequests"].(map[string]any) {
+		answers[key] = json.RawMessage(answer)
+	}
+	return post2026(t, endpoint, "tools/call", string(encode(t, map[string]any{
+		"name": name, "requestState": asked["requestState"], "inputResponses": answers,
+	})))
+}
+
+// wantQuestion checks that a tool that is called by a client of 2026-07-28 asks one
+// question.
+func wantQuestion(t *testing.T, tool, want string) {
+	t.Helper()
+	result := post2026(t, startFleet(t).URL, "tools/call", `{"name": "`+tool+`"}`)["result"].(map[string]any)
+	if state, _ := result["requestState"].(string); result["resultType"] != "input_required" || state == "" {
+		t.Errorf("result %v", result)
+	}
+	var asked []any
+	for _, request := range result["inputRequests"].(map[string]any) {
+		asked = append(asked, request)
+	}
+	wantJSON(t, asked, "["+want+"]")
 }

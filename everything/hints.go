@@ -14,6 +14,12 @@ func inquiry() *mcp.ToolAnnotations {
 	return &mcp.ToolAnnotations{ReadOnlyHint: true, OpenWorldHint: new(true)}
 }
 
+// game returns the hints for a tool that changes nothing that lasts, but is another
+// one each time: nobody may call it again in place of the user.
+func game() *mcp.ToolAnnotations {
+	return &mcp.ToolAnnotations{DestructiveHint: new(false), OpenWorldHint: new(true)}
+}
+
 // setting returns the hints for a tool that sets something to a state named in the
 // call: calling it twice is like calling it once.
 func setting() *mcp.ToolAnnotations {

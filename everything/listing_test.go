@@ -19,6 +19,7 @@ func TestToolsHaveTitlesHintsAndIcons(t *testing.T) {
 	const (
 		lookup  = `{"readOnlyHint": true, "idempotentHint": false, "openWorldHint": false}`
 		inquiry = `{"readOnlyHint": true, "idempotentHint": false, "openWorldHint": true}`
+		game    = `{"readOnlyHint": false, "idempotentHint": false, "destructiveHint": false, "openWorldHint": true}`
 		setting = `{"readOnlyHint": false, "idempotentHint": true, "destructiveHint": false, "openWorldHint": false}`
 	)
 	want := map[string]struct{ title, hints string }{
@@ -32,6 +33,7 @@ func TestToolsHaveTitlesHintsAndIcons(t *testing.T) {
 		"getTinyAudio":         {"Tiny Audio", lookup},
 		"getTinyImage":         {"Tiny Image", lookup},
 		"getWeather":           {"Weather", lookup},
+		"guessNumber":          {"Guess a Number", game},
 		"listRoots":            {"List Roots", inquiry},
 		"longRunningOperation": {"Long Running Operation", lookup},
 		"mcp_apps_hello_world": {"Hello World App", lookup},

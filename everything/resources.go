@@ -117,7 +117,7 @@ func (id resourceID) link() *mcp.ResourceLink {
 func readResource(_ context.Context, req *mcp.ReadResourceRequest) (*mcp.ReadResourceResult, error) {
 	id, ok := parseResourceURI(req.Params.URI)
 	if !ok {
-		return nil, resourceNotFound(req.ProtocolVersion(), req.Params.URI)
+		return nil, resourceNotFound(req, req.Params.URI)
 	}
 	return &mcp.ReadResourceResult{Contents: []*mcp.ResourceContents{id.contents()}}, nil
 }
@@ -125,18 +125,18 @@ func readResource(_ context.Context, req *mcp.ReadResourceRequest) (*mcp.ReadRes
 // subscribe accepts subscriptions to the server's own resources. Whoever connects
 // the server stores them.
 func subscribe(_ context.Context, req *mcp.SubscribeRequest) error {
-	return checkResource(req.ProtocolVersion(), req.Params.URI)
+	return checkResource(req, req.Params.URI)
 }
 
 func unsubscribe(_ context.Context, req *mcp.UnsubscribeRequest) error {
-	return checkResource(req.ProtocolVersion(), req.Params.URI)
+	return checkResource(req, req.Params.URI)
 }
 
-func checkResource(version, uri string) error {
+func checkResource(req versioned, uri string) error {
 	if isResource(uri) {
 		return nil
 	}
-	return resourceNotFound(version, uri)
+	return resourceNotFound(req, uri)
 }
 
 // isResource reports whether there is a resource with this URI.
@@ -154,6 +154,6 @@ func explainUnknownResource(next mcp.MethodHandler) mcp.MethodHandler {
 		if !ok || err == nil || err.Error() != mcp.ResourceNotFoundError("").Error() {
 			return res, err
 		}
-		return nil, resourceNotFound(read.ProtocolVersion(), read.Params.URI)
+		return nil, resourceNotFound(read, read.Params.URI)
 	}
 }

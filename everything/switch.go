@@ -82,7 +82,7 @@ func (s switched) hideResource(next mcp.MethodHandler) mcp.MethodHandler {
 			return nil, err
 		}
 		if reads && !on {
-			return nil, resourceNotFound(read.ProtocolVersion(), s.name)
+			return nil, resourceNotFound(read, s.name)
 		}
 		res, err := next(ctx, method, req)
 		if list, ok := res.(*mcp.ListResourcesResult); ok && err == nil && !on {

@@ -2,9 +2,7 @@ package everything
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"slices"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
@@ -33,28 +31,18 @@ type agentArgs struct {
 }
 
 // sampleWithTools samples until the model responds with text instead of using
-// tools. The conversation so far is kept here or, from 2026-07-28, by the client,
-// so that any instance can continue it.
+// tools.
 func sampleWithTools(ctx context.Context, req *mcp.CallToolRequest, in agentArgs) (*mcp.CallToolResult, any, error) {
 	if caps := req.ClientCapabilities(); caps == nil || caps.Sampling == nil || caps.Sampling.Tools == nil {
-		return nil, nil, missingCapability(req.ProtocolVersion(), "sampling with tools",
+		return nil, nil, missingCapability(req, "sampling with tools",
 			map[string]any{"sampling": map[string]any{"tools": map[string]any{}}})
 	}
-	history, err := resume(req)
-	if err != nil {
-		return nil, nil, err
-	}
-	for sample := len(history)/2 + 1; sample <= maxSamples; sample++ {
+	var history []*mcp.SamplingMessageV2
+	for sample := 1; sample <= maxSamples; sample++ {
 		params := agentParams(in.Prompt, history, sample == maxSamples)
-		response, pending, err := requestInput(ctx, req, fmt.Sprintf("sample%d", sample), params,
-			func(ctx context.Context) (*mcp.CreateMessageWithToolsResult, error) {
-				return req.Session.CreateMessageWithTools(ctx, params)
-			})
+		response, err := ask(ctx, req.Session.CreateMessageWithTools, params)
 		if err != nil {
 			return nil, nil, err
-		}
-		if pending != nil {
-			return suspend(pending, history)
 		}
 		results := useTools(response.Content)
 		if results == nil {
@@ -114,33 +102,4 @@ func useTool(use *mcp.ToolUseContent) *mcp.ToolResultContent {
 		result.StructuredContent = w
 	}
 	return result
-}
-
-// suspend adds the conversation so far, as request state, to a result that asks for
-// another sample. It is not signed: a client that forges it changes only what its
-// own model is told, and gains nothing from the server.
-func suspend(pending *mcp.CallToolResult, history []*mcp.SamplingMessageV2) (*mcp.CallToolResult, any, error) {
-	if len(history) == 0 {
-		return pending, nil, nil
-	}
-	state, err := json.Marshal(history)
-	if err != nil {
-		return nil, nil, fmt.Errorf("encode the conversation: %w", err)
-	}
-	pending.RequestState = string(state)
-	return pending, nil, nil
-}
-
-// resume returns the conversation before the call was suspended: pairs of a sample
-// that uses tools and the tools' results.
-func resume(req *mcp.CallToolRequest) ([]*mcp.SamplingMessageV2, error) {
-	if !usesInputRequests(req.Session) || req.Params.RequestState == "" {
-		return nil, nil
-	}
-	var history []*mcp.SamplingMessageV2
-	err := json.Unmarshal([]byte(req.Params.RequestState), &history)
-	if err != nil || len(history)%2 != 0 || len(history)/2 >= maxSamples || slices.Contains(history, nil) {
-		return nil, invalidParams("invalid requestState")
-	}
-	return history, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -44,7 +43,7 @@ func weatherOf(id, city string) mcp.Content {
 
 func TestSampleWithToolsGoesOnUntilTheModelIsDone(t *testing.T) {
 	t.Parallel()
-	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+	everyWayToAsk(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
 		m := &model{says: [][]mcp.Content{
 			says(words("Let me see."), weatherOf("1", "Oslo"), weatherOf("2", "Lima")),
 			says(weatherOf("3", "Hanoi")),
@@ -104,7 +103,7 @@ func TestModelIsOfferedTheCitiesThereAre(t *testing.T) {
 
 func TestModelLearnsFromItsMistakes(t *testing.T) {
 	t.Parallel()
-	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+	everyWayToAsk(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
 		m := &model{says: [][]mcp.Content{
 			says(weatherOf("1", "Atlantis"), use("2", "getWeather", nil), use("3", "echo", map[string]any{"message": "hi"}),
 				use("4", "getWeather", map[string]any{"city": 5})),
@@ -127,7 +126,7 @@ func TestModelLearnsFromItsMistakes(t *testing.T) {
 
 func TestModelThatDoesNotStopIsStopped(t *testing.T) {
 	t.Parallel()
-	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+	everyWayToAsk(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
 		m := &model{says: [][]mcp.Content{says(weatherOf("1", "Oslo"))}}
 		wantToolError(t, call(t, connect(m.options()), "sampleWithTools", map[string]any{"prompt": "?"}),
 			"the client's model still uses tools after 5 samples")
@@ -174,84 +173,4 @@ func TestClientThatRefusesToSampleWithToolsIsAToolError(t *testing.T) {
 		},
 	})
 	wantToolError(t, call(t, cs, "sampleWithTools", map[string]any{"prompt": "?"}), "user said no")
-}
-
-// Each round may go to another instance, which knows nothing but the request.
-func TestOtherServersGoOnWithTheConversationFrom2026(t *testing.T) {
-	t.Parallel()
-	m := &model{}
-	opts := m.options()
-	opts.MultiRoundTrip = &mcp.MultiRoundTripOptions{Disabled: true}
-	params := &mcp.CallToolParams{Name: "sampleWithTools", Arguments: map[string]any{"prompt": "What to wear?"}}
-	round := func(response ...mcp.Content) *mcp.CallToolResult {
-		cs := connect(t, everything.New(nil), v2026, opts)
-		res, err := cs.CallTool(t.Context(), params)
-		if err != nil {
-			t.Fatal(err)
-		}
-		params.RequestState = res.RequestState
-		params.InputResponses = mcp.InputResponseMap{}
-		for id := range res.InputRequests {
-			params.InputResponses[id] = &mcp.CreateMessageWithToolsResult{Role: "assistant", Model: "test", Content: response}
-		}
-		return res
-	}
-	for i, response := range []mcp.Content{weatherOf("1", "Oslo"), weatherOf("2", "Bergen"), words("A coat.")} {
-		res := round(response)
-		if !res.NeedsInput() {
-			t.Fatalf("round %d ended with %s", i, encode(t, res))
-		}
-		for _, input := range res.InputRequests {
-			if got := len(input.(*mcp.CreateMessageWithToolsParams).Messages); got != 1+2*i {
-				t.Errorf("round %d has %d messages, want %d", i, got, 1+2*i)
-			}
-		}
-	}
-	wantText(t, round(), "LLM sampling result: A coat.")
-}
-
-func TestForgedConversationsAreRefusedOrHarmless(t *testing.T) {
-	t.Parallel()
-	const pair = `{"role": "assistant", "content": {"type": "tool_use", "id": "1", "name": "getWeather", "input": {}}},
-		{"role": "user", "content": {"type": "tool_result", "toolUseId": "1", "content": []}}`
-	pairs := func(n int) string {
-		return "[" + strings.TrimSuffix(strings.Repeat(pair+",", n), ",") + "]"
-	}
-	endpoint := serveHTTP(t, everything.New(nil), v2026)
-	ask := func(state string) map[string]any {
-		return post2026(t, endpoint, "tools/call", string(encode(t, map[string]any{
-			"name": "sampleWithTools", "arguments": map[string]any{"prompt": "?"}, "requestState": state,
-		})))
-	}
-	for _, state := range []string{
-		"x", "{}", `"x"`, "[1]", "[null, null]", "[null]", `[{}, {}]`, `[{"role": "user"}, {"role": "user"}]`,
-		`[{"role": "user", "content": {"type": "resource", "resource": {"uri": "x"}}}, {"role": "user", "content": []}]`,
-		`[{"role": "user", "content": {"type": "text", "text": "one"}}]`,
-		pairs(5), pairs(1000), pairs(1) + "x",
-	} {
-		response := ask(state)
-		wantJSON(t, response["error"], `{"code": -32602, "message": "invalid requestState"}`)
-	}
-	for n, state := range map[int]string{0: "", 1: pairs(1), 4: pairs(4)} {
-		result := ask(state)["result"].(map[string]any)
-		requests := result["inputRequests"].(map[string]any)
-		params := requests[fmt.Sprintf("sample%d", n+1)].(map[string]any)["params"].(map[string]any)
-		if got := len(params["messages"].([]any)); got != 1+2*n {
-			t.Errorf("%d pairs make %d messages", n, got)
-		}
-	}
-}
-
-// Only requests of 2026-07-28 carry state. That of other clients is not read.
-func TestStateOfOlderClientsIsIgnored(t *testing.T) {
-	t.Parallel()
-	m := &model{says: [][]mcp.Content{says(words("ok"))}}
-	cs := connect(t, everything.New(nil), v2025, m.options())
-	res, err := cs.CallTool(t.Context(), &mcp.CallToolParams{
-		Name: "sampleWithTools", Arguments: map[string]any{"prompt": "?"}, RequestState: "x",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantText(t, res, "LLM sampling result: ok")
 }

@@ -89,6 +89,8 @@ var wrongArguments = []struct{ tool, args, want string }{
 	{"getResourceLinks", `{"count": 1.5}`, "count"},
 	{"listRoots", `{"all": true}`, "all"},
 	{"elicitUrl", `{"url": "https://evil.example"}`, "url"},
+	{"guessNumber", `{"max": 1}`, "max"},
+	{"guessNumber", `{"max": 1000000001}`, "max"},
 	{"sampleWithTools", `{}`, `missing properties: ["prompt"]`},
 	{"sampleWithTools", `{"prompt": null}`, "prompt"},
 	{"toggleResource", `{}`, `missing properties: ["on"]`},

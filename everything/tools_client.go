@@ -49,16 +49,11 @@ type sampleArgs struct {
 
 func sampleLLM(ctx context.Context, req *mcp.CallToolRequest, in sampleArgs) (*mcp.CallToolResult, any, error) {
 	if caps := req.ClientCapabilities(); caps == nil || caps.Sampling == nil {
-		return nil, nil, missingCapability(req.ProtocolVersion(), "sampling",
-			map[string]any{"sampling": map[string]any{}})
+		return nil, nil, missingCapability(req, "sampling", map[string]any{"sampling": map[string]any{}})
 	}
-	params := samplingParams(in)
-	response, pending, err := requestInput(ctx, req, "sample", params,
-		func(ctx context.Context) (*mcp.CreateMessageWithToolsResult, error) {
-			return req.Session.CreateMessageWithTools(ctx, params)
-		})
-	if err != nil || pending != nil {
-		return pending, nil, err
+	response, err := ask(ctx, req.Session.CreateMessageWithTools, samplingParams(in))
+	if err != nil {
+		return nil, nil, err
 	}
 	return samplingResult(response.Content)
 }
@@ -115,22 +110,17 @@ func newInputForm() *inputForm {
 
 func (f *inputForm) elicitInputs(ctx context.Context, req *mcp.CallToolRequest, _ noArgs) (*mcp.CallToolResult, any, error) {
 	if !fillsInForms(req.ClientCapabilities()) {
-		return nil, nil, missingCapability(req.ProtocolVersion(), "form elicitation",
-			map[string]any{"elicitation": map[string]any{"form": map[string]any{}}})
+		return nil, nil, missingForm(req)
 	}
-	params := &mcp.ElicitParams{
+	response, err := ask(ctx, req.Session.Elicit, &mcp.ElicitParams{
 		Mode:            "form",
 		Message:         "Please provide inputs for the following fields:",
 		RequestedSchema: f.schema,
+	})
+	if err != nil {
+		return nil, nil, err
 	}
-	response, pending, err := requestInput(ctx, req, "inputs", params,
-		func(ctx context.Context) (*mcp.ElicitResult, error) {
-			return req.Session.Elicit(ctx, params)
-		})
-	if err != nil || pending != nil {
-		return pending, nil, err
-	}
-	if err := f.complete(response); err != nil {
+	if err := f.check(response); err != nil {
 		return nil, nil, err
 	}
 	return elicitationText(response)
@@ -145,20 +135,16 @@ func fillsInForms(caps *mcp.ClientCapabilities) bool {
 	return caps.Elicitation.Form != nil || caps.Elicitation.URL == nil
 }
 
-// complete checks what the user accepted against the form and fills in its
-// defaults. The SDK does so only for clients older than 2026-07-28, and not for
-// a response without content, which lacks the required fields.
-func (f *inputForm) complete(response *mcp.ElicitResult) error {
-	if response.Action != "accept" {
+// check refuses what the user accepted without content, which lacks the required
+// fields. Other content the SDK has checked, and has filled in the defaults.
+func (f *inputForm) check(response *mcp.ElicitResult) error {
+	if response.Action != "accept" || response.Content != nil {
 		return nil
 	}
-	if response.Content == nil {
-		response.Content = map[string]any{}
-	}
-	if err := f.resolved.Validate(response.Content); err != nil {
+	if err := f.resolved.Validate(map[string]any{}); err != nil {
 		return fmt.Errorf("elicitation result does not match the requested schema: %w", err)
 	}
-	return f.resolved.ApplyDefaults(&response.Content)
+	return nil
 }
 
 // elicitationText shows a response as indented JSON, without escapes for HTML: it

@@ -3,7 +3,9 @@ package everything_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,7 +52,7 @@ func sampler(last **mcp.CreateMessageParams, res *mcp.CreateMessageResult, err e
 
 func TestSampleLLMSamplesThroughTheClient(t *testing.T) {
 	t.Parallel()
-	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+	everyWayToAsk(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
 		var asked *mcp.CreateMessageParams
 		cs := connect(sampler(&asked, sample("forty-two"), nil))
 
@@ -72,7 +74,7 @@ func TestSampleLLMSamplesThroughTheClient(t *testing.T) {
 
 func TestSampleLLMJoinsTheTextsOfASample(t *testing.T) {
 	t.Parallel()
-	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+	everyWayToAsk(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
 		cs := connect(&mcp.ClientOptions{
 			CreateMessageWithToolsHandler: func(context.Context, *mcp.CreateMessageWithToolsRequest) (*mcp.CreateMessageWithToolsResult, error) {
 				return &mcp.CreateMessageWithToolsResult{Role: "assistant", Model: "test", Content: []mcp.Content{
@@ -88,7 +90,7 @@ func TestSampleLLMJoinsTheTextsOfASample(t *testing.T) {
 
 func TestSampleWithoutTextIsAToolError(t *testing.T) {
 	t.Parallel()
-	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+	everyWayToAsk(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
 		cs := connect(sampler(nil, &mcp.CreateMessageResult{
 			Content: &mcp.ImageContent{Data: []byte("x"), MIMEType: "image/png"}, Model: "test", Role: "assistant",
 		}, nil))
@@ -172,7 +174,7 @@ func elicitor(last **mcp.ElicitParams, res *mcp.ElicitResult, err error) *mcp.Cl
 
 func TestElicitInputsPresentsTheForm(t *testing.T) {
 	t.Parallel()
-	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+	everyWayToAsk(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
 		var asked *mcp.ElicitParams
 		cs := connect(elicitor(&asked, &mcp.ElicitResult{Action: "decline"}, nil))
 		call(t, cs, "elicitInputs", nil)
@@ -250,7 +252,7 @@ func TestElicitInputsShowsTheResponse(t *testing.T) {
   }
 }`},
 	}
-	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+	everyWayToAsk(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				response := *tt.response // the client adds defaults to its content
@@ -262,59 +264,27 @@ func TestElicitInputsShowsTheResponse(t *testing.T) {
 	})
 }
 
-// The SDK's client does not send such responses, so they are sent by hand.
-func TestInputResponsesAreCheckedFrom2026(t *testing.T) {
+// The SDK's client does not send such answers, so they are sent by hand.
+func TestFormThatIsFilledInWrongIsAToolErrorFrom2026(t *testing.T) {
 	t.Parallel()
-	opts := respondingClient()
-	opts.MultiRoundTrip = &mcp.MultiRoundTripOptions{Disabled: true}
-	cs := connect(t, everything.New(nil), v2026, opts)
-	retry := func(t *testing.T, id string, response mcp.InputResponse) (*mcp.CallToolResult, error) {
-		t.Helper()
-		return cs.CallTool(t.Context(), &mcp.CallToolParams{
-			Name: "elicitInputs", InputResponses: mcp.InputResponseMap{id: response},
-		})
-	}
-
-	t.Run("the input request is returned", func(t *testing.T) {
-		res := call(t, cs, "elicitInputs", nil)
-		if !res.NeedsInput() || len(res.InputRequests) != 1 || res.InputRequests["inputs"] == nil {
-			t.Errorf("result is %s", encode(t, res))
-		}
-	})
-	t.Run("and again if the response is to another one", func(t *testing.T) {
-		res, err := retry(t, "other", accept(map[string]any{"name": "Ada"}))
-		if err != nil || !res.NeedsInput() {
-			t.Errorf("result is %s, error %v", encode(t, res), err)
-		}
-	})
-	t.Run("the response completes the call", func(t *testing.T) {
-		res, err := retry(t, "inputs", &mcp.ElicitResult{Action: "cancel"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		wantText(t, res, "Elicitation result: {\n  \"action\": \"cancel\"\n}")
-	})
-	t.Run("responses of the wrong kind are refused", func(t *testing.T) {
-		_, err := retry(t, "inputs", sample("text"))
-		wantRPCError(t, err, -32602, `inputResponses["inputs"]`)
-	})
-	for _, content := range []map[string]any{
-		nil, {"name": 1}, {"name": "Ada", "integer": 101}, {"name": "Ada", "petType": "dragons"},
+	endpoint := startFleet(t).URL
+	for content, want := range map[string]string{
+		`null`:                                  `missing properties: ["name"]`,
+		`{"name": 1}`:                           "does not match requested schema",
+		`{"name": "Ada", "integer": 101}`:       "does not match requested schema",
+		`{"name": "Ada", "petType": "dragons"}`: "does not match requested schema",
 	} {
-		t.Run("content outside of the form is refused", func(t *testing.T) {
-			res, err := retry(t, "inputs", accept(content))
-			if err != nil {
-				t.Fatal(err)
-			}
-			wantToolError(t, res, "does not match the requested schema")
-		})
+		result, _ := answer2026(t, endpoint, "elicitInputs", `{"action": "accept", "content": `+content+`}`)["result"].(map[string]any)
+		if text := fmt.Sprint(result["content"]); result["isError"] != true || !strings.Contains(text, want) {
+			t.Errorf("content %s: %v", content, result)
+		}
 	}
 }
 
 // The SDK accepts it, although the form has a required field.
 func TestAcceptedFormWithoutContentIsAToolError(t *testing.T) {
 	t.Parallel()
-	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+	everyWayToAsk(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
 		cs := connect(elicitor(nil, accept(nil), nil))
 		wantToolError(t, call(t, cs, "elicitInputs", nil), `missing properties: ["name"]`)
 	})
@@ -407,30 +377,4 @@ func (c *silentClient) wait(ctx context.Context) error {
 	<-ctx.Done()
 	c.released = true
 	return ctx.Err()
-}
-
-// Between the rounds of a call nothing may be kept: another instance gets the
-// second one.
-func TestAnotherServerFinishesTheCallFrom2026(t *testing.T) {
-	t.Parallel()
-	opts := respondingClient()
-	opts.MultiRoundTrip = &mcp.MultiRoundTripOptions{Disabled: true}
-	first := connect(t, everything.New(nil), v2026, opts)
-	second := connect(t, everything.New(nil), v2026, opts)
-
-	params := &mcp.CallToolParams{Name: "sampleLLM", Arguments: map[string]any{"prompt": "why?"}}
-	asked, err := first.CallTool(t.Context(), params)
-	if err != nil {
-		t.Fatal(err)
-	}
-	params.RequestState = asked.RequestState
-	params.InputResponses = mcp.InputResponseMap{}
-	for id := range asked.InputRequests {
-		params.InputResponses[id] = sample("because")
-	}
-	res, err := second.CallTool(t.Context(), params)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantText(t, res, "LLM sampling result: because")
 }

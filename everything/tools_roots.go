@@ -22,14 +22,11 @@ func addRootsTool(server *mcp.Server) {
 
 func listRoots(ctx context.Context, req *mcp.CallToolRequest, _ noArgs) (*mcp.CallToolResult, any, error) {
 	if caps := req.ClientCapabilities(); caps == nil || caps.RootsV2 == nil {
-		return nil, nil, missingCapability(req.ProtocolVersion(), "roots", map[string]any{"roots": map[string]any{}})
+		return nil, nil, missingCapability(req, "roots", map[string]any{"roots": map[string]any{}})
 	}
-	response, pending, err := requestInput(ctx, req, "roots", &mcp.ListRootsParams{},
-		func(ctx context.Context) (*mcp.ListRootsResult, error) {
-			return req.Session.ListRoots(ctx, nil)
-		})
-	if err != nil || pending != nil {
-		return pending, nil, err
+	response, err := ask(ctx, req.Session.ListRoots, &mcp.ListRootsParams{})
+	if err != nil {
+		return nil, nil, err
 	}
 	return textResult(rootsText(response.Roots)), nil, nil
 }

@@ -13,11 +13,10 @@ import (
 )
 
 // connectWithRoots connects a client that has roots.
-func connectWithRoots(t *testing.T, server *mcp.Server, version string, roots ...*mcp.Root) *mcp.ClientSession {
+func connectWithRoots(t *testing.T, endpoint, version string, roots ...*mcp.Root) *mcp.ClientSession {
 	t.Helper()
 	client := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "0"}, nil)
 	client.AddRoots(roots...)
-	endpoint := serveHTTP(t, server, version)
 	cs, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: endpoint},
 		&mcp.ClientSessionOptions{ProtocolVersion: version})
 	if err != nil {
@@ -29,12 +28,15 @@ func connectWithRoots(t *testing.T, server *mcp.Server, version string, roots ..
 
 func TestListRootsShowsTheClientsRoots(t *testing.T) {
 	t.Parallel()
-	for _, version := range []string{v2025, v2026} {
+	for version, serve := range map[string]func() string{
+		v2025: func() string { return serveHTTP(t, everything.New(nil), v2025) },
+		v2026: func() string { return startFleet(t).URL },
+	} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			server := everything.New(nil)
-			wantText(t, call(t, connectWithRoots(t, server, version), "listRoots", nil), "The client has no roots.")
-			cs := connectWithRoots(t, server, version,
+			endpoint := serve()
+			wantText(t, call(t, connectWithRoots(t, endpoint, version), "listRoots", nil), "The client has no roots.")
+			cs := connectWithRoots(t, endpoint, version,
 				&mcp.Root{URI: "file:///home/ada/engine", Name: "Engine"}, &mcp.Root{URI: "file:///tmp"})
 			wantText(t, call(t, cs, "listRoots", nil),
 				"The client's roots:\n- Engine: file:///home/ada/engine\n- (unnamed): file:///tmp")
@@ -54,24 +56,19 @@ func TestListRootsWithoutRootsCapability(t *testing.T) {
 // A client may send what no SDK would.
 func TestStrangeRootsAreHarmless(t *testing.T) {
 	t.Parallel()
-	endpoint := serveHTTP(t, everything.New(nil), v2026)
-	for _, tt := range []struct{ response, want string }{
-		{`{"roots": []}`, "The client has no roots."},
-		{`{"roots": [null]}`, "The client has no roots."},
-		{`{"roots": [null, {"uri": "file:///x", "more": 1}]}`, "The client's roots:\n- (unnamed): file:///x"},
-		{`{"roots": [{}]}`, "The client's roots:\n- (unnamed): "},
+	endpoint := startFleet(t).URL
+	for roots, want := range map[string]string{
+		`{"roots": []}`:     "The client has no roots.",
+		`{"roots": [null]}`: "The client has no roots.",
+		`{"roots": [null, {"uri": "file:///x", "more": 1}]}`: "The client's roots:\n- (unnamed): file:///x",
+		`{"roots": [{}]}`: "The client's roots:\n- (unnamed): ",
 	} {
-		response := post2026(t, endpoint, "tools/call", `{"name": "listRoots", "inputResponses": {"roots": `+tt.response+`}}`)
-		result, ok := response["result"].(map[string]any)
-		if !ok {
-			t.Errorf("%s: %v", tt.response, response)
-			continue
-		}
-		wantJSON(t, result["content"], string(encode(t, []mcp.Content{&mcp.TextContent{Text: tt.want}})))
+		result, _ := answer2026(t, endpoint, "listRoots", roots)["result"].(map[string]any)
+		wantJSON(t, result["content"], string(encode(t, []mcp.Content{&mcp.TextContent{Text: want}})))
 	}
 	for _, roots := range []string{`{"roots": "all"}`, `{"roots": [1]}`, `5`, `null`, `{}`} {
-		response := post2026(t, endpoint, "tools/call", `{"name": "listRoots", "inputResponses": {"roots": `+roots+`}}`)
-		if response["error"] == nil {
+		response := answer2026(t, endpoint, "listRoots", roots)
+		if result, _ := response["result"].(map[string]any); response["error"] == nil && result["isError"] != true {
 			t.Errorf("%s: %v", roots, response)
 		}
 	}
@@ -79,11 +76,7 @@ func TestStrangeRootsAreHarmless(t *testing.T) {
 
 func TestListRootsAsksFrom2026(t *testing.T) {
 	t.Parallel()
-	response := post2026(t, serveHTTP(t, everything.New(nil), v2026), "tools/call", `{"name": "listRoots"}`)
-	result := response["result"].(map[string]any)
-	delete(result, "_meta")
-	delete(result, "content") // null, which the SDK leaves in
-	wantJSON(t, result, `{"resultType": "input_required", "inputRequests": {"roots": {"method": "roots/list", "params": {}}}}`)
+	wantQuestion(t, "listRoots", `{"method": "roots/list", "params": {}}`)
 }
 
 // rootlessClient fails or ignores requests for roots, by a middleware, as the

@@ -25,25 +25,20 @@ func addURLTool(server *mcp.Server) {
 
 func elicitURL(ctx context.Context, req *mcp.CallToolRequest, _ noArgs) (*mcp.CallToolResult, any, error) {
 	if caps := req.ClientCapabilities(); caps == nil || caps.Elicitation == nil || caps.Elicitation.URL == nil {
-		return nil, nil, missingCapability(req.ProtocolVersion(), "URL elicitation",
+		return nil, nil, missingCapability(req, "URL elicitation",
 			map[string]any{"elicitation": map[string]any{"url": map[string]any{}}})
 	}
 	params := &mcp.ElicitParams{
-		Mode:    "url",
-		Message: "Please read about elicitation, on the web.",
-		URL:     elicitationPage,
+		Mode:          "url",
+		Message:       "Please read about elicitation, on the web.",
+		URL:           elicitationPage,
+		ElicitationID: rand.Text(),
 	}
-	if req.ProtocolVersion() < firstInputRequestVersion {
-		params.ElicitationID = rand.Text() // 2026-07-28 has neither ids nor notifications/elicitation/complete
+	response, err := ask(ctx, req.Session.Elicit, params)
+	if err != nil {
+		return nil, nil, err
 	}
-	response, pending, err := requestInput(ctx, req, "page", params,
-		func(ctx context.Context) (*mcp.ElicitResult, error) {
-			return req.Session.Elicit(ctx, params)
-		})
-	if err != nil || pending != nil {
-		return pending, nil, err
-	}
-	if response.Action == "accept" && params.ElicitationID != "" {
+	if response.Action == "accept" {
 		// The page has no form, so opening it completes the elicitation. A client
 		// that misses the notification loses nothing.
 		_ = req.Session.NotifyElicitationComplete(ctx, &mcp.ElicitationCompleteParams{

@@ -26,7 +26,7 @@ func visitor(last **mcp.ElicitParams, action string, err error) *mcp.ClientOptio
 
 func TestElicitUrlSendsTheUserToAPage(t *testing.T) {
 	t.Parallel()
-	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+	everyWayToAsk(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
 		var asked *mcp.ElicitParams
 		for action, want := range map[string]string{
 			"accept":  "The user agreed to open " + page,
@@ -35,8 +35,6 @@ func TestElicitUrlSendsTheUserToAPage(t *testing.T) {
 		} {
 			wantText(t, call(t, connect(visitor(&asked, action, nil)), "elicitUrl", nil), want)
 		}
-		wantToolError(t, call(t, connect(visitor(&asked, "maybe", nil)), "elicitUrl", nil), `unknown action "maybe"`)
-
 		if asked.Mode != "url" || asked.URL != page || asked.RequestedSchema != nil || asked.Message == "" {
 			t.Errorf("asked %s", encode(t, asked))
 		}
@@ -46,10 +44,17 @@ func TestElicitUrlSendsTheUserToAPage(t *testing.T) {
 	})
 }
 
+// From 2026-07-28 on, such an answer does not reach the tool.
+func TestUnknownActionIsAToolErrorBefore2026(t *testing.T) {
+	t.Parallel()
+	cs := connect(t, everything.New(nil), v2025, visitor(nil, "maybe", nil))
+	wantToolError(t, call(t, cs, "elicitUrl", nil), `unknown action "maybe"`)
+}
+
 func TestElicitationsByURLHaveIDsBefore2026(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	everyWay(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
+	everyWayToAsk(t, func(t *testing.T, connect func(*mcp.ClientOptions) *mcp.ClientSession) {
 		var asked *mcp.ElicitParams
 		cs := connect(visitor(&asked, "accept", nil))
 		for range 3 {
@@ -121,11 +126,14 @@ func TestClientThatFailsToOpenAPageIsAToolError(t *testing.T) {
 
 func TestElicitUrlAsksFrom2026(t *testing.T) {
 	t.Parallel()
-	response := post2026(t, serveHTTP(t, everything.New(nil), v2026), "tools/call", `{"name": "elicitUrl"}`)
-	result := response["result"].(map[string]any)
-	delete(result, "_meta")
-	delete(result, "content") // null, which the SDK leaves in
-	wantJSON(t, result, `{"resultType": "input_required", "inputRequests": {"page": {
-		"method": "elicitation/create",
-		"params": {"mode": "url", "url": "`+page+`", "message": "Please read about elicitation, on the web."}}}}`)
+	wantQuestion(t, "elicitUrl", `{"method": "elicitation/create",
+		"params": {"mode": "url", "url": "`+page+`", "message": "Please read about elicitation, on the web."}}`)
+}
+
+// There is nothing but the result: 2026-07-28 has no notification of completion.
+func TestAcceptedElicitationsAreNotCompletedFrom2026(t *testing.T) {
+	t.Parallel()
+	response := answer2026(t, startFleet(t).URL, "elicitUrl", `{"action": "accept"}`)
+	result, _ := response["result"].(map[string]any)
+	wantJSON(t, result["content"], string(encode(t, []mcp.Content{&mcp.TextContent{Text: "The user agreed to open " + page}})))
 }

@@ -98,7 +98,7 @@ func (c *Conn) emit(ctx context.Context, data []byte) error {
 func (c *Conn) emitLocked(ctx context.Context, data []byte) error {
 	switch c.phase {
 	case phaseDone:
-		return errResponseComplete
+		return c.node.opts.RequestEnded
 	case phaseParked:
 		return c.hold(saidOf(data))
 	case phaseFront:

@@ -62,6 +62,9 @@ func (c *Conn) notify(ctx context.Context, m *jsonrpc.Request) error {
 	if m.Method == "notifications/cancelled" {
 		return c.withdraw(ctx, m.Params)
 	}
+	if c.req.Stateless && m.Method == elicitationComplete {
+		return nil
+	}
 	if c.req.Intercept != nil && c.req.Intercept(m.Method, m.Params) {
 		return nil
 	}

@@ -45,7 +45,7 @@ var (
 	errResponseComplete = errors.New("the response is complete")
 	errNothingElse      = errors.New("nothing can be sent with this request")
 	errNoEventID        = errors.New("the client's connection broke before it had an event id to resume from")
-	errNoStandalone     = errors.New("in this protocol version nothing can be sent outside of the request")
+	errNoStandalone     = errors.New("in this protocol version nothing can be sent outside of the request: send it with the context that its handler got")
 	errNoSessionYet     = errors.New("there is no session before initialize is answered")
 	// errStateless is that of an id of a protocol without sessions.
 	errStateless      = fmt.Errorf("%w: from protocol 2026-07-28 on clients have none; while no request of theirs runs, only updates of resources and changes of lists reach them", sessionstore.ErrNotFound)

@@ -95,7 +95,7 @@ func (c *Conn) sendServerRequest(ctx context.Context, m *jsonrpc.Request) error 
 		if err := c.checkTools(m); err != nil {
 			return sdkcompat.Rejected(err)
 		}
-		if err := c.ask(ctx, m); err != nil {
+		if err := c.ask(ctx, asInputRequest(m)); err != nil {
 			return sdkcompat.Rejected(err)
 		}
 		return nil

@@ -60,6 +60,12 @@ func newUser(t testing.TB, f *fleet) *user {
 		changed:  make(chan struct{}, 100),
 		renewed:  make(chan struct{}, 100),
 	}
+	u.makeClient()
+	return u
+}
+
+// makeClient makes the user's client, which answers what it is asked.
+func (u *user) makeClient() {
 	u.client = mcp.NewClient(&mcp.Implementation{Name: "e2e", Version: "1"}, &mcp.ClientOptions{
 		Capabilities: &mcp.ClientCapabilities{
 			RootsV2:     &mcp.RootCapabilities{ListChanged: true},
@@ -83,7 +89,6 @@ func newUser(t testing.TB, f *fleet) *user {
 		ResourceListChangedHandler: func(context.Context, *mcp.ResourceListChangedRequest) { u.renewed <- struct{}{} },
 	})
 	u.client.AddRoots(&mcp.Root{URI: "file:///desk", Name: "desk"})
-	return u
 }
 
 // sample is what a user's model says: it asks for the weather in Oslo if it
@@ -160,7 +165,7 @@ func longOperation(seconds float64, steps int) *mcp.CallToolParams {
 func tools() []string {
 	return []string{
 		"add", "annotatedMessage", "echo", "elicitInputs", "elicitUrl", "getResourceLinks", "getResourceReference",
-		"getTinyAudio", "getTinyImage", "getWeather", "listRoots", "longRunningOperation", "mcp_apps_hello_world",
+		"getTinyAudio", "getTinyImage", "getWeather", "guessNumber", "listRoots", "longRunningOperation", "mcp_apps_hello_world",
 		"mcp_apps_server_time", "sampleLLM", "sampleWithTools", "toggleResource", "toggleTool",
 	}
 }
@@ -246,8 +251,8 @@ func (u *user) useTools(t *testing.T) {
 	}
 }
 
-// useServerRequests calls the tools that send requests to the client or, from
-// 2026-07-28, return input requests; the retry goes to any process.
+// useServerRequests calls the tools that ask the client; the answers, or from
+// 2026-07-28 on the retry that has them, go to any process.
 func (u *user) useServerRequests(t *testing.T) {
 	for _, call := range []struct {
 		tool, prompt string

@@ -121,6 +121,7 @@ func startScript(t *testing.T, name string, args ...string) *script {
 type saying struct {
 	Connected bool
 	Progress  int
+	Logged    int
 	Outcome   string
 	Code      int
 	Text      string

@@ -34,7 +34,7 @@ function version1(capabilities) {
 
 function version2(capabilities) {
     const { Client, StreamableHTTPClientTransport } = require('@modelcontextprotocol/client');
-    const mode = kind === '2026-07-28' ? { pin: kind } : 'legacy';
+    const mode = kind === '2026-07-28' ? { pin: kind } : kind === 'auto' ? kind : 'legacy';
     const client = new Client({ name: 'e2e', version: '1' }, { capabilities, versionNegotiation: { mode } });
     return Object.assign(client, {
         newTransport: options => new StreamableHTTPClientTransport(new URL(url), options),
@@ -45,7 +45,7 @@ function version2(capabilities) {
 }
 
 // Whether the protocol has sessions.
-export const sessions = kind !== '2026-07-28';
+export const sessions = kind !== '2026-07-28' && kind !== 'auto';
 // Whether the caller has to ask for each page of a list: version 1.
 export const pages = kind === 'sdk' || kind === 'sse';
 // Whether each call has a stream of its own.

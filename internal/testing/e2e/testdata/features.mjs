@@ -5,7 +5,7 @@ import { ask, connect, leave, pages, say, sessions, streamable, text } from './c
 
 const tools = [
     'add', 'annotatedMessage', 'echo', 'elicitInputs', 'elicitUrl', 'getResourceLinks', 'getResourceReference',
-    'getTinyAudio', 'getTinyImage', 'getWeather', 'listRoots', 'longRunningOperation', 'mcp_apps_hello_world',
+    'getTinyAudio', 'getTinyImage', 'getWeather', 'guessNumber', 'listRoots', 'longRunningOperation', 'mcp_apps_hello_world',
     'mcp_apps_server_time', 'sampleLLM', 'sampleWithTools', 'toggleResource', 'toggleTool',
 ];
 const capabilities = { sampling: { tools: {} }, elicitation: { form: {}, url: {} }, roots: { listChanged: true } };
