@@ -46,7 +46,6 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 		h.watchers.end()
 		// The rest has its own bounds; an expired ctx must not leave it undone.
 		h.node.Close(context.WithoutCancel(ctx))
-		h.runner.Close()
 		h.logger.Info("instance left the fleet")
 		close(h.closed)
 		return h.cutShort

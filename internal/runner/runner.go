@@ -51,9 +51,6 @@ func New(n *node.Node, store *sessionstore.Store, logger *slog.Logger, crash boo
 // without a session. It is for tests; it must be called before the runner is used.
 func (r *Runner) UseStandIns(use bool) { r.rounds = sdkcompat.NewRounds(use) }
 
-// Close ends what the runner keeps for later requests.
-func (r *Runner) Close() { r.rounds.Close() }
-
 // Faults returns what keeps the faults of handlers to their requests.
 func (r *Runner) Faults() *sdkcompat.Faults { return r.faults }
 

@@ -262,8 +262,7 @@ func TestToolsCanBeListedWithoutMiddleware(t *testing.T) {
 		return func(context.Context, string, mcp.Request) (mcp.Result, error) { return nil, errors.New("hidden") }
 	})
 	_, session := connect(t, server, initialized())
-	rounds := NewRounds()
-	t.Cleanup(rounds.Close)
+	rounds := NewRounds(true)
 	var names []string
 	for tool, err := range rounds.Tools(t.Context(), session) {
 		if err != nil {

@@ -36,8 +36,7 @@ type Rounds struct {
 	lent     sync.Map          // of each stand-in that is lent: its *mcp.ServerSession, the *standIn
 	current  atomic.Pointer[standInServer]
 
-	mu     sync.Mutex // held to replace current and to take back; guards closed
-	closed bool
+	mu sync.Mutex // held to replace current
 }
 
 // NewRounds returns rounds, whose handlers' middleware sees stand-ins or, if
@@ -82,32 +81,27 @@ func (r *Rounds) Tool(ctx context.Context, session *mcp.ServerSession, name stri
 	}
 }
 
-// maxNames bounds the features of a server of stand-ins, as clients can make up
-// names, and maxIdle the stand-ins that are kept for later.
-const (
-	maxNames = 1000
-	maxIdle  = 64
-)
+// maxNames bounds the features of a server of stand-ins, as clients can make up names.
+const maxNames = 1000
 
 // A standInServer has the stand-ins' features.
 type standInServer struct {
 	server *mcp.Server
-	idle   chan *standIn
 
 	mu    sync.RWMutex // guards names
 	names map[string]bool
 }
 
-// A standIn is a session of 2026-07-28 that is lent to one request at a time.
+// A standIn is a session of 2026-07-28 for one request. It is not used again: middleware
+// may keep it, and another request may be another user's.
 type standIn struct {
 	session    *mcp.ServerSession // what the middleware around the request's handler sees
-	of         *standInServer
-	connection atomic.Pointer[mcp.Connection] // that of the request; nil between requests
-	handler    *mcp.ServerSession             // what the handler sees
-	done       chan struct{}                  // closed when the stand-in is not needed any more
+	connection mcp.Connection     // that of the request
+	handler    *mcp.ServerSession // what the handler sees
+	done       chan struct{}      // closed when the request has been handled
 }
 
-// errNoRequest is the error of a stand-in between requests.
+// errNoRequest is the error of a stand-in whose request has been handled.
 var errNoRequest = errors.New("the request of this session has ended")
 
 // Lend returns a stand-in for the session of a request that calls the named tool,
@@ -118,46 +112,15 @@ func (r *Rounds) Lend(method, name string, session *mcp.ServerSession, connectio
 	if _, err := url.Parse(name); err != nil && method == "resources/read" || !r.standIns {
 		return session, func() {}, nil
 	}
-	of := r.serving(method, name)
-	var s *standIn
-	select {
-	case s = <-of.idle:
-	default:
-		if s, err = of.connect(); err != nil {
-			return nil, nil, err
-		}
+	s := &standIn{connection: connection, handler: session, done: make(chan struct{})}
+	if err := s.connect(r.serving(method, name).server); err != nil {
+		return nil, nil, err
 	}
-	s.handler = session
-	s.connection.Store(&connection)
 	r.lent.Store(s.session, s)
-	return s.session, func() { r.takeBack(s) }, nil
-}
-
-// Close ends the stand-ins; those that are lent, when they are taken back.
-func (r *Rounds) Close() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.closed = true
-	if of := r.current.Load(); of != nil {
-		of.close()
-	}
-}
-
-func (r *Rounds) takeBack(s *standIn) {
-	r.lent.Delete(s.session)
-	s.connection.Store(nil)
-	s.handler = nil
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed || s.of != r.current.Load() {
+	return s.session, func() {
+		r.lent.Delete(s.session)
 		close(s.done)
-		return
-	}
-	select {
-	case s.of.idle <- s:
-	default:
-		close(s.done)
-	}
+	}, nil
 }
 
 // serving returns a server that has the feature.
@@ -171,12 +134,9 @@ func (r *Rounds) serving(method, name string) *standInServer {
 	defer r.mu.Unlock()
 	of = r.current.Load()
 	if of == nil || len(of.names) >= maxNames {
-		if of != nil {
-			of.close()
-		}
 		of = &standInServer{
 			server: mcp.NewServer(standInImplementation, &mcp.ServerOptions{Logger: slog.New(slog.DiscardHandler)}),
-			idle:   make(chan *standIn, maxIdle), names: map[string]bool{},
+			names:  map[string]bool{},
 		}
 		r.current.Store(of)
 	}
@@ -193,18 +153,6 @@ func (of *standInServer) has(key string) bool {
 	of.mu.RLock()
 	defer of.mu.RUnlock()
 	return of.names[key]
-}
-
-// close ends the stand-ins that are not lent.
-func (of *standInServer) close() {
-	for {
-		select {
-		case s := <-of.idle:
-			close(s.done)
-		default:
-			return
-		}
-	}
 }
 
 // add gives a server of stand-ins the feature, which hands requests over.
@@ -245,19 +193,17 @@ func handOver[R mcp.Result](ctx context.Context, r *Rounds, method string, req m
 	return result, nil
 }
 
-// connect returns a new stand-in.
-func (of *standInServer) connect() (*standIn, error) {
-	s := &standIn{of: of, done: make(chan struct{})}
+// connect connects the stand-in to its server.
+func (s *standIn) connect(server *mcp.Server) (err error) {
 	const version = "2026-07-28"
-	var err error
-	// The stand-in outlives the request that it is made for.
-	s.session, err = of.server.Connect(context.Background(), s, &mcp.ServerSessionOptions{State: &mcp.ServerSessionState{
+	// It ends with its request, not with the context of it.
+	s.session, err = server.Connect(context.Background(), s, &mcp.ServerSessionOptions{State: &mcp.ServerSessionState{
 		InitializeParams:          &mcp.InitializeParams{ProtocolVersion: version, Capabilities: &mcp.ClientCapabilities{}},
 		InitializedParams:         &mcp.InitializedParams{},
 		NegotiatedProtocolVersion: version,
 		LogLevel:                  "debug", // our connection knows what the client wants
 	}})
-	return s, err
+	return err
 }
 
 // Connect implements [mcp.Transport].
@@ -275,19 +221,11 @@ func (s *standIn) Read(ctx context.Context) (jsonrpc.Message, error) {
 
 // Write implements [mcp.Connection].
 func (s *standIn) Write(ctx context.Context, m jsonrpc.Message) error {
-	if c := s.connection.Load(); c != nil {
-		return (*c).Write(ctx, m)
-	}
-	return Rejected(errNoRequest)
+	return s.connection.Write(ctx, m)
 }
 
 // Close implements [mcp.Connection].
 func (s *standIn) Close() error { return nil }
 
 // SessionID implements [mcp.Connection].
-func (s *standIn) SessionID() string {
-	if c := s.connection.Load(); c != nil {
-		return (*c).SessionID()
-	}
-	return ""
-}
+func (s *standIn) SessionID() string { return s.connection.SessionID() }

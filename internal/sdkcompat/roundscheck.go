@@ -27,7 +27,6 @@ import (
 // on. It looks once in the life of the process.
 var CheckRounds = sync.OnceValue(func() error {
 	r := NewRounds(true)
-	defer r.Close()
 	return checkRounds(r)
 })
 

@@ -27,10 +27,8 @@ func TestWhatRoundsRelyOnIsChecked(t *testing.T) {
 		if checkRounds(r) == nil {
 			t.Errorf("a dispatcher that %s is not noticed", name)
 		}
-		r.Close()
 	}
 	without := NewRounds(false)
-	defer without.Close()
 	if checkRounds(without) == nil {
 		t.Error("without stand-ins nothing is noticed")
 	}

@@ -23,9 +23,9 @@ import (
 	mcpfleet "github.com/mcpfleet/mcpfleet/mcp"
 )
 
-// A use is what a client makes of a migrated server's tool: how that ends, and what it
+// A migratedUse is what a client makes of a migrated server's tool: how that ends, and what it
 // hears meanwhile.
-type use struct {
+type migratedUse struct {
 	tool, want string
 	// sessions is what it ends with in protocols with sessions, if not with want.
 	sessions         string
@@ -34,7 +34,7 @@ type use struct {
 
 // uses are of all kinds of tools that there are. One that cannot work in a fleet says
 // what to do.
-var uses = []use{
+var uses = []migratedUse{
 	{tool: "plain", want: "plain"},
 	{tool: "typed", want: `{"sum":3}`},
 	{tool: "progress", want: "done", progress: 3},
@@ -56,7 +56,7 @@ var uses = []use{
 }
 
 // inFleet are those that end otherwise in a fleet, in every protocol.
-var inFleet = []use{{tool: "panics", want: "internal error"}}
+var inFleet = []migratedUse{{tool: "panics", want: "internal error"}}
 
 // A migration is a server that was served by the SDK's handler, and is served by ours
 // on two instances.
@@ -147,7 +147,7 @@ func TestServerAfterItsMigration(t *testing.T) {
 	}
 }
 
-func (u use) check(t *testing.T, sessions bool, ended string, progress, logged int) {
+func (u migratedUse) check(t *testing.T, sessions bool, ended string, progress, logged int) {
 	t.Helper()
 	want := u.want
 	if sessions && u.sessions != "" {
@@ -188,7 +188,7 @@ func TestMigratedServerTellsOfAToolThatItAdds(t *testing.T) {
 	for range 20 { // each instance has had several requests
 		u.uses(t, uses[0])
 	}
-	u.uses(t, use{tool: "adds a tool", want: "added"})
+	u.uses(t, migratedUse{tool: "adds a tool", want: "added"})
 	receive(t, u.changed)
 }
 
@@ -200,7 +200,7 @@ func TestMigratedServerIsToldWhatReachesNobody(t *testing.T) {
 	u := newMigratedUser(t, m.URL, "")
 	must(t, u.Subscribe(t.Context(), &mcp.SubscribeParams{URI: migratedURI}))
 	for range 20 {
-		u.uses(t, use{tool: "updates", want: "updated"})
+		u.uses(t, migratedUse{tool: "updates", want: "updated"})
 	}
 	until(t, "the log names the remedy", func() bool {
 		log := m.log.String()
@@ -256,7 +256,7 @@ func newMigratedUser(t *testing.T, url, token string) *migratedUser {
 }
 
 // uses uses a tool, and checks how that ends.
-func (u *migratedUser) uses(t *testing.T, use use) {
+func (u *migratedUser) uses(t *testing.T, use migratedUse) {
 	t.Helper()
 	ended := u.ends(t.Context(), use.tool)
 	var progress, logged int
