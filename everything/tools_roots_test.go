@@ -58,15 +58,14 @@ func TestStrangeRootsAreHarmless(t *testing.T) {
 	t.Parallel()
 	endpoint := startFleet(t).URL
 	for roots, want := range map[string]string{
-		`{"roots": []}`:     "The client has no roots.",
-		`{"roots": [null]}`: "The client has no roots.",
-		`{"roots": [null, {"uri": "file:///x", "more": 1}]}`: "The client's roots:\n- (unnamed): file:///x",
+		`{"roots": []}`: "The client has no roots.",
+		`{"roots": [{"uri": "file:///x", "more": 1}]}`: "The client's roots:\n- (unnamed): file:///x",
 		`{"roots": [{}]}`: "The client's roots:\n- (unnamed): ",
 	} {
 		result, _ := answer2026(t, endpoint, "listRoots", roots)["result"].(map[string]any)
 		wantJSON(t, result["content"], string(encode(t, []mcp.Content{&mcp.TextContent{Text: want}})))
 	}
-	for _, roots := range []string{`{"roots": "all"}`, `{"roots": [1]}`, `5`, `null`, `{}`} {
+	for _, roots := range []string{`{"roots": "all"}`, `{"roots": [1]}`, `{"roots": [null]}`, `{"roots": [null, {"uri": "file:///x"}]}`, `5`, `null`, `{}`} {
 		response := answer2026(t, endpoint, "listRoots", roots)
 		if result, _ := response["result"].(map[string]any); response["error"] == nil && result["isError"] != true {
 			t.Errorf("%s: %v", roots, response)
