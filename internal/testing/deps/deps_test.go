@@ -65,12 +65,13 @@ var tree = map[string]string{
 	"internal/sessionstore": "internal/options internal/rediskeys internal/redisx",
 	"internal/eventlog":     "internal/jsonrpcmsg internal/options internal/rediskeys internal/redisx internal/sessionstore",
 	"internal/bus":          "internal/rediskeys internal/redisx internal/signal",
+	"internal/roundstore":   "internal/rediskeys internal/redisx",
 
 	// The instances of a fleet.
 	"internal/node": "internal/bus internal/eventlog internal/jsonrpcmsg internal/options internal/rediskeys internal/redisx " +
-		"internal/sdkcompat internal/sessionstore internal/signal internal/sse",
+		"internal/roundstore internal/sdkcompat internal/sessionstore internal/signal internal/sse",
 	"internal/httperror": "internal/jsonrpcmsg internal/node internal/sessionstore internal/sse",
-	"internal/runner":    "internal/httperror internal/jsonrpcmsg internal/node internal/sdkcompat internal/sessionstore",
+	"internal/runner":    "internal/httperror internal/jsonrpcmsg internal/node internal/roundstore internal/sdkcompat internal/sessionstore",
 
 	// What users import. Packages mcp and transport do not know each other, and
 	// auth knows nothing of sessions.
