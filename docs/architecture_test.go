@@ -102,8 +102,8 @@ func TestTheFunctionsOfWalksExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := walks(t, string(page))
-	if len(found) != 4 {
-		t.Errorf("there are %d walks, want 4", len(found))
+	if len(found) != 5 {
+		t.Errorf("there are %d walks, want 5", len(found))
 	}
 	for walk, lists := range found {
 		for _, s := range slices.Concat(lists...) {

@@ -32,9 +32,6 @@ var workloads = []struct {
 		[]way{fleet2025, fleet2026, sdkStateful, sdkStateless}},
 }
 
-// hasRounds says that calls of 2026-07-28 are parked while their clients are asked.
-const hasRounds = false
-
 // BenchmarkWorkloads compares what else a server does:
 //
 //   - list: tools/list of 50 tools
@@ -50,9 +47,6 @@ const hasRounds = false
 func BenchmarkWorkloads(b *testing.B) {
 	for _, w := range workloads {
 		b.Run(w.name, func(b *testing.B) {
-			if w.name == "elicitation-2026" && !hasRounds {
-				b.Skip("no call of 2026-07-28 waits for an answer yet")
-			}
 			forEachGOGC(b, w.load, w.ways...)
 		})
 	}
