@@ -67,7 +67,6 @@ var tree = map[string]string{
 	"internal/sessionstore": "internal/options internal/rediskeys internal/redisx",
 	"internal/eventlog":     "internal/jsonrpcmsg internal/options internal/rediskeys internal/redisx internal/sessionstore",
 	"internal/bus":          "internal/rediskeys internal/redisx internal/signal",
-	"internal/roundstore":   "internal/rediskeys internal/redisx",
 
 	// The instances of a fleet.
 	"internal/node": "internal/bus internal/eventlog internal/jsonrpcmsg internal/options internal/rediskeys internal/redisx " +
