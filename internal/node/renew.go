@@ -98,10 +98,9 @@ func (t *toucher) run(ctx context.Context) {
 	tick, secret := time.NewTicker(t.every/4), time.NewTicker(sessionstore.SecretEvery)
 	defer tick.Stop()
 	defer secret.Stop()
-	for {
+	for ctx.Err() == nil { // looked at each time: while Redis is away each touch takes its whole time
 		select {
 		case <-ctx.Done():
-			return
 		case id := <-t.due:
 			t.touch(ctx, id)
 		case <-t.all:
