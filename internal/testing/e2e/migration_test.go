@@ -196,7 +196,7 @@ func TestMigratedServerIsToldWhatReachesNobody(t *testing.T) {
 	t.Parallel()
 	m := migrate(t, nil)
 	u := newMigratedUser(t, m.URL, "", fleettest.WithSessions) // of clients that listen nobody is told
-	for range 20 { // each instance has had several requests, and watches its server
+	for range 20 {                                             // each instance has had several requests, and watches its server
 		u.uses(t, uses[0])
 	}
 	must(t, u.Subscribe(t.Context(), &mcp.SubscribeParams{URI: migratedURI}))
