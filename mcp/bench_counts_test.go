@@ -17,8 +17,8 @@ var bounds = []struct {
 	bytes, objects  float64
 	commands, trips float64
 }{
-	{"call", echoing, fleet2025, 86_000, 205, 0.3, 0.1},
-	{"call", echoing, fleet2026, 95_000, 270, 0.3, 0.1},
+	{"call", echoing, fleet2025, 88_000, 230, 0.3, 0.1},
+	{"call", echoing, fleet2026, 98_000, 300, 0.3, 0.1},
 	{"list", workloads[0].load, fleet2025, 420_000, 2600, 0.3, 0.1},
 	{"list", workloads[0].load, fleet2026, 545_000, 2650, 0.3, 0.1},
 	{"initialize", initializing, fleet2025, 108_000, 490, 25, 4.2},
