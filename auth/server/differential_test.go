@@ -114,7 +114,7 @@ func (m *machine) run(ctx context.Context, in instruction) string {
 	return ""
 }
 
-var milliseconds = regexp.MustCompile(`^\d{13,}`)
+var milliseconds = regexp.MustCompile(`(^|\|)\d{13,}`)
 
 // state returns what is in Redis, with times as exact as a busy machine allows:
 // they may have lost 10 s since they were whole quarters of minutes.
@@ -125,7 +125,7 @@ func (m *machine) state(t *testing.T) []string {
 		if fields, err := m.client.Do(t.Context(), m.client.B().Hgetall().Key(k.Name).Build()).AsStrMap(); err == nil {
 			var pairs []string
 			for name, value := range fields {
-				pairs = append(pairs, fmt.Sprintf("%q:%q", name, milliseconds.ReplaceAllString(value, "time")))
+				pairs = append(pairs, fmt.Sprintf("%q:%q", name, milliseconds.ReplaceAllString(value, "${1}time")))
 			}
 			slices.Sort(pairs)
 			line += fmt.Sprint(pairs)
