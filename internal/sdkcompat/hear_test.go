@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,8 +77,14 @@ func TestAHearingSessionHears(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				server := newServer(opts)
+				var mu sync.Mutex // guards told: each kind has a timer of its own
 				var told []string
-				if err := Hear(server, func(method string) { told = append(told, method) }); err != nil {
+				hear := func(method string) {
+					mu.Lock()
+					defer mu.Unlock()
+					told = append(told, method)
+				}
+				if err := Hear(server, hear); err != nil {
 					t.Fatal(err)
 				}
 				for range 3 {
@@ -87,6 +94,7 @@ func TestAHearingSessionHears(t *testing.T) {
 					server.AddPrompt(&mcp.Prompt{Name: "p"}, nil)
 					time.Sleep(time.Second)
 				}
+				synctest.Wait()
 				slices.Sort(told)
 				if told = slices.Compact(told); len(told) != 3 {
 					t.Errorf("told %q", told)
@@ -243,6 +251,7 @@ func TestTheSDKsOwnUseOfASessionIsNotNoticed(t *testing.T) {
 		})
 		addTool(server, func(context.Context, *mcp.CallToolRequest) {})
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if told != 2 || used != 0 {
 			t.Errorf("%d sessions are told, noticed %d times", told, used)
 		}
