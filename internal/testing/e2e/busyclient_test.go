@@ -36,8 +36,10 @@ func newBusyClient(t *testing.T, f *fleet, values *session.Values[int]) *busyCli
 	if m := c.Call(t, "resources/subscribe", fmt.Sprintf(`{"uri":%q}`, updated)); m.Error != nil {
 		t.Fatalf("subscribe: %s", m.Error)
 	}
-	_, err := values.CompareAndSet(t.Context(), c.Session, 0, 1)
-	must(t, err)
+	must(t, again(t.Context(), func() error {
+		_, err := values.Update(t.Context(), c.Session, func(int) (int, error) { return 1, nil })
+		return err
+	}))
 	return c
 }
 
@@ -251,6 +253,7 @@ func (u *use) keepValue(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case errors.Is(err, session.ErrUnavailable): // once more
 		case errors.Is(err, session.ErrNotFound) && u.key.ends:
 			return nil // the client is told
 		case err != nil:

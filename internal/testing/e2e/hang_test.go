@@ -119,7 +119,7 @@ func (h *hanging) settle(ctx context.Context) {
 func (h *hanging) checkReaders(ctx context.Context, viewers []*viewer) {
 	since, deadline := time.Now(), time.After(10*slowCheck)
 	for _, v := range viewers {
-		must(h.t, h.notifier.Notify(ctx, v.Session, "notifications/thawed", nil))
+		must(h.t, again(ctx, func() error { return h.notifier.Notify(ctx, v.Session, "notifications/thawed", nil) }))
 	}
 	for i, v := range viewers {
 		select {
@@ -192,7 +192,15 @@ func (v *viewer) viewAt(ctx context.Context, p *process, last string) string {
 		}
 		giveUp.Stop()
 		if m, err := jsonrpcmsg.Decode(e.Data); err == nil && m.Method == "notifications/thawed" {
-			v.heard <- struct{}{}
+			v.wasHeard()
 		}
+	}
+}
+
+// wasHeard notes that a message came, maybe not for the first time.
+func (v *viewer) wasHeard() {
+	select {
+	case v.heard <- struct{}{}:
+	default:
 	}
 }

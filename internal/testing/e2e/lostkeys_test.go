@@ -81,7 +81,8 @@ func updateAlways(t *testing.T, f *fleet) {
 	go func() {
 		defer close(ended)
 		for t.Context().Err() == nil {
-			if err := notifier.ResourceUpdated(t.Context(), updated); err != nil && t.Context().Err() == nil {
+			err := again(t.Context(), func() error { return notifier.ResourceUpdated(t.Context(), updated) })
+			if err != nil && t.Context().Err() == nil {
 				t.Error(err)
 			}
 			pause(t.Context(), 200*time.Millisecond)
@@ -142,7 +143,7 @@ func (l *losing) round() []error {
 	for i, c := range l.clients {
 		uses[i] = c.use(ctx, l.key)
 		defer uses[i].end()
-		must(l.t, l.notifier.Notify(ctx, c.Session, "notifications/before", nil))
+		must(l.t, l.notify(ctx, c, "notifications/before"))
 	}
 	for i, u := range uses {
 		if err := u.until(u.before); err != nil {
@@ -153,7 +154,7 @@ func (l *losing) round() []error {
 	l.lose()
 	for _, u := range uses {
 		close(u.lost)
-		err := l.notifier.Notify(ctx, u.Session, "notifications/after", nil)
+		err := l.notify(ctx, u.busyClient, "notifications/after")
 		if err != nil && !(l.key.ends && errors.Is(err, session.ErrNotFound)) {
 			l.t.Error(err)
 		}
@@ -163,6 +164,10 @@ func (l *losing) round() []error {
 		outcomes[i] = u.until(u.after)
 	}
 	return outcomes
+}
+
+func (l *losing) notify(ctx context.Context, c *busyClient, method string) error {
+	return again(ctx, func() error { return l.notifier.Notify(ctx, c.Session, method, nil) })
 }
 
 // lose deletes the keys of the kind, in one go.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/testing/fleettest"
+	"github.com/mcpfleet/mcpfleet/session"
 )
 
 // A roaming client sends each request to any process, and comes back for the rest of
@@ -68,6 +69,17 @@ func (c roaming) send(ctx context.Context, method, body, last string) (*fleettes
 			pause(ctx, between(50*time.Millisecond, 300*time.Millisecond))
 		default:
 			return nil, fmt.Errorf("%s: %s: %s", method, res.Status, said)
+		}
+	}
+}
+
+// again does something until Redis takes it: on a busy machine Redis may not answer in
+// time.
+func again(ctx context.Context, do func() error) error {
+	for {
+		err := do()
+		if !errors.Is(err, session.ErrUnavailable) || ctx.Err() != nil {
+			return err
 		}
 	}
 }
