@@ -56,31 +56,6 @@ var standInImplementation = &mcp.Implementation{Name: "mcpfleet", Version: "1"}
 // HasStandIns reports whether returned input requests are left to the client.
 func (r *Rounds) HasStandIns() bool { return r.standIns }
 
-// Tool returns the tool of a name that a session's server has, nil if it has none. No
-// middleware hides it.
-func (r *Rounds) Tool(ctx context.Context, session *mcp.ServerSession, name string) (*mcp.Tool, error) {
-	params := &mcp.ListToolsParams{}
-	for {
-		res, err := r.dispatch(ctx, "tools/list", &mcp.ListToolsRequest{Session: session, Params: params})
-		if err != nil {
-			return nil, err
-		}
-		list, ok := res.(*mcp.ListToolsResult)
-		if !ok {
-			return nil, fmt.Errorf("a result of tools/list is a %T", res)
-		}
-		for _, tool := range list.Tools {
-			if tool.Name == name {
-				return tool, nil
-			}
-		}
-		if list.NextCursor == "" {
-			return nil, nil
-		}
-		params = &mcp.ListToolsParams{Cursor: list.NextCursor}
-	}
-}
-
 // maxNames bounds the features of a server of stand-ins, as clients can make up names.
 const maxNames = 1000
 

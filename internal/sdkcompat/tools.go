@@ -41,6 +41,16 @@ func (r *Rounds) Tools(ctx context.Context, session *mcp.ServerSession) iter.Seq
 	}
 }
 
+// Tool is [Rounds.Tools] for the one of a name, nil if there is none.
+func (r *Rounds) Tool(ctx context.Context, session *mcp.ServerSession, name string) (*mcp.Tool, error) {
+	for tool, err := range r.Tools(ctx, session) {
+		if err != nil || tool.Name == name {
+			return tool, err
+		}
+	}
+	return nil, nil
+}
+
 var capabilities = indexOf("Capabilities")
 
 // TellsToolChanges reports whether sessions of a server are told that its tools have
