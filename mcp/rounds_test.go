@@ -339,6 +339,23 @@ func TestRequestStatesThatAreNotTheRequests(t *testing.T) {
 	})
 }
 
+// Servers that share a prefix do not continue each other's calls, though a tool has the
+// same name.
+func TestRequestStatesOfAnotherServer(t *testing.T) {
+	t.Parallel()
+	simulate(t, simulated{rig: blockingRig()}, func(t *testing.T, s *simulation) {
+		other, _ := s.joinNamed(t, "other", simulated{})
+		c, q := s.stateless(t), roundedTool("interview")
+		first := q.send(t, at(c, s.instances[0].url), "", "")
+		if got := q.send(t, at(c, other.url), first.RequestState, first.answers()); got.Status != 400 || !strings.Contains(string(got.Error), "requestState") {
+			t.Errorf("the other server says %d %s%s", got.Status, got.Result, got.Error)
+		}
+		if got := q.send(t, at(c, s.instances[1].url), first.RequestState, first.answers()); got.ResultType != "input_required" {
+			t.Errorf("its own says %s%s", got.Result, got.Error)
+		}
+	})
+}
+
 // What the handler says goes to the request that is open, with what that asked for;
 // what it says between two of them, to the later one.
 func TestWhatIsSaidBetweenRoundsWaits(t *testing.T) {

@@ -55,9 +55,9 @@ func validText(s string) bool { return strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWX
 
 // Claim returns whose call it is, and of what: everything in which a retry must be
 // like the request that it continues.
-func Claim(user, method, name string, arguments json.RawMessage) string {
+func Claim(server, user, method, name string, arguments json.RawMessage) string {
 	h := sha256.New()
-	for _, part := range []string{user, method, name, canonical(arguments)} {
+	for _, part := range []string{server, user, method, name, canonical(arguments)} {
 		fmt.Fprintf(h, "%d:%s", len(part), part)
 	}
 	return hex.EncodeToString(h.Sum(nil))

@@ -41,19 +41,20 @@ func FuzzParseState(f *testing.F) {
 // A retry is of the same call if it says the same, in whatever form.
 func TestAClaimSaysWhoseAndOfWhatACallIs(t *testing.T) {
 	t.Parallel()
-	claim := roundstore.Claim("user", "tools/call", "tool", json.RawMessage(`{"a":1,"b":[1.50,"x"],"c":12345678901234567890}`))
-	if same := roundstore.Claim("user", "tools/call", "tool", json.RawMessage(` {"c":12345678901234567890, "b":[1.50, "\u0078"],"a":1}`)); same != claim {
+	claim := roundstore.Claim("server", "user", "tools/call", "tool", json.RawMessage(`{"a":1,"b":[1.50,"x"],"c":12345678901234567890}`))
+	if same := roundstore.Claim("server", "user", "tools/call", "tool", json.RawMessage(` {"c":12345678901234567890, "b":[1.50, "\u0078"],"a":1}`)); same != claim {
 		t.Error("the order of fields and white space matter")
 	}
-	if roundstore.Claim("u", "m", "n", nil) != roundstore.Claim("u", "m", "n", json.RawMessage(`{}`)) || roundstore.Claim("u", "m", "n", nil) != roundstore.Claim("u", "m", "n", json.RawMessage(`null`)) {
+	if roundstore.Claim("server", "u", "m", "n", nil) != roundstore.Claim("server", "u", "m", "n", json.RawMessage(`{}`)) || roundstore.Claim("server", "u", "m", "n", nil) != roundstore.Claim("server", "u", "m", "n", json.RawMessage(`null`)) {
 		t.Error("no arguments are not the same as none")
 	}
 	for _, other := range []string{
-		roundstore.Claim("use", "rtools/call", "tool", json.RawMessage(`{"a":1,"b":[1.50,"x"],"c":12345678901234567890}`)),
-		roundstore.Claim("user2", "tools/call", "tool", json.RawMessage(`{"a":1,"b":[1.50,"x"],"c":12345678901234567890}`)),
-		roundstore.Claim("user", "tools/call", "tool2", json.RawMessage(`{"a":1,"b":[1.50,"x"],"c":12345678901234567890}`)),
-		roundstore.Claim("user", "tools/call", "tool", json.RawMessage(`{"a":1,"b":[1.50,"x"],"c":12345678901234567891}`)),
-		roundstore.Claim("user", "tools/call", "tool", json.RawMessage(`{"a":1,"b":[1.50,"x"],"c":12345678901234567890} {}`)),
+		roundstore.Claim("other", "user", "tools/call", "tool", json.RawMessage(`{"a":1,"b":[1.50,"x"],"c":12345678901234567890}`)),
+		roundstore.Claim("server", "use", "rtools/call", "tool", json.RawMessage(`{"a":1,"b":[1.50,"x"],"c":12345678901234567890}`)),
+		roundstore.Claim("server", "user2", "tools/call", "tool", json.RawMessage(`{"a":1,"b":[1.50,"x"],"c":12345678901234567890}`)),
+		roundstore.Claim("server", "user", "tools/call", "tool2", json.RawMessage(`{"a":1,"b":[1.50,"x"],"c":12345678901234567890}`)),
+		roundstore.Claim("server", "user", "tools/call", "tool", json.RawMessage(`{"a":1,"b":[1.50,"x"],"c":12345678901234567891}`)),
+		roundstore.Claim("server", "user", "tools/call", "tool", json.RawMessage(`{"a":1,"b":[1.50,"x"],"c":12345678901234567890} {}`)),
 	} {
 		if other == claim {
 			t.Error("two calls have one claim")

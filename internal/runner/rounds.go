@@ -28,7 +28,8 @@ func (s *Stateless) claim() string {
 	if s.Private {
 		user = s.CountedFor
 	}
-	return roundstore.Claim(user, s.Message.Method, s.text(s.params, nameField(s.Message.Method)), s.params["arguments"])
+	server := sdkcompat.ServerName(s.Server) // others may share the prefix, by mistake
+	return roundstore.Claim(server, user, s.Message.Method, s.text(s.params, nameField(s.Message.Method)), s.params["arguments"])
 }
 
 // inputRequired returns the result that says what input is required.
