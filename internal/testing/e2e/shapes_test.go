@@ -48,8 +48,8 @@ const (
 	vsCodeState = "vscode://dynamicauthprovider/localhost:3232/redirect?nonce%3D0123456789abcdef%26windowId%3D1"
 	vsCodeID    = "https://vscode.dev/oauth/client-metadata.json"
 	mcpRemote   = `{"redirect_uris":["http://localhost:21493/oauth/callback"],"token_endpoint_auth_method":"none","grant_types":["authorization_code","refresh_token"],` +
-		`"response_types":["code"],"client_name":"MCP CLI Client","client_uri":"https://github.com/modelcontextprotocol/mcp-cli",` +
-		`"software_id":"2e6dc280-f3c3-4e01-99a7-8181dbd1d23d","software_version":"0.15.1","scope":"SCOPE"}`
+		`"response_types":["code"],"client_name":"MCP CLI Proxy","client_uri":"https://github.com/modelcontextprotocol/mcp-cli",` +
+		`"software_id":"2e6dc280-f3c3-4e01-99a7-8181dbd1d23d","software_version":"0.15.1","scope":"SCOPE","application_type":"native"}`
 )
 
 // The shapes of clients that log in at the demo as it is.
