@@ -95,7 +95,8 @@ func (c *Conn) giveUp() {
 	case phaseParked:
 		c.unpark()
 	case phaseFront: // whose instance was taken for dead, and may be back
-		c.telling.Load().end(context.Background(), said{data: wireError(errGivenUp), kind: saidError})
+		ctx := context.Background() // nobody waits for this but the client; each call to Redis is bounded
+		c.telling.Load().end(ctx, said{data: wireError(errGivenUp), kind: saidError})
 	}
 	c.phase = phaseDone
 	c.mu.Lock()

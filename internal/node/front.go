@@ -147,7 +147,7 @@ func (c *Conn) runFront() {
 				return
 			case s.kind == saidResult:
 				c.out.Lock()
-				c.complete(context.Background(), jsonrpcmsg.EncodeResult(c.req.Message.ID, s.data))
+				c.complete(context.Background(), jsonrpcmsg.EncodeResult(c.req.Message.ID, s.data)) // a front has no log: it calls nobody
 				c.out.Unlock()
 				c.finish()
 				return
@@ -308,7 +308,7 @@ func (c *Conn) failFront(wire json.RawMessage) {
 	var e jsonrpc.Error
 	_ = json.Unmarshal(wire, &e) // it is one
 	c.out.Lock()
-	c.completeWith(context.Background(), jsonrpcmsg.EncodeRawError(c.req.Message.ID, wire), e.Code)
+	c.completeWith(context.Background(), jsonrpcmsg.EncodeRawError(c.req.Message.ID, wire), e.Code) // as in runFront
 	c.out.Unlock()
 	c.leaveCall(c.frontingOf().where())
 	c.finish()
@@ -325,7 +325,7 @@ func (c *Conn) FailFront(err error) {
 		c.phase = phaseDone
 		c.response <- Response{Err: err}
 	} else {
-		c.complete(context.Background(), jsonrpcmsg.EncodeError(c.req.Message.ID, c.notSent(err)))
+		c.complete(context.Background(), jsonrpcmsg.EncodeError(c.req.Message.ID, c.notSent(err))) // as in runFront
 	}
 	c.out.Unlock()
 	c.leaveCall(c.frontingOf().where())

@@ -41,7 +41,7 @@ type Asking struct {
 // An InputRequest is what a client is asked.
 type InputRequest struct {
 	Method string          `json:"method"`
-	Params json.RawMessage `json:"params"` // an object: the go-sdk client cannot do without
+	Params json.RawMessage `json:"params"`
 }
 
 // roundLength is how long after its first question a round is open for others: nobody
@@ -126,11 +126,7 @@ func (c *Conn) ask(ctx context.Context, m *jsonrpc.Request) error {
 		return errTooManyQuestions
 	}
 	r.last++
-	params := m.Params
-	if len(params) == 0 {
-		params = json.RawMessage("{}")
-	}
-	q := &question{m.ID, asker + "-" + strconv.Itoa(r.last), name, InputRequest{m.Method, params}}
+	q := &question{m.ID, asker + "-" + strconv.Itoa(r.last), name, InputRequest{m.Method, m.Params}}
 	r.waiting[q.key] = q
 	if r.timer == nil && r.round == "" && !r.closing {
 		c.startRound()

@@ -82,9 +82,10 @@ func validInstance(s string) bool {
 func (c *Conn) sendServerRequest(ctx context.Context, m *jsonrpc.Request) error {
 	fromHandler := c.isHandler(ctx)
 	if m.Method == "ping" && (!fromHandler || c.req.Stateless) {
-		// Without sessions there is nobody to ask. And ServerOptions.KeepAlive. What it is for, noticing a client that is
-		// gone, does not apply to the connection of one request, which it would
-		// end in the middle of a long call.
+		// It is ServerOptions.KeepAlive's. What that is for, noticing a client that is
+		// gone, does not apply to the connection of one request, which it would end
+		// in the middle of a long call. Or it is a handler's, in a protocol without
+		// pings: the request that it serves is open.
 		c.incoming.put(&jsonrpc.Response{ID: m.ID, Result: json.RawMessage("{}")})
 		return nil
 	}

@@ -21,6 +21,7 @@ type direct struct {
 	// set before the request is handled
 	conn    *node.Conn
 	session *mcp.ServerSession
+	name    string // of the tool or prompt, or the URI of the resource; set before the handler runs
 }
 
 // handle is [node.Request.Handle].
@@ -30,6 +31,7 @@ func (d *direct) handle(ctx context.Context, params json.RawMessage) (json.RawMe
 	if err != nil {
 		return nil, err
 	}
+	d.name = decoded.Name
 	result, err := d.faults.Run(ctx, method, func() (mcp.Result, error) {
 		handler := sdkcompat.Handler(d.server)
 		if d.request.Stateless {
@@ -73,17 +75,9 @@ func (d *direct) mayRunAgain() bool {
 	if d.request.Message.Method != "tools/call" {
 		return true
 	}
-	tool, err := d.runner.rounds.Tool(d.conn.Context(context.Background()), d.session, toolName(d.request.Message.Params))
+	ctx := d.conn.Context(context.Background()) // it is looked up in memory
+	tool, err := d.runner.rounds.Tool(ctx, d.session, d.name)
 	return err == nil && tool != nil && tool.Annotations != nil && (tool.Annotations.ReadOnlyHint || tool.Annotations.IdempotentHint)
-}
-
-func toolName(params json.RawMessage) string {
-	var p map[string]json.RawMessage
-	var name string
-	if json.Unmarshal(params, &p) == nil {
-		_ = json.Unmarshal(p["name"], &name) // otherwise there is no such tool
-	}
-	return name
 }
 
 // checkParamHeaders fails unless the headers of a call of a tool say what its

@@ -1,7 +1,7 @@
-// Package runner has SDK servers handle the messages of sessions. Each message
-// gets a connection of its own, on whichever instance it arrived: the SDK's
-// session lasts for that one message, so what it would remember is restored from
-// the session's record before, and stored in Redis after.
+// Package runner has SDK servers handle the messages of clients. Each message gets a
+// connection of its own, on whichever instance it arrived: the SDK's session lasts for
+// that one message. What it would remember is restored from the session's record
+// before, and stored in Redis after; or the message says it itself, from 2026-07-28 on.
 package runner
 
 import (
