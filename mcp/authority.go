@@ -22,6 +22,10 @@ import (
 // and the request's protocol version has sessions. Sessions of the HTTP+SSE
 // transport are not served at this endpoint.
 func (h *Handler) session(r *http.Request) (sessionstore.Record, error) {
+	return h.sessionBy(r, h.store.LoadOwned)
+}
+
+func (h *Handler) sessionBy(r *http.Request, load runner.LoadOwned) (sessionstore.Record, error) {
 	if err := checkVersion(r); err != nil {
 		return sessionstore.Record{}, err
 	}
@@ -30,7 +34,7 @@ func (h *Handler) session(r *http.Request) (sessionstore.Record, error) {
 		return sessionstore.Record{}, httperror.New(http.StatusBadRequest, jsonrpc.CodeInvalidRequest,
 			"%s header is required, except to initialize", sessionHeader)
 	}
-	rec, err := h.owned(r, id)
+	rec, err := h.owned(r, id, load)
 	if err == nil && rec.HTTPSSE {
 		return sessionstore.Record{}, sessionstore.ErrNotFound
 	}
@@ -38,7 +42,7 @@ func (h *Handler) session(r *http.Request) (sessionstore.Record, error) {
 }
 
 // owned returns a session, if it is the user's and of the request's server.
-func (h *Handler) owned(r *http.Request, id string) (sessionstore.Record, error) {
+func (h *Handler) owned(r *http.Request, id string, load runner.LoadOwned) (sessionstore.Record, error) {
 	user, err := userOf(r)
 	if err != nil {
 		return sessionstore.Record{}, err
@@ -48,7 +52,7 @@ func (h *Handler) owned(r *http.Request, id string) (sessionstore.Record, error)
 		return sessionstore.Record{}, err
 	}
 	name := sdkcompat.ServerName(server)
-	rec, err := h.store.LoadOwned(r.Context(), id, user, name)
+	rec, err := load(r.Context(), id, user, name)
 	if err != nil {
 		h.runner.LoadFailed(r.Context(), rec, name, err)
 	}

@@ -21,7 +21,7 @@ var bounds = []struct {
 	{"call", echoing, fleet2026, 98_000, 300, 0.3, 0.1},
 	{"list", workloads[0].load, fleet2025, 420_000, 2600, 0.3, 0.1},
 	{"list", workloads[0].load, fleet2026, 545_000, 2650, 0.3, 0.1},
-	{"initialize", initializing, fleet2025, 108_000, 490, 25, 4.2},
+	{"initialize", initializing, fleet2025, 104_000, 430, 11, 2.1},
 	{"elicitation", eliciting, fleet2025, 200_000, 780, 65, 5.1},
 	{"progress", workloads[4].load, fleet2025, 420_000, 4800, 1300, 104},
 	{"progress", workloads[4].load, fleet2026, 218_000, 1080, 0.3, 0.1},

@@ -35,6 +35,17 @@ func (h *Handler) initialize(w http.ResponseWriter, r *http.Request, m *jsonrpcm
 	}
 }
 
+// initialized acts on a client's notifications/initialized.
+func (h *Handler) initialized(r *http.Request, m *jsonrpcmsg.Message) error {
+	notification := h.runner.Initialized()
+	rec, err := h.sessionBy(r, notification.Load)
+	if err != nil {
+		return err
+	}
+	h.node.UseRecord(rec)
+	return notification.Notify(r.Context(), h.incoming(r, rec, m))
+}
+
 func (h *Handler) newSession(r *http.Request, m *jsonrpcmsg.Message) (sessionstore.Record, error) {
 	if err := checkVersion(r); err != nil {
 		return sessionstore.Record{}, err

@@ -45,8 +45,12 @@ func (h *Handler) serveInSession(w http.ResponseWriter, r *http.Request, m *json
 		h.fail(w, r, m.ID, sse.ErrNoFlush)
 		return
 	}
-	if m.Method == "initialize" {
+	switch {
+	case m.Method == "initialize":
 		h.initialize(w, r, m)
+		return
+	case m.Method == "notifications/initialized" && m.IsNotification():
+		h.accepted(w, r, h.initialized(r, m))
 		return
 	}
 	rec, err := h.session(r)

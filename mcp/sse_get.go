@@ -157,7 +157,7 @@ func messageEndpoint(r *http.Request, messages *url.URL, id string) string {
 // sseSession returns the session that a POST names and the owner of its stream: the
 // instance that serves it. A session without one is over, and is ended.
 func (h *Handler) sseSession(r *http.Request) (sessionstore.Record, node.StreamOwner, error) {
-	rec, err := h.owned(r, r.URL.Query().Get("sessionId"))
+	rec, err := h.owned(r, r.URL.Query().Get("sessionId"), h.store.LoadOwned)
 	if err == nil && !rec.HTTPSSE {
 		err = sessionstore.ErrNotFound
 	}

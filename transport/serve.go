@@ -77,11 +77,19 @@ func (n *Node) serve(ctx context.Context, server *mcp.Server, req Request, m *js
 	if req.Session == "" {
 		return nil, invalid("a session is required, except to initialize")
 	}
+	load := n.store.LoadOwned
+	var initialized *runner.Initialized
+	if m.Method == "notifications/initialized" && m.IsNotification() {
+		initialized = n.runner.Initialized()
+		load = initialized.Load
+	}
 	var err error
-	if in.Record, err = n.session(ctx, req.Session, req.Owner, sdkcompat.ServerName(server)); err != nil {
+	if in.Record, err = n.sessionBy(ctx, load, req.Session, req.Owner, sdkcompat.ServerName(server)); err != nil {
 		return nil, err
 	}
 	switch {
+	case initialized != nil:
+		err = initialized.Notify(ctx, in)
 	case m.IsCall():
 		return n.call(ctx, in)
 	case m.IsNotification():
@@ -149,7 +157,11 @@ func (n *Node) call(ctx context.Context, in runner.Incoming) (*Response, error) 
 // HTTP+SSE transport are not served here, nor are those of another server if a
 // server is named.
 func (n *Node) session(ctx context.Context, id, owner, server string) (sessionstore.Record, error) {
-	rec, err := n.store.LoadOwned(ctx, id, owner, server)
+	return n.sessionBy(ctx, n.store.LoadOwned, id, owner, server)
+}
+
+func (n *Node) sessionBy(ctx context.Context, load runner.LoadOwned, id, owner, server string) (sessionstore.Record, error) {
+	rec, err := load(ctx, id, owner, server)
 	if err != nil {
 		n.runner.LoadFailed(ctx, rec, server, err)
 	}

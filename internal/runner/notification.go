@@ -12,7 +12,11 @@ import (
 func (r *Runner) Notification(ctx context.Context, in Incoming) error {
 	switch in.Message.Method {
 	case "notifications/initialized":
-		return r.initialized(ctx, in)
+		i := Initialized{runner: r, httpSSE: in.Record.HTTPSSE}
+		if _, err := i.Load(ctx, in.Record.ID, in.Record.Owner, ""); err != nil {
+			return err
+		}
+		return i.Notify(ctx, in)
 	case "notifications/cancelled":
 		return r.cancelled(ctx, in)
 	case "notifications/progress":
@@ -27,21 +31,6 @@ func (r *Runner) Notification(ctx context.Context, in Incoming) error {
 	}
 	// Nobody waits for the handler, which may send the client a request on the
 	// stream that clients open after the response to this notification.
-	_, err = r.Serve(ctx, e)
-	return err
-}
-
-// initialized records that a session's client is ready. The server handles the
-// first such notification of a session, and no other.
-func (r *Runner) initialized(ctx context.Context, in Incoming) error {
-	e, err := r.Prepare(in)
-	if err != nil {
-		return err
-	}
-	e.state.InitializedParams = nil // the SDK calls its handler when it sets this
-	// Claim the flag only after the handler can run: the first claim suppresses
-	// every other.
-	e.claim = func(ctx context.Context) (first bool, err error) { return r.store.SetInitialized(ctx, in.Record.ID) }
 	_, err = r.Serve(ctx, e)
 	return err
 }

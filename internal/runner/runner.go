@@ -79,9 +79,6 @@ type Execution struct {
 	Server  *mcp.Server
 
 	state *mcp.ServerSessionState // nil until initialize has a response
-	// claim, if not nil, reports whether the server shall handle the message.
-	// It is called when the message has been accepted on this instance.
-	claim func(context.Context) (bool, error)
 }
 
 // Call prepares and serves a call of a session.
@@ -160,8 +157,7 @@ func (r *Runner) onResult(rec sessionstore.Record, m *jsonrpcmsg.Message) func(c
 }
 
 // Serve has the server handle the message, on a connection of its own, and returns
-// while the handler runs. It returns a nil connection if the message is not to be
-// handled, and fails as [node.Node.Accept] does.
+// while the handler runs. It fails as [node.Node.Accept] does.
 func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
 	m := e.Request.Message
 	var d *direct
@@ -184,12 +180,6 @@ func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
 	if err != nil {
 		linger.drop()
 		return nil, err
-	}
-	if e.claim != nil {
-		if claimed, err := e.claim(ctx); err != nil || !claimed {
-			_ = conn.Close() // our own connection's Close does not fail
-			return nil, err
-		}
 	}
 	if d == nil {
 		ctx = faults.Catch(ctx, e.Server)

@@ -136,7 +136,7 @@ func TestRedisTellsCachesOfChanges(t *testing.T) {
 		if r, err := mine.Load(t.Context(), id); err != nil || r.Initialized {
 			t.Fatalf("initialized = %v, %v", r.Initialized, err)
 		}
-		if _, err := other.SetInitialized(t.Context(), id); err != nil {
+		if _, _, err := other.SetInitialized(t.Context(), id, "", "", false); err != nil {
 			t.Fatal(err)
 		}
 		redistest.Until(t, "the change is seen", func() bool {

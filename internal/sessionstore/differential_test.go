@@ -31,7 +31,7 @@ type instruction struct {
 }
 
 var operations = []string{
-	"create", "create", "create", "load", "cached", "negotiate", "initialize", "setLevel", "level", "touch", "delete",
+	"create", "create", "create", "load", "cached", "negotiate", "initialize", "uninitialize", "setLevel", "level", "touch", "delete",
 	"get", "set", "set", "set", "unset", "streams", "subscribe", "subscribe", "unsubscribe", "subscriptions",
 }
 
@@ -94,7 +94,11 @@ func (m *machine) step(ctx context.Context, ids []string, in instruction) string
 	case "negotiate":
 		return fmt.Sprint(store.Negotiate(ctx, id, sessionstore.Agreement{InitializeParams: []byte(in.Text), ProtocolVersion: "2024-11-05"}))
 	case "initialize":
-		return fmt.Sprint(store.SetInitialized(ctx, id))
+		r, first, err := store.SetInitialized(ctx, id, in.Owner, "", false)
+		return fmt.Sprint(withoutTimes(r), first, err)
+	case "uninitialize":
+		store.UnsetInitialized(ctx, id)
+		return ""
 	case "setLevel":
 		return fmt.Sprint(store.SetLogLevel(ctx, id, "error"))
 	case "level":

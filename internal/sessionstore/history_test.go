@@ -225,7 +225,7 @@ func lifeOps(t *testing.T, id string) func(n node, rng *rand.Rand) (request, fun
 			}
 		case p < 55:
 			return request{op: "initialize"}, func() response {
-				first, err := n.store.SetInitialized(ctx, id)
+				_, first, err := n.store.SetInitialized(ctx, id, "", "", false)
 				return respond(err, response{yes: first})
 			}
 		case p < 80:

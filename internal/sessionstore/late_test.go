@@ -27,7 +27,7 @@ func TestALateSessionScriptChangesNothing(t *testing.T) {
 		},
 		"session_initialize": func(t *testing.T, s *sessionstore.Store) func() error {
 			id := newSession(t, s)
-			return func() error { _, err := s.SetInitialized(ctx, id); return err }
+			return func() error { _, _, err := s.SetInitialized(ctx, id, "alice", "", false); return err }
 		},
 		"session_negotiate": func(t *testing.T, s *sessionstore.Store) func() error {
 			id := create(t, s, sessionstore.Record{HTTPSSE: true})

@@ -45,13 +45,19 @@ func (s *Store) LoadOwned(ctx context.Context, id, owner, server string) (Record
 	if err != nil {
 		return Record{}, err
 	}
-	if r.Owner != owner {
+	return r.ownedBy(owner, server)
+}
+
+// ownedBy returns a record to its owner, on a server of a name.
+func (r Record) ownedBy(owner, server string) (Record, error) {
+	switch {
+	case r.Owner != owner:
 		return Record{}, ErrNotFound
-	}
-	if r.ServerName != "" && server != "" && r.ServerName != server {
+	case r.ServerName != "" && server != "" && r.ServerName != server:
 		return r, ErrOtherServer
+	default:
+		return r, nil
 	}
-	return r, nil
 }
 
 // LoadFresh returns a session's record as it is in Redis now, bypassing the

@@ -94,7 +94,7 @@ func everyCall(t testing.TB, store *sessionstore.Store) map[string]func(id strin
 	return map[string]func(id string) error{
 		"Load":           func(id string) error { _, err := store.Load(ctx, id); return err },
 		"LoadFresh":      func(id string) error { _, err := store.LoadFresh(ctx, id); return err },
-		"SetInitialized": func(id string) error { _, err := store.SetInitialized(ctx, id); return err },
+		"SetInitialized": func(id string) error { _, _, err := store.SetInitialized(ctx, id, "", "", false); return err },
 		"Negotiate": func(id string) error {
 			return store.Negotiate(ctx, id, sessionstore.Agreement{ProtocolVersion: "2024-11-05"})
 		},

@@ -208,9 +208,12 @@ func TestWithoutMemoryRedisIsUnavailable(t *testing.T) {
 			_, err := store.Create(t.Context(), sessionstore.Record{Owner: "p"})
 			return err
 		},
-		"SetInitialized": func() error { return calls["SetInitialized"](id) },
-		"SetLogLevel":    func() error { return calls["SetLogLevel"](id) },
-		"Values.Update":  func() error { return calls["Values.Update"](id) },
+		"SetInitialized": func() error {
+			_, _, err := store.SetInitialized(t.Context(), id, "o", "", false)
+			return err
+		},
+		"SetLogLevel":   func() error { return calls["SetLogLevel"](id) },
+		"Values.Update": func() error { return calls["Values.Update"](id) },
 		"Values.CompareAndSet": func() error {
 			_, err := valuesOf[int](store, "other").CompareAndSet(t.Context(), id, 0, 1)
 			return err

@@ -13,20 +13,46 @@ import (
 )
 
 // The sessions of an owner are counted in another slot than the sessions
-// themselves, so no script covers both. A place is taken before the session is
-// created and given back after it is gone; a crash in between leaves it taken
-// until it expires. Whether the session exists does not depend on the count: so
+// themselves, so no script covers both. A place is taken while the session is
+// created, before anybody knows its id, and given back after it is gone; a crash in
+// between leaves it taken until it expires. Whether the session exists does not depend on the count: so
 // release and refresh return no error.
 
 // counts reports whether the sessions of owner are counted.
 func (s *Store) counts(owner string) bool { return s.opts.SessionsPerUser > 0 && owner != "" }
 
-// reserve counts a session among its owner's before it is created. It reports
-// whether the place is this call's to give back.
-func (s *Store) reserve(ctx context.Context, owner, id string) (bool, error) {
-	if !s.counts(owner) {
-		return false, nil
+// createCounted creates a session and counts it among its owner's, at the same time:
+// its client waits for both. What turns out to be in vain is taken back.
+func (s *Store) createCounted(ctx context.Context, r Record) (Record, error) {
+	type creation struct {
+		r   Record
+		err error
 	}
+	creating := make(chan creation, 1)
+	go func() {
+		created, err := s.create(ctx, r)
+		creating <- creation{created, err}
+	}()
+	reserved, err := s.reserve(ctx, r.Owner, r.ID)
+	c := <-creating
+	switch {
+	case err != nil && c.err == nil && !silent(err):
+		s.rdb.Do(ctx, s.rdb.B().Del().Key(s.keys.Session(r.ID)).Build()) // nobody knows its id
+	case err == nil && c.err != nil && reserved && !silent(c.err):
+		s.release(ctx, r.Owner, r.ID)
+	}
+	if err == nil {
+		err = c.err
+	}
+	if err != nil {
+		return Record{}, err
+	}
+	return c.r, nil
+}
+
+// reserve counts a session among its owner's. It reports whether the place is this
+// call's to give back.
+func (s *Store) reserve(ctx context.Context, owner, id string) (bool, error) {
 	kept := s.kept()
 	if s.opts.SessionLifetime > 0 {
 		kept = min(kept, s.opts.SessionLifetime)

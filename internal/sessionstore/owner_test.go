@@ -38,7 +38,16 @@ func TestAnOwnerHasOnlySoManySessions(t *testing.T) {
 		for range 10 {
 			create(t, store, sessionstore.Record{})
 		}
-		for _, k := range redistest.Keys(t, s.Client(t), prefix) {
+		keys, records := redistest.Keys(t, s.Client(t), prefix), 0
+		for _, k := range keys {
+			if strings.HasSuffix(k.Name, ":session") {
+				records++
+			}
+		}
+		if records != 14 {
+			t.Errorf("there are %d records, want 14: what was refused is gone", records)
+		}
+		for _, k := range keys {
 			if strings.Contains(k.Name, "alice") {
 				t.Errorf("key %s names its owner", k.Name)
 			}

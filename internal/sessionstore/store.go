@@ -86,15 +86,10 @@ func (s *Store) Create(ctx context.Context, r Record) (Record, error) {
 	if err := checkLevel(r.LogLevel); err != nil {
 		return Record{}, err
 	}
-	reserved, err := s.reserve(ctx, r.Owner, r.ID)
-	if err != nil {
-		return Record{}, err
+	if !s.counts(r.Owner) {
+		return s.create(ctx, r)
 	}
-	created, err := s.create(ctx, r)
-	if err != nil && reserved && !silent(err) {
-		s.release(ctx, r.Owner, r.ID)
-	}
-	return created, err
+	return s.createCounted(ctx, r)
 }
 
 func (s *Store) create(ctx context.Context, r Record) (Record, error) {
@@ -112,19 +107,6 @@ func (s *Store) create(ctx context.Context, r Record) (Record, error) {
 	}
 	r.Created, r.Expires = timeOf(times[0]), timeOf(times[1])
 	return r, nil
-}
-
-// SetInitialized records that the session's client has sent
-// notifications/initialized. It returns true to the first call for a session,
-// on whatever instance, and false to all others. After [ErrUnavailable] the
-// call may have been the first.
-func (s *Store) SetInitialized(ctx context.Context, id string) (first bool, err error) {
-	reply, err := s.update(ctx, sessionInitialize, id)
-	if err != nil {
-		return false, err
-	}
-	n, err := reply.AsInt64()
-	return n == 1, err
 }
 
 // maxLevel bounds a log level. Its meaning is the SDK's business, its size ours.

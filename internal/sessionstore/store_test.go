@@ -126,13 +126,47 @@ func TestInitializedIsToldOnce(t *testing.T) {
 		mine, other := newStore(t, s, opts), newStore(t, s, opts)
 		id := create(t, mine, sessionstore.Record{})
 		for i, store := range []*sessionstore.Store{other, mine, other} {
-			first, err := store.SetInitialized(t.Context(), id)
+			_, first, err := store.SetInitialized(t.Context(), id, "", "", false)
 			if err != nil || first != (i == 0) {
 				t.Errorf("call %d: first = %v, %v", i+1, first, err)
 			}
 		}
 		if r, err := mine.LoadFresh(t.Context(), id); err != nil || !r.Initialized {
 			t.Errorf("initialized = %v, %v", r.Initialized, err)
+		}
+	})
+}
+
+// Only who may use a session says that its client is ready.
+func TestInitializedIsNotedOfOnesOwnSession(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, s *redistest.Server) {
+		opts := &sessionstore.Options{Prefix: s.Prefix(t)}
+		mine, other := newStore(t, s, opts), newStore(t, s, opts)
+		id := create(t, mine, sessionstore.Record{Owner: "alice", ServerName: "one"})
+		for _, as := range []struct {
+			owner, server string
+			httpSSE       bool
+			want          error
+		}{
+			{"bob", "one", false, sessionstore.ErrNotFound},
+			{"", "one", false, sessionstore.ErrNotFound},
+			{"alice", "two", false, sessionstore.ErrOtherServer},
+			{"alice", "one", true, nil},
+		} {
+			if _, first, err := other.SetInitialized(t.Context(), id, as.owner, as.server, as.httpSSE); first || err != as.want {
+				t.Errorf("%+v: first = %v, %v", as, first, err)
+			}
+		}
+		for range 2 {
+			r, first, err := other.SetInitialized(t.Context(), id, "alice", "one", false)
+			if !first || err != nil || r.Initialized || r.ID != id || r.Owner != "alice" {
+				t.Errorf("alice's: %+v, first = %v, %v", r, first, err)
+			}
+			mine.UnsetInitialized(t.Context(), id)
+		}
+		if r, err := mine.LoadFresh(t.Context(), id); err != nil || r.Initialized {
+			t.Errorf("taken back: initialized = %v, %v", r.Initialized, err)
 		}
 	})
 }
