@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -90,18 +91,24 @@ func TestWhatFailedCanBeTriedAgain(t *testing.T) {
 }
 
 // A hooked client calls after, if it is set, when a command is done: on the goroutine
-// of the command, which may outlive its caller.
+// of the command, which may outlive its caller. Commands of the key second, if any,
+// wait for that.
 type hooked struct {
 	rueidis.Client
-	after atomic.Pointer[func()]
+	after  atomic.Pointer[func()]
+	second string
+	called chan struct{} // told when after has been called
 }
 
 func (h *hooked) Do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisResult {
-	defer func() {
-		if after := h.after.Load(); after != nil {
+	if after := h.after.Load(); after != nil && h.second != "" && slices.Contains(cmd.Commands(), h.second) {
+		<-h.called
+	} else if after != nil {
+		defer func() {
 			(*after)()
-		}
-	}()
+			h.called <- struct{}{}
+		}()
+	}
 	return h.Client.Do(ctx, cmd)
 }
 
@@ -110,7 +117,7 @@ func TestAnOutageBetweenTwoStepsCostsOneTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := redistest.NewBubble(t)
 		link, calm := b.Link(), b.Client(t)
-		client := &hooked{Client: link.Client(t)}
+		client := &hooked{Client: link.Client(t), called: make(chan struct{}, 9)}
 		freeze := link.Freeze
 		store := storeOf(t, client, &sessionstore.Options{SessionsPerUser: 1})
 		// All scripts are loaded, so that each step is one command.
@@ -118,9 +125,11 @@ func TestAnOutageBetweenTwoStepsCostsOneTimeout(t *testing.T) {
 			t.Fatal(err)
 		}
 
+		unborn := sessionstore.NewID()
+		client.second = space(t, "mcp").Session(unborn)
 		client.after.Store(&freeze)
 		start := time.Now()
-		_, err := store.Create(t.Context(), sessionstore.Record{Owner: "o"})
+		_, err := store.Create(t.Context(), sessionstore.Record{ID: unborn, Owner: "o"})
 		wantErr(t, "Create", err, sessionstore.ErrUnavailable)
 		if took := time.Since(start); took != 2*time.Second {
 			t.Errorf("Create took %v", took)
