@@ -102,7 +102,7 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	// Also where nobody reads the body: net/http does, before it sends a response.
-	bodylimit.Within(w, r, bodylimit.MessageTime)
+	bodylimit.Unread(w, r, bodylimit.MessageTime)
 	w.Header().Set("Cache-Control", "no-store") // whatever the response will be
 	if h.leaving.Load() {
 		w.Header().Set("Connection", "close") // the next request is to go elsewhere
