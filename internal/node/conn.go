@@ -273,9 +273,9 @@ func (c *Conn) Context(ctx context.Context) context.Context {
 }
 
 // Handle has [Request.Handle] handle the request, on a goroutine of its own. The
-// server must have been connected.
+// server must have been connected with ctx, which is of [Conn.Context].
 func (c *Conn) Handle(ctx context.Context) {
-	ctx, stop := context.WithCancel(c.Context(ctx))
+	ctx, stop := context.WithCancel(ctx)
 	c.mu.Lock()
 	c.stop = stop
 	c.mu.Unlock()
