@@ -138,7 +138,7 @@ func (h *Handler) allowedHost(r *http.Request) bool {
 	if slices.ContainsFunc(h.opts.AllowedHosts, func(allowed string) bool { return sameHost(allowed, r.Host) }) {
 		return true
 	}
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && loopback.IsHostPort(local.String()) {
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && loopback.IsAddr(local) {
 		return loopback.IsHostPort(r.Host)
 	}
 	return len(h.opts.AllowedHosts) == 0
