@@ -63,7 +63,7 @@ const refusedTime = 5 * time.Second
 // fail responds to a request that is not served.
 func (r *Resource) fail(w http.ResponseWriter, req *http.Request, err error) {
 	e := r.errorFor(req, err)
-	bodylimit.Within(w, req, refusedTime)
+	bodylimit.Unread(w, req, refusedTime)
 	h := w.Header()
 	switch e.status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:

@@ -24,7 +24,7 @@ func (r *Resource) operations(w http.ResponseWriter, req *http.Request) ([]opera
 		e.status = http.StatusUnsupportedMediaType
 		return nil, e
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(nil, bodylimit.Within(w, req, bodylimit.MessageTime).Body, r.opts.MaxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(nil, bodylimit.Body(w, req, bodylimit.MessageTime), r.opts.MaxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		e := refuse("invalid_request", "the body is too large")
 		e.status = http.StatusRequestEntityTooLarge

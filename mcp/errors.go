@@ -24,7 +24,7 @@ func (h *Handler) refusalOf(ctx context.Context, err error) *httperror.Error {
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, id json.RawMessage, err error) {
 	refused := h.refusalOf(r.Context(), err)
 	h.timed(w)
-	bodylimit.Within(w, r, h.opts.WriteTimeout/2) // net/http reads the rest of it before it writes
+	bodylimit.Unread(w, r, h.opts.WriteTimeout/2) // net/http reads the rest of it before it writes
 	refused.Write(w, id)
 }
 

@@ -102,7 +102,7 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	// Also where nobody reads the body: net/http does, before it sends a response.
-	bodylimit.Within(w, r, bodylimit.MessageTime)
+	bodylimit.Unread(w, r, bodylimit.MessageTime)
 	w.Header().Set("Cache-Control", "no-store") // whatever the response will be
 	if h.leaving.Load() {
 		w.Header().Set("Connection", "close") // the next request is to go elsewhere
@@ -138,7 +138,7 @@ func (h *Handler) allowedHost(r *http.Request) bool {
 	if slices.ContainsFunc(h.opts.AllowedHosts, func(allowed string) bool { return sameHost(allowed, r.Host) }) {
 		return true
 	}
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && loopback.IsHostPort(local.String()) {
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && loopback.IsAddr(local) {
 		return loopback.IsHostPort(r.Host)
 	}
 	return len(h.opts.AllowedHosts) == 0

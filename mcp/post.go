@@ -101,7 +101,11 @@ func (h *Handler) readMessage(w http.ResponseWriter, r *http.Request) (*jsonrpcm
 }
 
 func checkContentType(r *http.Request) error {
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+	value := r.Header.Get("Content-Type")
+	if value == "application/json" {
+		return nil
+	}
+	if media, _, err := mime.ParseMediaType(value); err != nil || media != "application/json" {
 		return httperror.Refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
 	}
 	return nil
@@ -113,7 +117,7 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, session findS
 	if bodylimit.IsEncoded(w, r) {
 		return nil, httperror.Refuse(http.StatusUnsupportedMediaType, "Content-Encoding must be identity")
 	}
-	arrived := &lastByte{ReadCloser: bodylimit.Within(w, r, bodylimit.MessageTime).Body}
+	arrived := &lastByte{ReadCloser: bodylimit.Body(w, r, bodylimit.MessageTime)}
 	limited := http.MaxBytesReader(w, arrived, h.opts.MaxBody)
 	data, done, err := h.bodies.read(limited, min(r.ContentLength, h.opts.MaxBody), h.opts.StreamAfter)
 	body := &postBody{data: bytes.TrimPrefix(data, []byte(jsonrpcmsg.BOM)), session: session, done: done}

@@ -39,13 +39,29 @@ const (
 //
 // A writer that has no read deadline is left as it is.
 func Within(w http.ResponseWriter, r *http.Request, d time.Duration) *http.Request {
-	rc := http.NewResponseController(w)
-	if r.ContentLength == 0 || rc.SetReadDeadline(time.Now().Add(d)) != nil {
-		return r
-	}
+	body := Body(w, r, d)
 	r = r.WithContext(r.Context()) // a copy: net/http still needs the body as it was
-	r.Body = &timed{r.Body, rc}
+	r.Body = body
 	return r
+}
+
+// Body is [Within] for who needs nothing but the body.
+func Body(w http.ResponseWriter, r *http.Request, d time.Duration) io.ReadCloser {
+	rc := http.NewResponseController(w)
+	if !bound(rc, r, d) {
+		return r.Body
+	}
+	return &timed{r.Body, rc}
+}
+
+// Unread is [Within] for a request whose body nobody reads but net/http.
+func Unread(w http.ResponseWriter, r *http.Request, d time.Duration) {
+	bound(http.NewResponseController(w), r, d)
+}
+
+// bound bounds the reading of a body, and reports whether it could.
+func bound(rc *http.ResponseController, r *http.Request, d time.Duration) bool {
+	return r.ContentLength != 0 && rc.SetReadDeadline(time.Now().Add(d)) == nil
 }
 
 type timed struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"iter"
+	"unicode/utf8"
 )
 
 // Fields returns the names and values of an object's fields in the order in which
@@ -51,7 +52,7 @@ func Field(object json.RawMessage, name string) (value json.RawMessage) {
 // text returns a valid JSON string's text.
 func text(quoted []byte) string {
 	plain := quoted[1 : len(quoted)-1]
-	if bytes.IndexByte(plain, '\\') < 0 {
+	if bytes.IndexByte(plain, '\\') < 0 && utf8.Valid(plain) {
 		return string(plain)
 	}
 	var s string

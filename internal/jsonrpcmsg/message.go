@@ -120,7 +120,10 @@ func (m *Message) check(version, method json.RawMessage) error {
 	if method == nil {
 		return m.checkResponse()
 	}
-	if err := json.Unmarshal(method, &m.Method); err != nil || m.Method == "" {
+	if method[0] == '"' {
+		m.Method = text(method)
+	}
+	if m.Method == "" {
 		return invalid(`"method" must be a non-empty string`)
 	}
 	if m.Result != nil || m.Error != nil {

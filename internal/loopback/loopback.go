@@ -18,8 +18,16 @@ func IsHost(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// IsHostPort reports whether a host with or without a port, as in a Host header
-// or in the address of a connection, is the machine itself. It ignores case.
+// IsAddr reports whether an end of a connection is the machine itself.
+func IsAddr(addr net.Addr) bool {
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		return tcp.IP.IsLoopback()
+	}
+	return IsHostPort(addr.String())
+}
+
+// IsHostPort reports whether a host with or without a port, as in a Host header, is the
+// machine itself. It ignores case.
 func IsHostPort(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {

@@ -1,6 +1,9 @@
 package loopback
 
-import "testing"
+import (
+	"net"
+	"testing"
+)
 
 func TestIsHost(t *testing.T) {
 	t.Parallel()
@@ -26,6 +29,25 @@ func TestIsHostPort(t *testing.T) {
 	} {
 		if got := IsHostPort(host); got != want {
 			t.Errorf("IsHostPort(%q) = %v, want %v", host, got, want)
+		}
+	}
+}
+
+func TestIsAddr(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		addr net.Addr
+		want bool
+	}{
+		{&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80}, true},
+		{&net.TCPAddr{IP: net.IPv6loopback, Zone: "lo"}, true},
+		{&net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 80}, false},
+		{&net.TCPAddr{}, false},
+		{&net.IPAddr{IP: net.IPv4(127, 0, 0, 1)}, true},
+		{&net.UnixAddr{Name: "/run/mcp"}, false},
+	} {
+		if got := IsAddr(test.addr); got != test.want {
+			t.Errorf("IsAddr(%v) = %v, want %v", test.addr, got, test.want)
 		}
 	}
 }

@@ -89,8 +89,11 @@ type Conn struct {
 	node    *Node
 	id      string
 	req     Request
-	session string          // under which the registry has it
-	params  json.RawMessage // of the request, as the handler gets them
+	session string // under which the registry has it
+	// idKey is [jsonrpcmsg.IDKey] of a call's id while its client may not use that again,
+	// otherwise empty. The registry guards it.
+	idKey  string
+	params json.RawMessage // of the request, as the handler gets them
 
 	incoming queue
 	response chan Response       // has room for the one response
@@ -213,16 +216,16 @@ func (g *registry) addConn(c *Conn, maxCalls int) error {
 		return ErrClosed
 	}
 	p, m := g.presence(c.session), c.req.Message
-	key := jsonrpcmsg.IDKey(m.ID)
+	named := m.IsCall() && !c.req.Stateless // stateless calls of one client may have the same id
 	switch {
-	case m.IsCall() && !c.req.Stateless && p.calls[key] != nil:
+	case named && p.call(m.ID) != nil:
 		return ErrDuplicateID
 	case p.running(m.IsCall()) >= maxCalls && !c.isRunAgain():
 		return ErrTooManyCalls
-	case m.IsCall() && !c.req.Stateless: // of the same client there may be others, who count by themselves
-		p.calls[key] = c
+	case named:
+		c.idKey = jsonrpcmsg.IDKey(m.ID)
 	}
-	p.conns[c] = struct{}{}
+	p.conns = append(p.conns, c)
 	g.conns[c.id] = c
 	return nil
 }
@@ -233,7 +236,7 @@ func (c *Conn) isRunAgain() bool { return c.req.Asking != nil && c.req.Asking.Fr
 
 // running returns how many calls, or notifications, of a session run here.
 func (p *presence) running(calls bool) (count int) {
-	for c := range p.conns {
+	for _, c := range p.conns {
 		if c.req.Message.IsCall() == calls && !c.wasParked.Load() && !c.isRunAgain() {
 			count++
 		}
@@ -270,9 +273,9 @@ func (c *Conn) Context(ctx context.Context) context.Context {
 }
 
 // Handle has [Request.Handle] handle the request, on a goroutine of its own. The
-// server must have been connected.
+// server must have been connected with ctx, which is of [Conn.Context].
 func (c *Conn) Handle(ctx context.Context) {
-	ctx, stop := context.WithCancel(c.Context(ctx))
+	ctx, stop := context.WithCancel(ctx)
 	c.mu.Lock()
 	c.stop = stop
 	c.mu.Unlock()

@@ -113,6 +113,9 @@ func TestTheNotificationsOfASessionAreBounded(t *testing.T) {
 		if _, err := accept(sid, changed); !errors.Is(err, ErrTooManyCalls) {
 			t.Errorf("a fourth: %v", err)
 		}
+		if f.nodes[0].call(sid, nil) != nil {
+			t.Error("one is found as a call, by no id")
+		}
 		for what, message := range map[string][2]string{"a call": {sid, toolCall("1")}, "another session's": {beginSession(t, f.store), changed}} {
 			c, err := accept(message[0], message[1])
 			if err != nil {

@@ -26,11 +26,21 @@ type registry struct {
 }
 
 // presence is what runs of one session on this instance. It exists only while
-// something does.
+// something does: most often one call, for which maps would cost more than they save.
 type presence struct {
-	calls   map[string]*Conn // by [jsonrpcmsg.IDKey] of the request
-	conns   map[*Conn]struct{}
-	readers map[*Reader]struct{}
+	conns   []*Conn
+	readers map[*Reader]struct{} // nil until there is one
+}
+
+// call returns the call that has the id; nil if there is none.
+func (p *presence) call(id json.RawMessage) *Conn {
+	key := jsonrpcmsg.IDKey(id)
+	for _, c := range p.conns {
+		if c.idKey == key && key != "" {
+			return c
+		}
+	}
+	return nil
 }
 
 func newRegistry() registry {
@@ -85,7 +95,7 @@ func (g *registry) mayPark(c *Conn, perUser, perInstance int) bool {
 	}
 	ofUser := 0
 	if p := g.sessions[c.session]; p != nil {
-		for other := range p.conns {
+		for _, other := range p.conns {
 			if other.wasParked.Load() {
 				ofUser++
 			}
@@ -148,7 +158,7 @@ func (g *registry) present() (ids []string) {
 }
 
 func (p *presence) stored() bool {
-	for c := range p.conns {
+	for _, c := range p.conns {
 		if !c.req.ResponseOnly && !c.req.Stateless {
 			return true
 		}
@@ -164,7 +174,7 @@ func (g *registry) ofSession(id string) ([]*Conn, []*Reader) {
 	if p == nil {
 		return nil, nil
 	}
-	return slices.Collect(maps.Keys(p.conns)), slices.Collect(maps.Keys(p.readers))
+	return slices.Clone(p.conns), slices.Collect(maps.Keys(p.readers))
 }
 
 func (g *registry) conn(id string) *Conn {
@@ -184,7 +194,7 @@ func (g *registry) call(session string, id json.RawMessage) *Conn {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if p := g.sessions[session]; p != nil {
-		return p.calls[jsonrpcmsg.IDKey(id)]
+		return p.call(id)
 	}
 	return nil
 }
@@ -199,9 +209,10 @@ func (g *registry) removeConn(c *Conn) {
 	defer g.ended.Send()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.freeID(c)
 	if p := g.sessions[c.session]; p != nil {
-		delete(p.conns, c)
+		if i := slices.Index(p.conns, c); i >= 0 {
+			p.conns = slices.Delete(p.conns, i, i+1)
+		}
 	}
 	delete(g.conns, c.id)
 	if c.wasParked.Load() {
@@ -215,15 +226,7 @@ func (g *registry) removeConn(c *Conn) {
 func (g *registry) freeRequestID(c *Conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.freeID(c)
-}
-
-// freeID is freeRequestID with g.mu held.
-func (g *registry) freeID(c *Conn) {
-	key := jsonrpcmsg.IDKey(c.req.Message.ID)
-	if p := g.sessions[c.session]; p != nil && p.calls[key] == c {
-		delete(p.calls, key)
-	}
+	c.idKey = ""
 }
 
 func (g *registry) addReader(r *Reader) error {
@@ -233,7 +236,11 @@ func (g *registry) addReader(r *Reader) error {
 		return ErrClosed
 	}
 	g.readers[r.id] = r
-	g.presence(r.stream.Session).readers[r] = struct{}{}
+	p := g.presence(r.stream.Session)
+	if p.readers == nil {
+		p.readers = map[*Reader]struct{}{}
+	}
+	p.readers[r] = struct{}{}
 	return nil
 }
 
@@ -270,7 +277,7 @@ func (g *registry) removeListener(l *Listener) {
 func (g *registry) presence(session string) *presence {
 	p := g.sessions[session]
 	if p == nil {
-		p = &presence{calls: map[string]*Conn{}, conns: map[*Conn]struct{}{}, readers: map[*Reader]struct{}{}}
+		p = &presence{}
 		g.sessions[session] = p
 	}
 	return p

@@ -110,7 +110,7 @@ func (r *Runner) Prepare(in Incoming) (Execution, error) {
 		e.Request.Client = client.Capabilities
 		e.state = sdkcompat.SessionState(client, rec.ProtocolVersion)
 		if m.IsCall() {
-			e.Request.OnResult = r.onResult(rec, m)
+			e.Request.OnResult = r.onResult(rec.ID, m)
 		}
 	}
 	var err error
@@ -138,19 +138,19 @@ func (in Incoming) checkVersion(server *mcp.Server) error {
 // onResult returns what has to be done about a call of a session when the
 // server has handled it: the SDK's own session, which lasts for one request,
 // forgets the log level and the subscriptions.
-func (r *Runner) onResult(rec sessionstore.Record, m *jsonrpcmsg.Message) func(context.Context, json.RawMessage) error {
+func (r *Runner) onResult(session string, m *jsonrpcmsg.Message) func(context.Context, json.RawMessage) error {
 	switch m.Method {
 	case "logging/setLevel":
-		return func(ctx context.Context, _ json.RawMessage) error { return r.storeLevel(ctx, rec.ID, m.Params) }
+		return func(ctx context.Context, _ json.RawMessage) error { return r.storeLevel(ctx, session, m.Params) }
 	case "resources/subscribe":
 		// Updates made from now on are the subscription's, although it is not
 		// confirmed yet.
 		position := r.node.Position()
 		return func(ctx context.Context, _ json.RawMessage) error {
-			return r.subscribe(ctx, rec.ID, m.Params, position)
+			return r.subscribe(ctx, session, m.Params, position)
 		}
 	case "resources/unsubscribe":
-		return func(ctx context.Context, _ json.RawMessage) error { return r.unsubscribe(ctx, rec.ID, m.Params) }
+		return func(ctx context.Context, _ json.RawMessage) error { return r.unsubscribe(ctx, session, m.Params) }
 	default:
 		return nil
 	}
@@ -184,7 +184,8 @@ func (r *Runner) Serve(ctx context.Context, e Execution) (*node.Conn, error) {
 	if d == nil {
 		ctx = faults.Catch(ctx, e.Server)
 	}
-	ss, err := e.Server.Connect(conn.Context(ctx), linger.transport(conn), &mcp.ServerSessionOptions{State: e.state})
+	ctx = conn.Context(ctx)
+	ss, err := e.Server.Connect(ctx, linger.transport(conn), &mcp.ServerSessionOptions{State: e.state})
 	if err != nil {
 		linger.drop()
 		_ = conn.Close() // our own connection's Close does not fail

@@ -19,8 +19,11 @@ const (
 	VersionStateless = "2026-07-28" // there are no sessions
 )
 
-// SessionVersions returns the protocol versions that have sessions.
-func SessionVersions() []string { return withSessions(mcp.SupportedProtocolVersions()) }
+var sessionVersions = withSessions(mcp.SupportedProtocolVersions())
+
+// SessionVersions returns the protocol versions that have sessions, in memory that must
+// not be changed.
+func SessionVersions() []string { return sessionVersions }
 
 // withSessions returns those of versions that have sessions, in the same memory.
 func withSessions(versions []string) []string {

@@ -67,7 +67,7 @@ func checked(res mcp.Result) (json.RawMessage, error) {
 	if err := checkContent(res); err != nil {
 		return nil, err
 	}
-	data, err := encodeJSON(res)
+	data, err := encodeResult(res)
 	if err == nil && string(data) == "null" {
 		err = errNoResult
 	}
@@ -158,6 +158,15 @@ func (r *encodedResult) merged() ([]byte, error) {
 		}
 	}
 	return encodeJSON(fields)
+}
+
+// encodeResult is encodeJSON for a handler's result. That of a tool says its JSON itself,
+// which encoding/json would only look through and copy.
+func encodeResult(res mcp.Result) (json.RawMessage, error) {
+	if r, ok := res.(*mcp.CallToolResult); ok && r != nil {
+		return r.MarshalJSON()
+	}
+	return encodeJSON(res)
 }
 
 // encodeJSON encodes a value as the SDK does.
