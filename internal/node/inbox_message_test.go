@@ -13,8 +13,8 @@ type unknownMessage struct{}
 
 func (unknownMessage) encode() []string { return envelope("unknown") }
 
-// TestInboxMessagesKeepTheirForm compares messages with entries of inboxes as
-// instances wrote them before messages had types: fields and values, in order.
+// TestInboxMessagesKeepTheirForm compares messages with entries of inboxes and of
+// responses as they were recorded: fields and values, in order.
 func TestInboxMessagesKeepTheirForm(t *testing.T) {
 	t.Parallel()
 	asked := serverRequestRef{Session: "S", Conn: "7", Number: "1"}
@@ -83,6 +83,41 @@ func TestInboxMessagesKeepTheirForm(t *testing.T) {
 			func(f map[string]string) (inboxMessage, error) { return decodeProgressArrived(f), nil },
 			[]string{"v", "1", "k", "progress", "s", "S", "c", "7", "q", "1", "d", `{"progress":1}`, "e", ""},
 		},
+		{
+			answersArrived{"7", Answering{"ROUND", "CLAIM", map[string]json.RawMessage{"elicit-1": json.RawMessage(`{"action":"decline"}`)}, front{"aaaaaaaaaaaaaaaa", "6"}}},
+			func(f map[string]string) (inboxMessage, error) { return decodeAnswersArrived(f) },
+			[]string{"v", "1", "k", "answers", "c", "7", "r", "ROUND", "w", "CLAIM", "d", `{"elicit-1":{"action":"decline"}}`, "i", "aaaaaaaaaaaaaaaa", "f", "6"},
+		},
+		{
+			answersArrived{"7", Answering{"ROUND", "CLAIM", map[string]json.RawMessage{}, front{"aaaaaaaaaaaaaaaa", "6"}}},
+			func(f map[string]string) (inboxMessage, error) { return decodeAnswersArrived(f) },
+			[]string{"v", "1", "k", "answers", "c", "7", "r", "ROUND", "w", "CLAIM", "d", `{}`, "i", "aaaaaaaaaaaaaaaa", "f", "6"},
+		},
+		{
+			frontTold{"6", front{"bbbbbbbbbbbbbbbb", "7"}, 2, said{json.RawMessage(`{"progress":1}`), saidNotification, "notifications/progress"}},
+			func(f map[string]string) (inboxMessage, error) { return decodeFrontTold(f) },
+			[]string{"v", "1", "k", "said", "c", "6", "i", "bbbbbbbbbbbbbbbb", "q", "7", "n", "2", "t", "n", "m", "notifications/progress", "d", `{"progress":1}`},
+		},
+		{
+			frontTold{"6", front{"bbbbbbbbbbbbbbbb", "7"}, 3, said{json.RawMessage(`{"content":[]}`), saidResult, ""}},
+			func(f map[string]string) (inboxMessage, error) { return decodeFrontTold(f) },
+			[]string{"v", "1", "k", "said", "c", "6", "i", "bbbbbbbbbbbbbbbb", "q", "7", "n", "3", "t", "r", "m", "", "d", `{"content":[]}`},
+		},
+		{
+			frontTold{"6", front{"bbbbbbbbbbbbbbbb", "7"}, 0, said{json.RawMessage(`{"code":-32603,"message":"m"}`), saidError, ""}},
+			func(f map[string]string) (inboxMessage, error) { return decodeFrontTold(f) },
+			[]string{"v", "1", "k", "said", "c", "6", "i", "bbbbbbbbbbbbbbbb", "q", "7", "n", "0", "t", "e", "m", "", "d", `{"code":-32603,"message":"m"}`},
+		},
+		{
+			frontTook{"7", front{"aaaaaaaaaaaaaaaa", "6"}, 2},
+			func(f map[string]string) (inboxMessage, error) { return decodeFrontTook(f) },
+			[]string{"v", "1", "k", "took", "q", "7", "i", "aaaaaaaaaaaaaaaa", "c", "6", "n", "2"},
+		},
+		{
+			frontGone{"7", front{"aaaaaaaaaaaaaaaa", "6"}},
+			func(f map[string]string) (inboxMessage, error) { return decodeFrontGone(f), nil },
+			[]string{"v", "1", "k", "left", "q", "7", "i", "aaaaaaaaaaaaaaaa", "c", "6"},
+		},
 	} {
 		if diff := cmp.Diff(test.entry, test.message.encode()); diff != "" {
 			t.Errorf("%T is written (-recorded +got):\n%s", test.message, diff)
@@ -95,7 +130,7 @@ func TestInboxMessagesKeepTheirForm(t *testing.T) {
 		if err != nil {
 			t.Errorf("%T: %v", test.message, err)
 		}
-		if diff := cmp.Diff(test.message, got, cmp.AllowUnexported(responseArrived{}, progressArrived{})); diff != "" {
+		if diff := cmp.Diff(test.message, got, cmp.AllowUnexported(responseArrived{}, progressArrived{}, Answering{}, front{}, frontTold{}, said{})); diff != "" {
 			t.Errorf("%T is read (-want +got):\n%s", test.message, diff)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
-	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/mcpfleet/mcpfleet/internal/jsonrpcmsg"
 	"github.com/mcpfleet/mcpfleet/internal/sdkcompat"
@@ -89,13 +87,13 @@ func (c *Conn) sendServerRequest(ctx context.Context, m *jsonrpc.Request) error 
 		c.incoming.put(&jsonrpc.Response{ID: m.ID, Result: json.RawMessage("{}")})
 		return nil
 	}
-	if err := c.checkCapability(m.Method); err != nil {
-		return sdkcompat.Rejected(err)
-	}
-	if c.req.Stateless {
-		if err := c.checkTools(m); err != nil {
-			return sdkcompat.Rejected(err)
-		}
+	switch e := c.lacks(m); {
+	case e != nil && c.req.Stateless: // the handler may return it: it is of this protocol
+		c.incoming.put(&jsonrpc.Response{ID: m.ID, Error: e})
+		return nil
+	case e != nil:
+		return sdkcompat.Rejected(errors.New(e.Message))
+	case c.req.Stateless:
 		if err := c.ask(ctx, asInputRequest(m)); err != nil {
 			return sdkcompat.Rejected(err)
 		}
@@ -130,45 +128,6 @@ func (c *Conn) emitServerRequest(ctx context.Context, sr *serverRequest, number 
 		return c.standalone(ctx, data)
 	}
 	return c.emit(ctx, data)
-}
-
-// checkCapability fails if the client did not declare the capability that a
-// server request needs.
-func (c *Conn) checkCapability(method string) error {
-	declared := c.req.Client
-	if declared == nil {
-		declared = &mcp.ClientCapabilities{}
-	}
-	supported := true
-	switch method {
-	case "sampling/createMessage":
-		supported = declared.Sampling != nil
-	case "roots/list":
-		supported = declared.RootsV2 != nil
-	case "elicitation/create":
-		supported = declared.Elicitation != nil
-	}
-	if !supported {
-		feature, _, _ := strings.Cut(method, "/")
-		return fmt.Errorf("client does not support %s", feature)
-	}
-	return nil
-}
-
-// checkTools fails if a question offers tools to a client that did not declare that it
-// uses them (specification 2026-07-28, "Sampling", "Capabilities").
-func (c *Conn) checkTools(m *jsonrpc.Request) error {
-	var params struct {
-		Tools      []json.RawMessage `json:"tools"`
-		ToolChoice json.RawMessage   `json:"toolChoice"`
-	}
-	if m.Method != "sampling/createMessage" || c.req.Client.Sampling.Tools != nil || json.Unmarshal(m.Params, &params) != nil {
-		return nil
-	}
-	if len(params.Tools) > 0 || params.ToolChoice != nil {
-		return errors.New("client does not support sampling with tools")
-	}
-	return nil
 }
 
 func (c *Conn) addServerRequest(sr *serverRequest) (number string) {

@@ -159,7 +159,7 @@ func TestAServerRequestFailsAtOnceIfTheClientLacksTheCapability(t *testing.T) {
 				_, elicit := req.Session.Elicit(ctx, &mcp.ElicitParams{Message: "?"})
 				_, sample := req.Session.CreateMessage(ctx, &mcp.CreateMessageParams{MaxTokens: 1})
 				_, roots := req.Session.ListRoots(ctx, nil)
-				for what, err := range map[string]error{"elicitation": elicit, "sampling": sample, "roots": roots} {
+				for what, err := range map[string]error{`"form" elicitation`: elicit, "sampling": sample, "roots": roots} {
 					if err == nil || !strings.Contains(err.Error(), "does not support "+what) {
 						t.Errorf("%s: %v", what, err)
 					}

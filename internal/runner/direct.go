@@ -33,21 +33,15 @@ func (d *direct) handle(ctx context.Context, params json.RawMessage) (json.RawMe
 	}
 	d.name = decoded.Name
 	result, err := d.faults.Run(ctx, method, func() (mcp.Result, error) {
-		handler := sdkcompat.Handler(d.server)
-		if d.request.Stateless {
-			if err := d.checkParamHeaders(ctx, decoded); err != nil {
-				return nil, err
-			}
+		result, err := d.run(ctx, method, decoded)
+		switch {
+		case !d.request.Stateless:
+			return result, err
+		case err != nil:
+			return nil, explained(err)
+		default:
+			return result, d.checkInputs(result)
 		}
-		if !d.request.Stateless || d.version == VersionStateless {
-			return handler(ctx, method, decoded.For(d.session))
-		}
-		standIn, free, err := d.runner.rounds.Lend(method, decoded.Name, d.session, d.conn)
-		if err != nil {
-			return nil, err
-		}
-		defer free()
-		return handler(ctx, method, decoded.For(standIn))
 	})
 	if err == nil && d.request.Stateless && !d.runner.rounds.HasStandIns() {
 		result, err = complete(result)
@@ -56,6 +50,49 @@ func (d *direct) handle(ctx context.Context, params json.RawMessage) (json.RawMe
 		return result, err
 	}
 	return d.request.Result(result)
+}
+
+// run calls the server's handler.
+func (d *direct) run(ctx context.Context, method string, decoded sdkcompat.Decoded) (mcp.Result, error) {
+	handler := sdkcompat.Handler(d.server)
+	if d.request.Stateless {
+		if err := d.checkParamHeaders(ctx, decoded); err != nil {
+			return nil, err
+		}
+	}
+	if !d.request.Stateless || d.version == VersionStateless {
+		return handler(ctx, method, decoded.For(d.session))
+	}
+	standIn, free, err := d.runner.rounds.Lend(method, decoded.Name, d.session, d.conn)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	return handler(ctx, method, decoded.For(standIn))
+}
+
+// explained returns a handler's error in the words of the protocol, if it is the SDK's
+// that the client cannot be elicited.
+func explained(err error) error {
+	if mode, ok := sdkcompat.CannotElicit(err); ok {
+		return node.MissingElicitation(mode, err.Error())
+	}
+	return err
+}
+
+// checkInputs fails if a handler returned input requests of a kind that the client did
+// not declare.
+func (d *direct) checkInputs(result mcp.Result) error {
+	returned := sdkcompat.InputRequests(result)
+	if len(returned) == 0 {
+		return nil
+	}
+	var inputs map[string]node.InputRequest
+	encoded, err := json.Marshal(returned)
+	if err != nil || json.Unmarshal(encoded, &inputs) != nil {
+		return nil // as a result it cannot be encoded either, which is said then
+	}
+	return node.CheckInputs(d.request.Client, inputs)
 }
 
 // complete returns a result with the type that the SDK gives it only for clients of

@@ -71,6 +71,16 @@ func (r *Runner) client(s *Stateless) (*mcp.InitializeParams, error) {
 	return client, nil
 }
 
+// sender returns what the _meta of a notification says of the client. It need say
+// nothing.
+func (r *Runner) sender(s *Stateless) *mcp.InitializeParams {
+	client, err := r.client(s)
+	if err != nil {
+		return &mcp.InitializeParams{Capabilities: &mcp.ClientCapabilities{}}
+	}
+	return client
+}
+
 func missingMeta(field string) error {
 	return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: `missing or invalid _meta field "` + field + `"`}
 }
@@ -80,10 +90,10 @@ func invalidMeta(field string) error {
 }
 
 // Stateless has the server handle a message of a protocol without sessions, as
-// [Runner.Serve] does. A notification that does not say who sends it is not handled:
-// to the SDK it would be one of a session that has not been initialized.
+// [Runner.Serve] does. A notification that does not say who sends it is not handled,
+// nor one that begins a session.
 func (r *Runner) Stateless(ctx context.Context, s *Stateless) (*node.Conn, error) {
-	if s.Message.IsNotification() && s.Version() == "" {
+	if s.Message.IsNotification() && (s.Version() == "" || s.Message.Method == "notifications/initialized") {
 		return nil, nil
 	}
 	if state, ok := s.continues(); ok {
@@ -105,7 +115,8 @@ func (r *Runner) prepareStateless(s *Stateless) (Execution, error) {
 		Session: s.Session, CountedFor: s.CountedFor, Stateless: true,
 		Message: s.Message, Extra: s.Extra, LogLevel: mcp.LoggingLevel(s.text(s.meta, mcp.MetaKeyLogLevel)),
 	}}
-	if !s.Message.IsCall() {
+	if s.Message.IsNotification() {
+		e.state = sdkcompat.SessionState(r.sender(s), VersionStateless)
 		return e, nil
 	}
 	client, err := r.client(s)

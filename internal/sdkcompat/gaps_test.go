@@ -373,6 +373,33 @@ func TestSessionStateDecidesWhatIsSent(t *testing.T) {
 	}
 }
 
+func TestElicitationThatIsRefusedHasNoCode(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		can  *mcp.ElicitationCapabilities
+		asks *mcp.ElicitParams
+		mode string
+	}{
+		{nil, &mcp.ElicitParams{Message: "?"}, ""},
+		{&mcp.ElicitationCapabilities{}, &mcp.ElicitParams{URL: "https://example.com/", ElicitationID: "e"}, "url"},
+		{&mcp.ElicitationCapabilities{URL: &mcp.URLElicitationCapabilities{}}, &mcp.ElicitParams{Message: "?"}, "form"},
+	} {
+		client := &mcp.InitializeParams{Capabilities: &mcp.ClientCapabilities{Elicitation: test.can}}
+		_, session := connect(t, newServer(nil), SessionState(client, sessionVersion))
+		_, err := session.Elicit(canceled(t), test.asks)
+		if err == nil || errors.As(err, new(*jsonrpc.Error)) {
+			t.Errorf("the SDK's error is %#v", err)
+		} else if mode, ok := CannotElicit(err); !ok || mode != test.mode {
+			t.Errorf("%v is known as %q, %t", err, mode, ok)
+		}
+	}
+	for _, other := range []error{context.Canceled, errors.New("client does not support sampling"), errors.New("elicitation")} {
+		if _, ok := CannotElicit(other); ok {
+			t.Errorf("%q is taken for a refusal", other)
+		}
+	}
+}
+
 func canceled(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -45,7 +45,7 @@ func ErrorCode(resp *jsonrpc.Response) int64 {
 func wireError(err error) *jsonrpc.Error {
 	wire := &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: err.Error()}
 	if as := new(jsonrpc.Error); errors.As(err, &as) {
-		if as.Code != 0 {
+		if as.Code != 0 && as.Code != codeRejected { // which is between us and the SDK
 			wire.Code = as.Code
 		}
 		if json.Valid(as.Data) {

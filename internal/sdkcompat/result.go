@@ -180,33 +180,57 @@ func encodeJSON(v any) (json.RawMessage, error) {
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
 
+// InputRequests returns what a result asks of the client, nothing if it cannot be sent
+// for a nil among it.
+func InputRequests(res mcp.Result) mcp.InputRequestMap {
+	inputs := inputRequests(res)
+	for _, input := range inputs {
+		if isNil(input) {
+			return nil
+		}
+	}
+	return inputs
+}
+
+func inputRequests(res mcp.Result) mcp.InputRequestMap {
+	switch r := res.(type) {
+	case *mcp.CallToolResult:
+		if r != nil {
+			return r.InputRequests
+		}
+	case *mcp.GetPromptResult:
+		if r != nil {
+			return r.InputRequests
+		}
+	case *mcp.ReadResourceResult:
+		if r != nil {
+			return r.InputRequests
+		}
+	}
+	return nil
+}
+
 // checkContent fails if among the content of a result, or what it asks of the
 // client, is a nil, which no client can read.
 func checkContent(res mcp.Result) error {
 	var contents []mcp.Content
-	var inputs mcp.InputRequestMap
 	switch r := res.(type) {
 	case *mcp.CallToolResult:
 		if r != nil {
-			contents, inputs = r.Content, r.InputRequests
+			contents = r.Content
 		}
 	case *mcp.GetPromptResult:
 		if r == nil {
 			return nil
 		}
-		inputs = r.InputRequests
 		for _, m := range r.Messages {
 			if m == nil {
 				return errNilContent
 			}
 			contents = append(contents, m.Content)
 		}
-	case *mcp.ReadResourceResult:
-		if r != nil {
-			inputs = r.InputRequests
-		}
 	}
-	for _, input := range inputs {
+	for _, input := range inputRequests(res) {
 		if isNil(input) {
 			return errNilContent
 		}
